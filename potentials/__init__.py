@@ -1,0 +1,1 @@
+"""The forces: force fields as data and the engines that evaluate them."""

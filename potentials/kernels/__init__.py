@@ -1,0 +1,1 @@
+"""Compiled loops of the force engine: arrays in, arrays out."""

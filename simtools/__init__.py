@@ -1,0 +1,1 @@
+"""The science: crystals, defects, dynamics, transport numbers and their pictures."""

@@ -1,0 +1,1 @@
+"""Trajectories into numbers with honest intervals."""

@@ -1,0 +1,22 @@
+"""The one door to numba: every compiled kernel of the project takes its options from here."""
+
+import os
+
+import numba
+
+__all__ = ["kernel", "prange"]
+
+prange = numba.prange
+
+_OPTIONS = {
+    "nogil": True,
+    "cache": os.environ.get("SIMTOOLS_NUMBA_CACHE", "1") == "1",
+    "error_model": "numpy",  # 1/0 gives inf, as in array code
+    "fastmath": False,  # NaN stays NaN and sums keep their order
+}
+
+
+def kernel(function=None, **overrides):
+    """Compile a kernel: bare ``@kernel`` or ``@kernel(fastmath={"reassoc", "contract"})``."""
+    compiler = numba.njit(**{**_OPTIONS, **overrides})
+    return compiler if function is None else compiler(function)

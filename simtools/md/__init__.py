@@ -1,0 +1,1 @@
+"""Trajectories with any ASE calculator: dynamics, checkpoints, files."""

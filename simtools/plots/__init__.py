@@ -1,0 +1,1 @@
+"""Results into Axes; the only importer of matplotlib."""

@@ -1,0 +1,1 @@
+"""What the literature measured and calculated, as cited tables."""

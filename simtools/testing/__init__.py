@@ -1,0 +1,1 @@
+"""Toy systems with known answers, for our tests and for those of users."""

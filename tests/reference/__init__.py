@@ -1,0 +1,1 @@
+"""Slow, obvious numpy twins of the kernels: they read like the formula."""
