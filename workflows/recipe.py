@@ -1,0 +1,405 @@
+"""The recipe: one TOML file, read into frozen tables that are checked on arrival.
+
+What a recipe means for atoms and forces is in systems.py; what it means for runs in statepoints.py.
+"""
+
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from simtools.core.errors import ConfigError
+from workflows import values as v
+
+__all__ = [
+    "AnalysisTable",
+    "DefectTable",
+    "MDTable",
+    "PotentialTable",
+    "Recipe",
+    "StructureTable",
+    "find_recipe",
+    "list_recipes",
+    "read_recipe",
+    "recipe_from_dict",
+    "to_toml",
+]
+
+_SHIPPED = Path(__file__).parent / "recipes"
+_BARE_WORD = re.compile(r"[A-Za-z0-9_.+/-]+")
+MIN_FRAMES = 10
+MAX_CURRENT_INTERVAL_FS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureTable:
+    """[structure]: the perfect crystal, `supercell` conventional cells along each axis."""
+
+    formula: str = v.key(v.text())
+    prototype: str = v.key(v.choice("cubic", "fcc", "rocksalt", "cscl"), default="cubic")
+    supercell: tuple[int, int, int] = v.key(v.three_whole_numbers(1, 100))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefectTable:
+    """[[defects]]: one kind of imperfection; `fraction` is of the sites of its first species."""
+
+    kind: str = v.key(v.choice("vacancy", "schottky"))
+    species: tuple[str, ...] = v.key(v.species_list())
+    fraction: float | None = v.key(v.number(0, 0.5, above=True), default=None)
+    count: int | None = v.key(v.whole(1, 1_000_000), default=None)
+    placement: str = v.key(v.choice("random", "associated", "separated"), default="random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PotentialTable:
+    """[potential]: a force field of ours by `name` (or a TOML file), or any ASE `calculator`."""
+
+    name: str | None = v.key(v.text(), default=None)
+    calculator: str | None = v.key(v.text(), default=None)
+    engine: str | None = v.key(v.choice("embedded", "lammps"), default=None)
+    accuracy: float | None = v.key(v.number(1e-12, 1e-2), default=None)
+    net_charge: str | None = v.key(v.choice("background"), default=None)
+    formal_charges_e: dict | None = v.key(v.species_charges(), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MDTable:
+    """[md]: temperatures, replicas and stages; every key left out takes the value in `resolved`."""
+
+    temperatures_K: tuple[float, ...] = v.key(v.numbers(0, 10_000, "K", above=True))
+    replicas: int = v.key(v.whole(1, 10_000), default=1)
+    ensemble: str = v.key(v.choice("NVT", "NVE"), default="NVT")
+    thermostat: str | None = v.key(v.choice("bussi", "nose-hoover"), default=None)
+    thermostat_tau_ps: float | None = v.key(v.number(0.5, 1000, "ps"), default=None)
+    timestep_fs: float = v.key(v.number(0, 10, "fs", above=True), default=1.0)
+    equilibration_ps: float = v.key(v.number(0, 1e6, "ps"), default=10.0)
+    production_ps: float = v.key(v.number(0, 1e7, "ps", above=True))
+    sample_every_fs: float = v.key(v.number(0, 1e6, "fs", above=True), default=50.0)
+    charge_current_every_fs: float | None = v.key(
+        v.number(0, MAX_CURRENT_INTERVAL_FS, "fs", above=True), default=None
+    )
+    checkpoint_every_ps: float = v.key(v.number(0, 1e6, "ps", above=True), default=2.0)
+    velocities: bool = v.key(v.flag(), default=False)
+    volume_from: str | None = v.key(v.choice("cell", "perfect_crystal"), default=None)
+    lattice_parameter_A: float | tuple[float, ...] | None = v.key(
+        v.number_or_numbers(1, 100, "Å"), default=None
+    )
+    npt_ps: float | None = v.key(v.number(0, 1e6, "ps", above=True), default=None)
+    npt_equilibration_ps: float | None = v.key(v.number(0, 1e6, "ps"), default=None)
+    pressure_GPa: float | None = v.key(v.number(-100, 100, "GPa"), default=None)
+    barostat_tau_ps: float | None = v.key(v.number(0.1, 1000, "ps"), default=None)
+    seed: int = v.key(v.whole(0, 2**63 - 1), default=1)
+
+    def lattice_parameter_at(self, temperature_K):
+        """Return the lattice parameter asked for at `temperature_K`, Å, or None if it is to be found."""
+        if isinstance(self.lattice_parameter_A, tuple):
+            return self.lattice_parameter_A[self.temperatures_K.index(temperature_K)]
+        return self.lattice_parameter_A
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisTable:
+    """[analysis]: what is measured; the host species default to every species that is not mobile."""
+
+    mobile: str = v.key(v.species())
+    host: tuple[str, ...] | None = v.key(v.species_list(), default=None)
+    hop_length_A: float | None = v.key(v.number(0.1, 50, "Å"), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One simulation campaign; `source` is the file it came from, for messages."""
+
+    title: str
+    structure: StructureTable
+    defects: tuple[DefectTable, ...]
+    potential: PotentialTable
+    md: MDTable
+    analysis: AnalysisTable
+    source: Path
+
+    def to_dict(self):
+        """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
+        record = {"title": self.title}
+        record["structure"] = _without_none(self.structure)
+        if self.defects:
+            record["defects"] = [_without_none(defect) for defect in self.defects]
+        for name in ("potential", "md", "analysis"):
+            record[name] = _without_none(getattr(self, name))
+        return record
+
+
+def list_recipes():
+    """Return {name: path} of the recipes shipped with the package."""
+    return {path.stem: path for path in sorted(_SHIPPED.glob("*.toml"))}
+
+
+def find_recipe(name_or_path):
+    """Return the path of a recipe file, or of a shipped recipe by its name."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = list_recipes()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    raise ConfigError(f"no recipe file {str(name_or_path)!r}{v.suggestion(name_or_path, shipped)}")
+
+
+def read_recipe(name_or_path, overrides=()):
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    name_or_path
+        A TOML file, or the name of a shipped recipe.
+    overrides
+        ``table.key=value`` texts from ``--set``; values are TOML, plain words may go unquoted.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key, the value and what was expected.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        record = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    names = [_apply_override(record, override) for override in overrides]
+    return recipe_from_dict(record, source=path, overrides=names)
+
+
+def recipe_from_dict(record, *, source, overrides=()):
+    """Build a `Recipe` from parsed TOML, resolve its defaults and check its keys against each other."""
+    tables = {
+        "structure": StructureTable,
+        "potential": PotentialTable,
+        "md": MDTable,
+        "analysis": AnalysisTable,
+    }
+    known = ["title", "defects", *tables]
+    for name in record:
+        if name not in known:
+            raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
+    title = record.get("title", Path(source).stem)
+    if not isinstance(title, str) or not title.strip():
+        raise ConfigError(f"{source}: title = {v.shown(title)}: expected {v.text().expected}")
+    read = {}
+    for name, cls in tables.items():
+        if name not in record:
+            raise ConfigError(f"{source}: the table [{name}] is missing")
+        read[name] = v.read_table(cls, record[name], where=name, source=source, overrides=overrides)
+    rows = record.get("defects", [])
+    if not isinstance(rows, list):
+        raise ConfigError(f"{source}: defects = {v.shown(rows)}: expected [[defects]], double brackets")
+    defects = tuple(
+        v.read_table(DefectTable, row, where=f"defects.{i}", source=source, overrides=overrides)
+        for i, row in enumerate(rows)
+    )
+    for i, defect in enumerate(defects):
+        _check_defect(defect, where=f"{source}: [defects.{i}]")
+    _check_potential(read["potential"], source)
+    read["md"] = _resolved_md(read["md"], set(record["md"]), source)
+    _check_analysis(read["analysis"], source)
+    return Recipe(title=title, defects=defects, source=Path(source), **read)
+
+
+def to_toml(record):
+    """Return TOML text for a recipe's dictionary (tables of plain values, lists of tables, one level)."""
+    lines, tables = [], []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            tables.append((f"[{name}]", value))
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables.extend((f"[[{name}]]", row) for row in value)
+        else:
+            lines.append(f"{name} = {_toml_value(value)}")
+    for header, table in tables:
+        lines += ["", header, *(f"{name} = {_toml_value(value)}" for name, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _apply_override(record, override):
+    """Set one ``table.key=value`` in `record`; return its dotted name."""
+    name, equals, written = override.partition("=")
+    name, written = name.strip(), written.strip()
+    if not equals or not name or not written:
+        raise ConfigError(f"--set {override!r}: expected table.key=value, such as md.replicas=4")
+    try:
+        parsed = tomllib.loads(f"value = {written}")
+    except tomllib.TOMLDecodeError as error:
+        if not _BARE_WORD.fullmatch(written):
+            raise ConfigError(f"--set {override!r}: the value is not TOML: {error}") from error
+        parsed = {"value": written}
+    if set(parsed) != {"value"}:
+        raise ConfigError(f"--set {override!r}: expected one value")
+    *path, last = name.split(".")
+    place = record
+    for part in path:
+        place = _entered(place, part, override)
+    if isinstance(place, list):
+        _entered(place, last, override)
+        place[int(last)] = parsed["value"]
+    else:
+        place[last] = parsed["value"]
+    return name
+
+
+def _entered(place, part, override):
+    """Return the table or list item `part` of `place`, creating an absent table."""
+    if isinstance(place, list):
+        if not part.isdecimal() or int(part) > len(place):
+            raise ConfigError(f"--set {override!r}: {part!r} must be a number from 0 to {len(place)}")
+        if int(part) == len(place):
+            place.append({})
+        entered = place[int(part)]
+    else:
+        entered = place.setdefault(part, [] if part == "defects" else {})
+    if not isinstance(entered, (dict, list)):
+        raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table")
+    return entered
+
+
+def _check_defect(defect, where):
+    if (defect.fraction is None) == (defect.count is None):
+        raise ConfigError(f"{where} needs either fraction or count, and not both")
+    if defect.kind == "vacancy":
+        if len(defect.species) != 1:
+            raise ConfigError(
+                f"{where} species = {list(defect.species)}: expected one species for a vacancy "
+                '(kind = "schottky" removes several together)'
+            )
+        if defect.placement == "associated":
+            raise ConfigError(
+                f'{where} placement = "associated": expected "random" or "separated": '
+                "a lone vacancy has no partner"
+            )
+    elif len(set(defect.species)) < 2:
+        raise ConfigError(
+            f"{where} species = {list(defect.species)}: expected the cation(s) and the anion that leave "
+            'together, such as ["Li", "Cl"] or ["Li", "Li", "O"]'
+        )
+
+
+def _check_potential(potential, source):
+    where = f"{source}: [potential]"
+    if (potential.name is None) == (potential.calculator is None):
+        raise ConfigError(f"{where} needs either name (a force field) or calculator, and not both")
+    if potential.engine == "lammps":
+        raise ConfigError(
+            f'{where} engine = "lammps": not available yet; leave it out for the embedded engine'
+        )
+    if potential.calculator is not None:
+        for name in ("engine", "accuracy", "net_charge"):
+            if getattr(potential, name) is not None:
+                raise ConfigError(
+                    f"{where} {name} = {v.shown(getattr(potential, name))}: has no effect with calculator = "
+                    f"{potential.calculator!r}; remove it"
+                )
+        if potential.formal_charges_e is None:
+            raise ConfigError(
+                f"{where} calculator = {potential.calculator!r} needs formal_charges_e, "
+                "such as { Li = 1, O = -2, Cl = -1 }: the conductivity is computed from them"
+            )
+    elif potential.formal_charges_e is not None:
+        raise ConfigError(
+            f"{where} formal_charges_e: the force field {potential.name!r} brings its own; remove it"
+        )
+
+
+def _resolved_md(md, given, source):
+    """Check the [md] keys against each other and return the table with every default filled in."""
+    where = f"{source}: [md]"
+    changes = {}
+    if md.ensemble == "NVE":
+        for name in ("thermostat", "thermostat_tau_ps"):
+            if name in given:
+                raise ConfigError(f'{where} {name} has no effect with ensemble = "NVE"; remove one of them')
+    else:
+        changes["thermostat"] = md.thermostat or "bussi"
+        changes["thermostat_tau_ps"] = md.thermostat_tau_ps or 1.0
+    npt_keys = ("volume_from", "npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
+    if md.lattice_parameter_A is not None:
+        for name in npt_keys:
+            if name in given:
+                raise ConfigError(
+                    f"{where} {name} has no effect when lattice_parameter_A is given; remove one of them"
+                )
+        if isinstance(md.lattice_parameter_A, tuple) and len(md.lattice_parameter_A) != len(
+            md.temperatures_K
+        ):
+            raise ConfigError(
+                f"{where} lattice_parameter_A has {len(md.lattice_parameter_A)} values: expected one number, "
+                f"or {len(md.temperatures_K)}, one per temperature"
+            )
+    else:
+        changes["volume_from"] = md.volume_from or "cell"
+        changes["npt_ps"] = md.npt_ps or 10.0
+        changes["npt_equilibration_ps"] = 2.0 if md.npt_equilibration_ps is None else md.npt_equilibration_ps
+        changes["pressure_GPa"] = md.pressure_GPa or 0.0
+        changes["barostat_tau_ps"] = md.barostat_tau_ps or 1.0
+    if md.charge_current_every_fs is None:
+        steps = max(1, int(MAX_CURRENT_INTERVAL_FS / md.timestep_fs + 1e-9))
+        sample_steps = max(1, round(md.sample_every_fs / md.timestep_fs))
+        while sample_steps % steps:
+            steps -= 1
+        changes["charge_current_every_fs"] = min(steps * md.timestep_fs, MAX_CURRENT_INTERVAL_FS)
+        if md.timestep_fs > MAX_CURRENT_INTERVAL_FS:
+            changes["charge_current_every_fs"] = md.timestep_fs
+    md = type(md)(**{**_fields(md), **changes})
+    for name in ("sample_every_fs", "charge_current_every_fs"):
+        _check_multiple(getattr(md, name), md.timestep_fs, f"{where} {name}", "timestep_fs")
+    _check_multiple(
+        md.sample_every_fs, md.charge_current_every_fs, f"{where} sample_every_fs", "charge_current_every_fs"
+    )
+    if md.production_ps * 1000 < MIN_FRAMES * md.sample_every_fs:
+        raise ConfigError(
+            f"{where} production_ps = {md.production_ps:g}: expected at least {MIN_FRAMES} sampled frames, "
+            f"{MIN_FRAMES * md.sample_every_fs / 1000:g} ps at sample_every_fs = {md.sample_every_fs:g}"
+        )
+    return md
+
+
+def _check_multiple(interval_fs, step_fs, where, step_name):
+    ratio = interval_fs / step_fs
+    if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6:
+        raise ConfigError(
+            f"{where} = {interval_fs:g}: expected a whole multiple of {step_name} = {step_fs:g}"
+        )
+
+
+def _check_analysis(analysis, source):
+    if analysis.host is not None and analysis.mobile in analysis.host:
+        raise ConfigError(
+            f"{source}: [analysis] host = {list(analysis.host)} contains the mobile {analysis.mobile!r}"
+        )
+
+
+def _fields(table):
+    return {item.name: getattr(table, item.name) for item in fields(table)}
+
+
+def _without_none(table):
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(table).items()
+        if value is not None
+    }
+
+
+def _toml_value(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + " }"
+    return "[" + ", ".join(_toml_value(item) for item in value) + "]"

@@ -1,0 +1,237 @@
+"""State points: what has to be run for a recipe, each named by what it is and by a hash of its inputs.
+
+The hash covers everything that fixes a result: structure, defects, the force field's SHA-256 (or the
+calculator's name), stages, volume, seeds, and `PROTOCOL`, which is raised whenever a change of this code
+changes trajectories. It does not cover the package version: an update that leaves the numbers alone must not
+throw away finished runs. Version and commit are recorded in each ``done.json`` instead.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simtools.core.errors import ConfigError, SimtoolsError
+
+__all__ = [
+    "PROTOCOL",
+    "DamagedFileError",
+    "PointSpec",
+    "check_directory",
+    "needs_volume_point",
+    "production_point",
+    "read_json",
+    "volume_point",
+    "write_json",
+]
+
+PROTOCOL = 1
+_VOLUME_KEYS = ("npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
+_VOLUME_SHARED = ("timestep_fs", "checkpoint_every_ps")
+_PRODUCTION_KEYS = (
+    "ensemble",
+    "thermostat",
+    "thermostat_tau_ps",
+    "timestep_fs",
+    "equilibration_ps",
+    "production_ps",
+    "sample_every_fs",
+    "charge_current_every_fs",
+    "checkpoint_every_ps",
+    "velocities",
+)
+_SEED_KEYS = {"volume": 0, "production": 1}
+
+
+class DamagedFileError(SimtoolsError, RuntimeError):
+    """A file of a run directory cannot be read back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointSpec:
+    """One run: the volume stage shared by the replicas of a temperature, or one production replica.
+
+    Attributes
+    ----------
+    role
+        ``"volume"`` or ``"production"``.
+    temperature_K
+        K.
+    replica
+        1, 2, ... for production; 0 for the volume stage.
+    inputs
+        Everything that fixes the result, as JSON-able data.
+    """
+
+    role: str
+    temperature_K: float
+    replica: int
+    inputs: dict
+
+    @property
+    def label(self):
+        """Readable name: ``700K-r02`` or ``700K-volume``."""
+        tail = "volume" if self.role == "volume" else f"r{self.replica:02d}"
+        return f"{self.temperature_K:g}K-{tail}"
+
+    @property
+    def digest(self):
+        """SHA-256 of the inputs, hexadecimal."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def name(self):
+        """Folder name: the label closed by the first ten digits of the hash."""
+        return f"{self.label}-{self.digest[:10]}"
+
+    def to_dict(self):
+        """Return what ``spec.json`` holds."""
+        return {
+            "role": self.role,
+            "temperature_K": self.temperature_K,
+            "replica": self.replica,
+            "inputs": self.inputs,
+        }
+
+    @classmethod
+    def from_dict(cls, record):
+        """Read what `to_dict` wrote."""
+        return cls(**{name: record[name] for name in ("role", "temperature_K", "replica", "inputs")})
+
+
+def needs_volume_point(recipe):
+    """Return whether the volume comes from an NPT stage rather than from ``lattice_parameter_A``."""
+    return recipe.md.lattice_parameter_A is None
+
+
+def volume_point(recipe, temperature_K, *, potential, start_lattice_parameter_A):
+    """Return the NPT stage of one temperature.
+
+    Parameters
+    ----------
+    recipe
+        The campaign.
+    temperature_K
+        K.
+    potential
+        Identity of the forces, from `systems.potential_identity`.
+    start_lattice_parameter_A
+        Where the cell starts, Å.
+    """
+    perfect = recipe.md.volume_from == "perfect_crystal"
+    resolved = recipe.to_dict()
+    identity = dict(potential)
+    if perfect:
+        identity.pop("net_charge", None)
+    return PointSpec(
+        role="volume",
+        temperature_K=temperature_K,
+        replica=0,
+        inputs={
+            "protocol": PROTOCOL,
+            "structure": resolved["structure"],
+            "defects": [] if perfect else resolved.get("defects", []),
+            "potential": identity,
+            "cell": {"lattice_parameter_A": start_lattice_parameter_A},
+            "md": {name: resolved["md"][name] for name in (*_VOLUME_SHARED, *_VOLUME_KEYS)},
+            "seeds": _seeds(recipe.md.seed, "volume", temperature_K, 0),
+        },
+    )
+
+
+def production_point(recipe, temperature_K, replica, *, potential, lattice_parameter_A, volume_from=None):
+    """Return one production replica.
+
+    Parameters
+    ----------
+    recipe, temperature_K, potential
+        As in `volume_point`.
+    replica
+        Counted from 1.
+    lattice_parameter_A
+        Edge of the conventional cell at which it runs, Å.
+    volume_from
+        Hash of the volume stage that gave it, or None if the recipe did.
+    """
+    resolved = recipe.to_dict()
+    cell = {"lattice_parameter_A": lattice_parameter_A}
+    if volume_from is not None:
+        cell["volume_point"] = volume_from
+    return PointSpec(
+        role="production",
+        temperature_K=temperature_K,
+        replica=replica,
+        inputs={
+            "protocol": PROTOCOL,
+            "structure": resolved["structure"],
+            "defects": resolved.get("defects", []),
+            "potential": dict(potential),
+            "cell": cell,
+            "md": {name: resolved["md"][name] for name in _PRODUCTION_KEYS if name in resolved["md"]},
+            "seeds": _seeds(recipe.md.seed, "production", temperature_K, replica),
+        },
+    )
+
+
+def _seeds(seed, role, temperature_K, replica):
+    """Return the seeds of one point: they depend on the point's identity, not on its place in a list."""
+    sequence = np.random.SeedSequence(
+        entropy=seed, spawn_key=(_SEED_KEYS[role], round(temperature_K * 1e6), replica)
+    )
+    defects, dynamics = sequence.generate_state(2, np.uint32)
+    return {"defects": int(defects), "dynamics": int(dynamics)}
+
+
+def read_json(path):
+    """Return the content of a JSON file written by `write_json`.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is not whole.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DamagedFileError(
+            f"{path}: damaged, not a whole JSON file ({error}); remove it to recompute"
+        ) from error
+
+
+def write_json(path, record, *, durable=True):
+    """Write a JSON file so that it is whole or absent, also after a power cut when `durable`."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8") as stream:
+            json.dump(record, stream, indent=1, allow_nan=False)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def check_directory(path):
+    """Create `path` if need be and make sure that a file can be written in it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the directory and the system's reason.
+    """
+    path = Path(path)
+    probe = path / f".probe.{os.getpid()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"probe")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another -o DIR") from error

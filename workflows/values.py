@@ -1,0 +1,215 @@
+"""What one value of a recipe may be: its type, its range, and how to say so. The tables are in recipe.py."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from simtools.core.errors import ConfigError
+
+__all__ = [
+    "ValueKind",
+    "choice",
+    "flag",
+    "key",
+    "number",
+    "number_or_numbers",
+    "numbers",
+    "read_table",
+    "species",
+    "species_charges",
+    "species_list",
+    "suggestion",
+    "text",
+    "three_whole_numbers",
+    "whole",
+]
+
+_SYMBOL = re.compile(r"[A-Z][a-z]?[0-9]?")
+_MISFIT = object()
+
+
+@dataclass(frozen=True)
+class ValueKind:
+    """A kind of value: `read` returns the value in its final type, or `_MISFIT`."""
+
+    expected: str
+    read: Callable[[Any], Any]
+
+
+def key(kind, *, default=MISSING):
+    """Declare a key of a recipe table: a dataclass field that knows which values it takes."""
+    return field(metadata={"kind": kind}, **({} if default is MISSING else {"default": default}))
+
+
+def text():
+    """Return the kind of a string with something in it."""
+    return ValueKind(
+        "a text in quotes", lambda value: value if isinstance(value, str) and value.strip() else _MISFIT
+    )
+
+
+def choice(*names):
+    """Return the kind of a string out of a few."""
+    listed = " or ".join(repr(name) for name in names)
+    return ValueKind(listed, lambda value: value if isinstance(value, str) and value in names else _MISFIT)
+
+
+def flag():
+    """Return the kind of true or false."""
+    return ValueKind("true or false", lambda value: value if isinstance(value, bool) else _MISFIT)
+
+
+def whole(low, high):
+    """Return the kind of a whole number from `low` to `high`."""
+    return ValueKind(
+        f"a whole number from {low} to {high}",
+        lambda value: value if _is_whole(value) and low <= value <= high else _MISFIT,
+    )
+
+
+def number(low, high, unit="", *, above=False):
+    """Return the kind of a number from `low` (or above it) to `high`."""
+    span = f"above {low:g} and at most {high:g}" if above else f"from {low:g} to {high:g}"
+    return ValueKind(f"a number {span} {unit}".rstrip(), lambda value: _number(value, low, high, above))
+
+
+def numbers(low, high, unit="", *, above=False):
+    """Return the kind of a list of different numbers, at least one."""
+    one = number(low, high, unit, above=above)
+
+    def read(value):
+        if not isinstance(value, list) or not value:
+            return _MISFIT
+        items = tuple(one.read(item) for item in value)
+        return _MISFIT if _MISFIT in items or len(set(items)) != len(items) else items
+
+    return ValueKind(f"a list of different numbers, each {one.expected.removeprefix('a number ')}", read)
+
+
+def number_or_numbers(low, high, unit="", *, above=False):
+    """Return the kind of one number or a list of them (repeats allowed)."""
+    one = number(low, high, unit, above=above)
+
+    def read(value):
+        if isinstance(value, list):
+            items = tuple(one.read(item) for item in value)
+            return _MISFIT if not items or _MISFIT in items else items
+        return one.read(value)
+
+    return ValueKind(f"{one.expected}, or a list of such numbers (one per temperature)", read)
+
+
+def three_whole_numbers(low, high):
+    """Return the kind of a list of three whole numbers."""
+    one = whole(low, high)
+
+    def read(value):
+        if not isinstance(value, list) or len(value) != 3:
+            return _MISFIT
+        items = tuple(one.read(item) for item in value)
+        return _MISFIT if _MISFIT in items else items
+
+    return ValueKind(f"a list of three whole numbers from {low} to {high}", read)
+
+
+def species():
+    """Return the kind of one species label."""
+    return ValueKind(
+        'a species such as "Li"',
+        lambda value: value if isinstance(value, str) and _SYMBOL.fullmatch(value) else _MISFIT,
+    )
+
+
+def species_list():
+    """Return the kind of a list of species labels; repeats count."""
+    one = species()
+
+    def read(value):
+        if not isinstance(value, list) or not value:
+            return _MISFIT
+        items = tuple(one.read(item) for item in value)
+        return _MISFIT if _MISFIT in items else items
+
+    return ValueKind('a list of species such as ["Li"] or ["Li", "Cl"]', read)
+
+
+def species_charges():
+    """Return the kind of a table from species to whole formal charges."""
+    one = species()
+
+    def read(value):
+        if not isinstance(value, dict) or not value:
+            return _MISFIT
+        if any(one.read(name) is _MISFIT or not _is_whole(charge) for name, charge in value.items()):
+            return _MISFIT
+        return dict(sorted(value.items()))
+
+    return ValueKind("a table of whole charges in e such as { Li = 1, O = -2, Cl = -1 }", read)
+
+
+def suggestion(name, known):
+    """Return ``; did you mean 'x'?`` for the nearest of `known`, or the whole list when none is near."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}"
+
+
+def read_table(cls, table, *, where, source, overrides=()):
+    """Build the dataclass `cls` from one TOML table.
+
+    Parameters
+    ----------
+    cls
+        Dataclass whose fields were declared with `key`.
+    table
+        The parsed table.
+    where
+        Its name in the recipe: ``md``, ``defects.0``.
+    source
+        File name for messages.
+    overrides
+        Dotted names that came from ``--set``: a message about one of them says so.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key (with the nearest known one), a missing key, a wrong type or range.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: {where} = {shown(table)}: expected a table [{where}]")
+    known = {item.name: item.metadata["kind"] for item in fields(cls)}
+    values = {}
+    for name, value in table.items():
+        origin = "--set" if f"{where}.{name}" in overrides else source
+        if name not in known:
+            raise ConfigError(f"{origin}: [{where}] has no key {name!r}{suggestion(name, known)}")
+        read = known[name].read(value)
+        if read is _MISFIT:
+            raise ConfigError(f"{origin}: [{where}] {name} = {shown(value)}: expected {known[name].expected}")
+        values[name] = read
+    for item in fields(cls):
+        if item.name not in values and item.default is MISSING:
+            raise ConfigError(f"{source}: [{where}] needs {item.name}: {known[item.name].expected}")
+    return cls(**values)
+
+
+def shown(value):
+    """Return `value` as the user would recognise it, in at most 80 characters."""
+    written = repr(value).replace("\n", " ")
+    return written if len(written) <= 80 else written[:76] + " ..."
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value, low, high, above):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _MISFIT
+    if not math.isfinite(value) or not (low < value if above else low <= value) or value > high:
+        return _MISFIT
+    return float(value)
