@@ -1,4 +1,4 @@
-"""Displacements against lag time, with the window that the fit used. The fitting is in `simtools.analysers`."""
+"""Displacements against lag time, with the window that was fitted. No fitting here: see analysers."""
 
 from __future__ import annotations
 

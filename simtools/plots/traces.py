@@ -79,11 +79,7 @@ def mark_stages(ax, thermo):
 
 def _plot(thermo, column, ax, line_style):
     ax = new_axes(height_in=3.0) if ax is None else ax
-    step = -(-len(thermo) // MAX_POINTS) or 1
-    thinned = thermo.iloc[::step]
-    ax.plot(
-        thinned["time_ps"].to_numpy(),
-        thinned[column].to_numpy(),
-        **{"linewidth": 0.8, "alpha": 0.9} | line_style,
-    )
+    thinned = thermo.iloc[:: max(1, -(-len(thermo) // MAX_POINTS))]
+    style = {"linewidth": 0.8, "alpha": 0.9} | line_style
+    ax.plot(thinned["time_ps"].to_numpy(), thinned[column].to_numpy(), **style)
     return ax
