@@ -1,0 +1,534 @@
+"""Force fields as data: a cited TOML file in, a frozen and fully checked `ForceField` out.
+
+Every check of a force-field file lives here. The forms themselves are in `forms.py`; forces on atoms
+are the calculator's business.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from potentials.forms import FORMS, PairForm, Tabulated
+from simtools.core.errors import ConfigError, UnknownSpeciesError
+
+DATA_DIRECTORY = Path(__file__).parent / "data"
+
+CONFIDENCE_MARKS = {
+    "V": "verified: read in a public text",
+    "R": "recalled from the paper, not seen in a text that could be opened",
+    "R, corroborated": "recalled from the paper; static tests reproduce published physics",
+    "F": "fitted or estimated for this project by the rule stated",
+    "C": "calculated with this very set: a regression value, not literature",
+    "D": "definition or choice of the model (a formal charge, a cutoff): nothing was measured or fitted",
+}
+LOW_CONFIDENCE = ("R", "R, corroborated", "F", "C")
+CUTOFF_MODES = ("truncated", "shifted")
+UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
+REGRESSION_UNITS = {
+    "lattice_parameter_A": "Å",
+    "energy_per_formula_unit_eV": "eV",
+    "C11_GPa": "GPa",
+    "C12_GPa": "GPa",
+}
+PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
+SHORTEST_TABLE_POINTS = 4
+
+
+class ForceFieldError(ConfigError):
+    """A force-field file is missing or says something that cannot be meant."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of a force field with where it comes from: a row of ``simtools potentials NAME``."""
+
+    subject: str  # species or pair, e.g. "Li" or "Li-O"
+    group: str  # "charge", "mass", "cutoff" or the name of the pair form
+    name: str
+    value: float
+    unit: str
+    source: str  # key of `ForceField.references`
+    confidence: str  # key of `CONFIDENCE_MARKS`
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PairTerm:
+    """One functional form between two species."""
+
+    species: tuple[str, str]  # alphabetical
+    kind: str  # key of `forms.FORMS`
+    form: PairForm
+    source: str
+    confidence: str  # the weakest mark of its parameters
+    parameter_confidence: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A value that this force field must keep giving, and what was published for it (if anything was)."""
+
+    quantity: str  # key of `REGRESSION_UNITS`
+    prototype: str  # one of `PROTOTYPES`
+    formula: str
+    value: float
+    unit: str
+    tolerance: float
+    source: str
+    confidence: str
+    published: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ForceField:
+    """A published (or fitted) model: charges, pair terms, cutoff, and the source of every number.
+
+    The pair energy that acts is ``pair_energy(a, b, r) - shift(a, b)`` for ``r < cutoff_A`` and 0 beyond;
+    ``shift`` is 0 when `cutoff_mode` is "truncated". Coulomb (all images) comes on top when `is_charged`.
+    """
+
+    name: str
+    version: str
+    description: str
+    species: tuple[str, ...]  # the order is the type index
+    charges_e: dict[str, float]
+    formal_charges_e: dict[str, int]
+    masses_amu: dict[str, float]
+    pairs: dict[tuple[str, str], tuple[PairTerm, ...]]
+    no_interaction: dict[tuple[str, str], str]  # pair -> reason
+    cutoff_A: float
+    cutoff_mode: str
+    references: dict[str, dict[str, str]]
+    regression: tuple[Regression, ...]
+    parameters: tuple[Parameter, ...]
+    sha256: str
+    path: str
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether any species carries a charge, so that Coulomb sums are needed."""
+        return any(charge != 0.0 for charge in self.charges_e.values())
+
+    def terms(self, a: str, b: str) -> tuple[PairTerm, ...]:
+        """Return the pair terms between species `a` and `b`, in either order; empty where none act."""
+        for species in (a, b):
+            if species not in self.charges_e:
+                raise UnknownSpeciesError(species, self.species)
+        return self.pairs.get(sorted_pair(a, b), ())
+
+    def pair_energy(self, a: str, b: str, r):
+        """Return the sum of the pair terms at distance `r` (Å), eV: no cutoff, no shift, no Coulomb."""
+        r = np.asarray(r, dtype=float)
+        return sum((term.form.energy(r) for term in self.terms(a, b)), np.zeros_like(r))[()]
+
+    def pair_derivative(self, a: str, b: str, r):
+        """Return the slope of `pair_energy`, eV/Å."""
+        r = np.asarray(r, dtype=float)
+        return sum((term.form.derivative(r) for term in self.terms(a, b)), np.zeros_like(r))[()]
+
+    def shift(self, a: str, b: str) -> float:
+        """Return what is subtracted from `pair_energy` inside the cutoff, eV."""
+        return float(self.pair_energy(a, b, self.cutoff_A)) if self.cutoff_mode == "shifted" else 0.0
+
+    def parameters_table(self) -> tuple[Parameter, ...]:
+        """Return every number with its unit, source and confidence mark."""
+        return self.parameters
+
+    def low_confidence(self) -> tuple[Parameter, ...]:
+        """Return the parameters that were not read in a public text (marks R, F, C)."""
+        return tuple(row for row in self.parameters if row.confidence in LOW_CONFIDENCE)
+
+    def formula_charge_e(self, symbols) -> float:
+        """Return the summed force-field charge of a sequence of species symbols, e."""
+        for symbol in symbols:
+            if symbol not in self.charges_e:
+                raise UnknownSpeciesError(symbol, self.species)
+        return math.fsum(self.charges_e[symbol] for symbol in symbols)
+
+
+def sorted_pair(a: str, b: str) -> tuple[str, str]:
+    """Return the two species in alphabetical order: the key of `ForceField.pairs`."""
+    return (a, b) if a <= b else (b, a)
+
+
+def list_force_fields() -> list[str]:
+    """Return the names of the shipped force fields, sorted."""
+    return sorted(path.stem for path in DATA_DIRECTORY.glob("*.toml"))
+
+
+def load_force_field(name_or_path) -> ForceField:
+    """Return a shipped force field by name, or one of your own by the path of its TOML file.
+
+    Raises
+    ------
+    ForceFieldError
+        If there is no such file, or anything in it is unknown, missing, doubled or impossible; the
+        message names the file, the table, the key, the value and what was expected.
+    """
+    text = str(name_or_path)
+    shipped = DATA_DIRECTORY / f"{text}.toml"
+    if text in list_force_fields():
+        path = shipped
+    elif text.endswith(".toml") or isinstance(name_or_path, Path):
+        path = Path(name_or_path)
+    else:
+        hint = suggestion(text, list_force_fields())
+        raise ForceFieldError(
+            f"no force field {text!r}{hint}; shipped: {', '.join(list_force_fields())}; "
+            "or give the path of a .toml file"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ForceFieldError(f"{path}: cannot read this force field ({error.strerror})") from error
+    return parse_force_field(content, path=str(path))
+
+
+def parse_force_field(content: bytes, *, path: str) -> ForceField:
+    """Return the `ForceField` written in `content` (TOML); `path` names it in error messages."""
+    try:
+        data = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ForceFieldError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ForceFieldError(f"{path}: not valid TOML: {error}") from error
+    return _Reader(data, path).force_field(hashlib.sha256(content).hexdigest())
+
+
+def suggestion(word: str, known) -> str:
+    """Return "; did you mean 'x'?" for the closest of the known words, or nothing."""
+    close = difflib.get_close_matches(word, [str(entry) for entry in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class _Reader:
+    """Walks the TOML tables of one file; every complaint carries the file and the table."""
+
+    def __init__(self, data: dict, path: str):
+        self.data, self.path = data, path
+        self.parameters: list[Parameter] = []
+
+    def force_field(self, sha256: str) -> ForceField:
+        known = ("model", "references", "cutoff", "species", "no_interaction", "regression", *FORMS)
+        self.check_keys(self.data, known, "top level")
+        model = self.model()
+        self.references = self.read_references()
+        cutoff_A, cutoff_mode = self.cutoff()
+        species, charges, formal, masses = self.species()
+        pairs = self.pairs(species, cutoff_A)
+        absent = self.no_interaction(species)
+        self.check_every_pair(species, pairs, absent)
+        self.check_charge_ratio(charges, formal)
+        return ForceField(
+            name=model["name"],
+            version=model["version"],
+            description=model["description"],
+            species=tuple(species),
+            charges_e=charges,
+            formal_charges_e=formal,
+            masses_amu=masses,
+            pairs=pairs,
+            no_interaction=absent,
+            cutoff_A=cutoff_A,
+            cutoff_mode=cutoff_mode,
+            references=self.references,
+            regression=self.regression(species),
+            parameters=tuple(self.parameters),
+            sha256=sha256,
+            path=self.path,
+        )
+
+    def fail(self, where: str, problem: str):
+        raise ForceFieldError(f"{self.path}: {where}: {problem}")
+
+    def check_keys(self, table, known, where: str):
+        if not isinstance(table, dict):
+            self.fail(where, f"expected a table, got {table!r}")
+        for key in sorted(set(table) - set(known)):
+            hint = suggestion(key, known)
+            self.fail(where, f"unknown key {key!r}{hint}; known: {', '.join(known)}")
+
+    def get(self, table: dict, key: str, where: str):
+        if key not in table:
+            self.fail(where, f"key {key!r} is missing")
+        return table[key]
+
+    def text(self, table: dict, key: str, where: str) -> str:
+        value = self.get(table, key, where)
+        if not isinstance(value, str) or not value.strip():
+            self.fail(where, f"{key} = {value!r} must be a non-empty string")
+        return value
+
+    def number(self, table: dict, key: str, where: str) -> float:
+        value = self.get(table, key, where)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fail(where, f"{key} = {value!r} must be a number")
+        if not math.isfinite(value):
+            self.fail(where, f"{key} = {value!r} must be a finite number")
+        return float(value)
+
+    def positive(self, table: dict, key: str, where: str) -> float:
+        value = self.number(table, key, where)
+        if value <= 0:
+            self.fail(where, f"{key} = {value:g} must be greater than 0")
+        return value
+
+    def rows(self, key: str) -> list:
+        rows = self.data.get(key, [])
+        if not isinstance(rows, list):
+            self.fail(key, f"expected an array of tables, written [[{key}]], got {rows!r}")
+        return rows
+
+    def source(self, table: dict, where: str) -> str:
+        key = self.text(table, "source", where)
+        if key not in self.references:
+            hint = suggestion(key, self.references)
+            self.fail(where, f"source = {key!r} names no entry of [references]{hint}")
+        return key
+
+    def mark(self, value, where: str) -> str:
+        if not isinstance(value, str) or value not in CONFIDENCE_MARKS:
+            self.fail(
+                where, f"confidence = {value!r} must be one of {', '.join(map(repr, CONFIDENCE_MARKS))}"
+            )
+        return value
+
+    def note(self, table: dict, where: str) -> str:
+        return self.text(table, "note", where) if "note" in table else ""
+
+    def model(self) -> dict:
+        table = self.get(self.data, "model", "top level")
+        self.check_keys(table, ("name", "version", "description", "units"), "[model]")
+        units = self.get(table, "units", "[model]")
+        self.check_keys(units, tuple(UNITS), "[model] units")
+        for kind, unit in UNITS.items():
+            if kind not in units:
+                self.fail("[model] units", f"unit of {kind} is missing; expected {kind} = {unit!r}")
+            if units[kind] != unit:
+                self.fail("[model] units", f"{kind} = {units[kind]!r} is not understood; expected {unit!r}")
+        return {key: self.text(table, key, "[model]") for key in ("name", "version", "description")}
+
+    def read_references(self) -> dict:
+        references = self.get(self.data, "references", "top level")
+        if not isinstance(references, dict):
+            self.fail("[references]", f"expected a table, got {references!r}")
+        for key, table in references.items():
+            where = f"[references.{key}]"
+            self.check_keys(table, ("citation", "doi", "url", "location"), where)
+            self.text(table, "citation", where)
+            for optional in table:
+                self.text(table, optional, where)
+        return references
+
+    def cutoff(self) -> tuple[float, str]:
+        table = self.get(self.data, "cutoff", "top level")
+        self.check_keys(table, ("radius_A", "mode", "source", "confidence", "note"), "[cutoff]")
+        radius = self.positive(table, "radius_A", "[cutoff]")
+        mode = self.text(table, "mode", "[cutoff]")
+        if mode not in CUTOFF_MODES:
+            hint = suggestion(mode, CUTOFF_MODES)
+            self.fail("[cutoff]", f"mode = {mode!r} must be one of {', '.join(CUTOFF_MODES)}{hint}")
+        mark = self.mark(self.get(table, "confidence", "[cutoff]"), "[cutoff]")
+        source, note = self.source(table, "[cutoff]"), self.text(table, "note", "[cutoff]")
+        self.parameters.append(Parameter("all pairs", "cutoff", mode, radius, "Å", source, mark, note))
+        return radius, mode
+
+    def species(self):
+        tables = self.get(self.data, "species", "top level")
+        if not isinstance(tables, dict) or not tables:
+            self.fail("[species]", "expected one table per species, e.g. [species.Li]")
+        charges, formal, masses = {}, {}, {}
+        for symbol, table in tables.items():
+            where = f"[species.{symbol}]"
+            self.check_keys(table, ("charge_e", "formal_charge_e", "mass_amu"), where)
+            charges[symbol] = self.sourced(table, "charge_e", symbol, "charge", "e")
+            whole = self.sourced(table, "formal_charge_e", symbol, "formal charge", "e")
+            if whole != int(whole):
+                self.fail(
+                    where, f"formal_charge_e = {whole:g} must be an integer: it enters the conductivity"
+                )
+            formal[symbol] = int(whole)
+            masses[symbol] = self.sourced(table, "mass_amu", symbol, "mass", "amu")
+            if masses[symbol] <= 0:
+                self.fail(where, f"mass_amu = {masses[symbol]:g} must be greater than 0")
+        return list(tables), charges, formal, masses
+
+    def sourced(self, table: dict, key: str, symbol: str, group: str, unit: str) -> float:
+        where = f"[species.{symbol}]"
+        entry = self.get(table, key, where)
+        where = f"{where} {key}"
+        self.check_keys(entry, ("value", "source", "confidence", "note"), where)
+        value = self.number(entry, "value", where)
+        mark = self.mark(self.get(entry, "confidence", where), where)
+        source, note = self.source(entry, where), self.note(entry, where)
+        self.parameters.append(Parameter(symbol, group, key, value, unit, source, mark, note))
+        return value
+
+    def pair(self, row: dict, where: str, species) -> tuple[str, str]:
+        pair = self.get(row, "pair", where)
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair)):
+            self.fail(where, f'pair = {pair!r} must be two species, e.g. ["Li", "O"]')
+        for symbol in pair:
+            if symbol not in species:
+                hint = suggestion(symbol, species)
+                self.fail(where, f"pair = {pair!r}: {symbol!r} has no [species] table{hint}")
+        return sorted_pair(*pair)
+
+    def pairs(self, species, cutoff_A: float):
+        pairs: dict[tuple[str, str], tuple[PairTerm, ...]] = {}
+        for kind, form_class in FORMS.items():
+            names = tuple(f.name for f in fields(form_class))
+            for index, row in enumerate(self.rows(kind)):
+                where = f"[[{kind}]] entry {index + 1}"
+                self.check_keys(row, ("pair", *names, "source", "confidence", "note"), where)
+                pair = self.pair(row, where, species)
+                where = f"[[{kind}]] {pair[0]}-{pair[1]}"
+                if any(term.kind == kind for term in pairs.get(pair, ())):
+                    self.fail(where, "this pair is given twice with the same form")
+                pairs[pair] = (*pairs.get(pair, ()), self.term(kind, pair, row, where, cutoff_A))
+        return pairs
+
+    def term(self, kind: str, pair, row: dict, where: str, cutoff_A: float) -> PairTerm:
+        form_class = FORMS[kind]
+        names = [f.name for f in fields(form_class)]
+        if form_class is Tabulated:
+            form = self.table(row, where, cutoff_A)
+        else:
+            values = {name: self.number(row, name, where) for name in names}
+            for name in set(names) & {"rho", "sigma", "a", "r0"}:
+                if name == "sigma" and kind == "born_mayer_huggins":
+                    continue
+                self.positive(row, name, where)
+            for name in set(names) & {"A", "C", "D", "epsilon"}:
+                if values[name] < 0 and not (kind == "born_mayer_huggins" and name == "D"):
+                    self.fail(where, f"{name} = {values[name]:g} must not be negative")
+            form = form_class(**values)
+        source, note = self.source(row, where), self.note(row, where)
+        marks = self.parameter_marks(row, names, where)
+        subject = "-".join(pair)
+        if form_class is Tabulated:
+            count = float(len(form.r))
+            self.parameters.append(
+                Parameter(subject, kind, "points (r, V)", count, "Å, eV", source, marks["V"], note)
+            )
+        else:
+            for name in names:
+                value, unit = getattr(form, name), form_class.units[name]
+                self.parameters.append(Parameter(subject, kind, name, value, unit, source, marks[name], note))
+        weakest = max(marks.values(), key=("V", "D", "C", "R, corroborated", "R", "F").index)
+        return PairTerm(pair, kind, form, source, weakest, marks, note)
+
+    def parameter_marks(self, row: dict, names, where: str) -> dict[str, str]:
+        given = self.get(row, "confidence", where)
+        if isinstance(given, dict):
+            self.check_keys(given, tuple(names), f"{where} confidence")
+            return {name: self.mark(self.get(given, name, f"{where} confidence"), where) for name in names}
+        return dict.fromkeys(names, self.mark(given, where))
+
+    def table(self, row: dict, where: str, cutoff_A: float) -> Tabulated:
+        columns = {}
+        for name in ("r", "V"):
+            values = self.get(row, name, where)
+            if not isinstance(values, list):
+                self.fail(where, f"{name} must be an array of numbers, got {values!r}")
+            columns[name] = [
+                self.number({f"{name}[{k}]": value}, f"{name}[{k}]", where) for k, value in enumerate(values)
+            ]
+        r, energies = columns["r"], columns["V"]
+        if len(r) != len(energies) or len(r) < SHORTEST_TABLE_POINTS:
+            self.fail(
+                where,
+                f"r and V must have the same length, at least {SHORTEST_TABLE_POINTS}; "
+                f"got {len(r)} and {len(energies)}",
+            )
+        if r[0] <= 0 or any(later <= earlier for earlier, later in zip(r, r[1:], strict=False)):
+            self.fail(where, "r must be positive and strictly ascending")
+        if r[-1] < cutoff_A:
+            self.fail(where, f"the table ends at r = {r[-1]:g} Å, before the cutoff of {cutoff_A:g} Å")
+        return Tabulated(tuple(r), tuple(energies))
+
+    def no_interaction(self, species) -> dict[tuple[str, str], str]:
+        absent: dict[tuple[str, str], str] = {}
+        for index, row in enumerate(self.rows("no_interaction")):
+            where = f"[[no_interaction]] entry {index + 1}"
+            self.check_keys(row, ("pair", "reason", "source", "confidence"), where)
+            pair = self.pair(row, where, species)
+            where = f"[[no_interaction]] {pair[0]}-{pair[1]}"
+            if pair in absent:
+                self.fail(where, "this pair is given twice")
+            absent[pair] = self.text(row, "reason", where)
+            mark = self.mark(self.get(row, "confidence", where), where)
+            self.parameters.append(
+                Parameter(
+                    "-".join(pair),
+                    "no pair term",
+                    "V",
+                    0.0,
+                    "eV",
+                    self.source(row, where),
+                    mark,
+                    absent[pair],
+                )
+            )
+        return absent
+
+    def check_every_pair(self, species, pairs, absent):
+        for i, a in enumerate(species):
+            for b in species[i:]:
+                pair = sorted_pair(a, b)
+                where = f"pair {pair[0]}-{pair[1]}"
+                if pair in pairs and pair in absent:
+                    self.fail(where, "has a pair term and is declared in [[no_interaction]] as well")
+                if pair not in pairs and pair not in absent:
+                    self.fail(
+                        where,
+                        "has no pair term; give one, or declare the pair in [[no_interaction]] with a reason",
+                    )
+
+    def check_charge_ratio(self, charges, formal):
+        for symbol, charge in charges.items():
+            if charge * formal[symbol] < 0:
+                self.fail(
+                    f"[species.{symbol}]",
+                    f"charge_e = {charge:g} and formal_charge_e = {formal[symbol]} have opposite signs",
+                )
+
+    def regression(self, species) -> tuple[Regression, ...]:
+        known = tuple(f.name for f in fields(Regression) if f.name != "unit")
+        entries = []
+        for index, row in enumerate(self.rows("regression")):
+            where = f"[[regression]] entry {index + 1}"
+            self.check_keys(row, known, where)
+            quantity = self.text(row, "quantity", where)
+            if quantity not in REGRESSION_UNITS:
+                hint = suggestion(quantity, REGRESSION_UNITS)
+                self.fail(
+                    where, f"quantity = {quantity!r} must be one of {', '.join(REGRESSION_UNITS)}{hint}"
+                )
+            prototype = self.text(row, "prototype", where)
+            if prototype not in PROTOTYPES:
+                self.fail(where, f"prototype = {prototype!r} must be one of {', '.join(PROTOTYPES)}")
+            entries.append(
+                Regression(
+                    quantity=quantity,
+                    prototype=prototype,
+                    formula=self.text(row, "formula", where),
+                    value=self.number(row, "value", where),
+                    unit=REGRESSION_UNITS[quantity],
+                    tolerance=self.positive(row, "tolerance", where),
+                    source=self.source(row, where),
+                    confidence=self.mark(self.get(row, "confidence", where), where),
+                    published=self.number(row, "published", where) if "published" in row else None,
+                    note=self.note(row, where),
+                )
+            )
+        return tuple(entries)
