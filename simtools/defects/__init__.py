@@ -1,1 +1,16 @@
-"""Imperfect crystals."""
+"""Imperfect crystals: Kröger-Vink labels, vacancies and neutral Schottky sets, charge balance."""
+
+from simtools.defects.builders import DefectRequest, build_defects
+from simtools.defects.charge_balance import ChargeBalanceError, net_charge_e
+from simtools.defects.kroger_vink import DefectLabelError, KrogerVink
+from simtools.defects.placement import PlacementError
+
+__all__ = [
+    "ChargeBalanceError",
+    "DefectLabelError",
+    "DefectRequest",
+    "KrogerVink",
+    "PlacementError",
+    "build_defects",
+    "net_charge_e",
+]

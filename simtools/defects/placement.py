@@ -1,0 +1,248 @@
+"""Which sites the defects take: random, associated or separated. Counting and charges are settled elsewhere."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from simtools.core.errors import ConfigError
+from simtools.core.periodic import minimum_image
+
+PLACEMENTS = ("random", "associated", "separated")
+
+_RESTARTS = 50
+_SPREADING_STARTS = 4
+_SPREADING_SWEEPS = 20
+_SAME_SHELL = 1e-3
+
+
+class PlacementError(ConfigError):
+    """The requested arrangement does not fit on the sites that are left."""
+
+
+class SiteGeometry:
+    """Periodic distances between the sites of a perfect crystal.
+
+    Parameters
+    ----------
+    scaled_positions
+        Fractional coordinates, shape (n_sites, 3).
+    species
+        What belongs on each site, shape (n_sites,).
+    cell_A
+        Lattice vectors as rows, shape (3, 3), Å.
+    """
+
+    def __init__(self, scaled_positions, species, cell_A):
+        self.scaled_positions = np.asarray(scaled_positions, dtype=float)
+        self.species = np.asarray(species, dtype=str)
+        self.cell_A = np.asarray(cell_A, dtype=float)
+        self._orthogonal = np.allclose(self.cell_A, np.diag(np.diag(self.cell_A)), atol=1e-12)
+        self._distances = {}
+
+    def __len__(self):
+        return len(self.species)
+
+    def sites_of(self, species: str) -> np.ndarray:
+        """Return the indices of the sites where `species` belongs."""
+        return np.flatnonzero(self.species == species)
+
+    def distances_from(self, site: int) -> np.ndarray:
+        """Return the distance from one site to the nearest image of every site, shape (n_sites,), Å."""
+        site = int(site)
+        if site not in self._distances:
+            offsets = self.scaled_positions - self.scaled_positions[site]
+            offsets -= np.round(offsets)
+            vectors = offsets @ self.cell_A
+            if not self._orthogonal:
+                vectors = minimum_image(vectors, self.cell_A)
+            self._distances[site] = np.linalg.norm(vectors, axis=1)
+        return self._distances[site]
+
+    def distance_to_nearest(self, chosen: Sequence[int]) -> np.ndarray:
+        """Return the distance of every site to the nearest of `chosen`, Å (infinite where none is chosen)."""
+        nearest = np.full(len(self), np.inf)
+        for site in chosen:
+            np.minimum(nearest, self.distances_from(site), out=nearest)
+        return nearest
+
+
+def place_sets(
+    geometry: SiteGeometry,
+    members: Sequence[str],
+    n_sets: int,
+    *,
+    placement: str,
+    taken: Sequence[int],
+    minimum_separation_A: float,
+    rng: np.random.Generator,
+) -> list[tuple[int, ...]]:
+    """Return `n_sets` tuples of site indices, one index per species in `members`.
+
+    Parameters
+    ----------
+    geometry
+        The perfect crystal.
+    members
+        Species whose sites one set occupies: ``["Li"]`` for a vacancy, ``["Li", "Li", "O"]`` for a set.
+    n_sets
+        How many sets to place.
+    placement
+        ``"random"``: every member on a random free site of its species. ``"associated"``: the rarest member of
+        a set on a random site, the others on its nearest sites. ``"separated"``: all members of all sets, and
+        the sites already taken, as far from each other as a farthest-point search with local improvement
+        finds.
+    taken
+        Sites that are already used.
+    minimum_separation_A
+        Smallest distance allowed between members of different sets (and, unless ``"associated"``, within a
+        set) and to `taken`, Å.
+    rng
+        Source of every random choice.
+
+    Raises
+    ------
+    PlacementError
+        If no arrangement was found: the message says how many sets did fit.
+    """
+    search = {"random": _random_sets, "associated": _associated_sets, "separated": _separated_sets}[placement]
+    most = 0
+    for _ in range(_RESTARTS):
+        sets = search(geometry, members, n_sets, list(taken), minimum_separation_A, rng)
+        if len(sets) == n_sets:
+            return sets
+        most = max(most, len(sets))
+        if placement == "separated":
+            break
+    apart = f" at least {minimum_separation_A:g} Å apart" if minimum_separation_A else ""
+    raise PlacementError(
+        f"{n_sets} x {'+'.join(members)} do not fit with placement {placement!r}{apart}: at most {most} were "
+        "placed; ask for fewer, a smaller minimum_separation_A or a larger supercell"
+    )
+
+
+def _random_sets(geometry, members, n_sets, taken, separation, rng):
+    if separation == 0:
+        free = np.ones(len(geometry), dtype=bool)
+        free[taken] = False
+        columns = [None] * len(members)
+        for species in dict.fromkeys(members):
+            places = [k for k, member in enumerate(members) if member == species]
+            candidates = np.flatnonzero(free & (geometry.species == species))
+            chosen = rng.choice(candidates, size=n_sets * len(places), replace=False)
+            for k, column in zip(places, np.split(chosen, len(places)), strict=True):
+                columns[k] = column.tolist()
+        return list(zip(*columns, strict=True))
+    sets = []
+    nearest = geometry.distance_to_nearest(taken)
+    for _ in range(n_sets):
+        chosen = []
+        for species in members:
+            candidates = np.flatnonzero(
+                (geometry.species == species) & (nearest >= separation) & (nearest > 0)
+            )
+            if len(candidates) == 0:
+                return sets
+            site = int(rng.choice(candidates))
+            chosen.append(site)
+            nearest = np.minimum(nearest, geometry.distances_from(site))
+        sets.append(tuple(chosen))
+    return sets
+
+
+def _associated_sets(geometry, members, n_sets, taken, separation, rng):
+    anchor_species = min(reversed(members), key=members.count)
+    anchor_place = members.index(anchor_species)
+    partners = {
+        species: [k for k, member in enumerate(members) if member == species and k != anchor_place]
+        for species in dict.fromkeys(members)
+    }
+    sets = []
+    nearest = geometry.distance_to_nearest(taken)
+    for _ in range(n_sets):
+        free = (nearest >= separation) & (nearest > 0)
+        anchors = rng.permutation(np.flatnonzero(free & (geometry.species == anchor_species)))
+        for anchor in anchors.tolist():
+            chosen = _nearest_partners(geometry, anchor, anchor_place, partners, free, rng)
+            if chosen is not None:
+                break
+        else:
+            return sets
+        sets.append(chosen)
+        for site in chosen:
+            nearest = np.minimum(nearest, geometry.distances_from(site))
+    return sets
+
+
+def _nearest_partners(geometry, anchor, anchor_place, partners, free, rng):
+    """Return one associated set around `anchor`, or None where the nearest partner sites are not free."""
+    distances = geometry.distances_from(anchor)
+    chosen = {anchor_place: anchor}
+    for species, places in partners.items():
+        sites = geometry.sites_of(species)
+        sites = sites[sites != anchor]
+        if len(sites) < len(places):
+            return None
+        reach = np.sort(distances[sites])[: len(places)]
+        available = rng.permutation(sites[free[sites]])
+        order = np.argsort(np.round(distances[available] / _SAME_SHELL), kind="stable")
+        closest = available[order[: len(places)]]
+        if len(closest) < len(places) or np.any(np.abs(distances[closest] - reach) > 2 * _SAME_SHELL):
+            return None
+        chosen.update(zip(places, closest.tolist(), strict=True))
+    return tuple(chosen[k] for k in range(len(chosen)))
+
+
+def _separated_sets(geometry, members, n_sets, taken, separation, rng):
+    order = list(members) * n_sets
+    best, best_gap = None, -np.inf
+    for _ in range(_SPREADING_STARTS):
+        chosen = _spread(geometry, order, taken, rng)
+        gap = _smallest_gap(geometry, chosen, taken)
+        if gap > best_gap + _SAME_SHELL:
+            best, best_gap = chosen, gap
+    kept = len(best) if best_gap >= separation else 0
+    width = len(members)
+    return [tuple(best[k : k + width]) for k in range(0, kept, width)]
+
+
+def _spread(geometry, order, taken, rng):
+    chosen = []
+    nearest = geometry.distance_to_nearest(taken)
+    for species in order:
+        site = _farthest(geometry, species, nearest, rng)
+        chosen.append(site)
+        nearest = np.minimum(nearest, geometry.distances_from(site))
+    distances = np.array([geometry.distances_from(site) for site in chosen])
+    fixed = geometry.distance_to_nearest(taken)
+    for _ in range(_SPREADING_SWEEPS if len(chosen) > 1 else 0):
+        moved = False
+        first, second = np.partition(distances, 1, axis=0)[:2]
+        owner = distances.argmin(axis=0)
+        for k, species in enumerate(order):
+            others = np.minimum(np.where(owner == k, second, first), fixed)
+            site = _farthest(geometry, species, others, rng)
+            if others[site] > others[chosen[k]] + _SAME_SHELL:
+                chosen[k], moved = site, True
+                distances[k] = geometry.distances_from(site)
+                first, second = np.partition(distances, 1, axis=0)[:2]
+                owner = distances.argmin(axis=0)
+        if not moved:
+            break
+    return chosen
+
+
+def _farthest(geometry, species, nearest, rng):
+    sites = geometry.sites_of(species)
+    sites = sites[nearest[sites] > 0]
+    gaps = nearest[sites]
+    return int(rng.choice(sites[gaps >= gaps.max() - _SAME_SHELL]))
+
+
+def _smallest_gap(geometry, chosen, taken):
+    return min(
+        (
+            geometry.distance_to_nearest([*taken, *chosen[:k], *chosen[k + 1 :]])[site]
+            for k, site in enumerate(chosen)
+        ),
+        default=np.inf,
+    )
