@@ -1,4 +1,4 @@
-"""Put defects into a perfect supercell: counted, charge-balanced, placed by a seed. Forces play no part here."""
+"""Put defects into a perfect supercell: counted, charge-balanced, placed by a seed. No forces here."""
 
 import logging
 import math
@@ -27,20 +27,20 @@ class DefectRequest:
     Attributes
     ----------
     kind
-        ``"vacancy"``: `species` names one species, whose ions are removed one by one. ``"schottky"``: `species`
-        names the ions one neutral set removes, ``("Li", "Cl")`` or ``("Li", "Li", "O")``.
+        ``"vacancy"``: `species` names one species, whose ions are removed one by one. ``"schottky"``:
+        `species` names the ions one neutral set removes, ``("Li", "Cl")`` or ``("Li", "Li", "O")``.
     species
         One symbol or a sequence of them.
     count
         Number of vacancies or of Schottky sets. Give either this or `fraction`.
     fraction
-        Fraction of the sites of the **first named species** that become vacant, 0 to 1: for ``("Li", "Cl")`` and
-        ``("Li", "Li", "O")`` it is the fraction of lithium sites. The number of sets is rounded to the nearest
-        integer, halves up.
+        Fraction of the sites of the **first named species** that become vacant, 0 to 1: for ``("Li", "Cl")``
+        and ``("Li", "Li", "O")`` it is the fraction of lithium sites. The number of sets is rounded to the
+        nearest integer, halves up.
     placement
-        ``"random"``: every vacancy on a random free site. ``"associated"`` (only schottky): the vacancies of a
-        set at their nearest distance, the sets at random. ``"separated"``: all vacancies, partners included, as
-        far from each other as a search finds.
+        ``"random"``: every vacancy on a random free site. ``"associated"`` (only schottky): the vacancies of
+        a set at their nearest distance, the sets at random. ``"separated"``: all vacancies, partners
+        included, as far from each other as a search finds.
     minimum_separation_A
         No two vacancies closer than this, Å; 0 for no rule. Partners of an associated set are exempt.
     """
@@ -74,8 +74,8 @@ class DefectRequest:
             )
         if self.kind == "vacancy" and self.placement == "associated":
             raise ConfigError(
-                "placement = 'associated' needs a partner, which kind = 'vacancy' has not; use kind = 'schottky', "
-                "or placement 'random' or 'separated'"
+                "placement = 'associated' needs a partner, which kind = 'vacancy' has not; use kind = "
+                "'schottky', or placement 'random' or 'separated'"
             )
         self._check_amount()
 
@@ -139,18 +139,18 @@ def build_defects(
     formal_charges_e
         Integer formal charge of every species in `atoms`, e, whatever charges the force field uses.
     net_charge
-        ``"background"`` declares that a uniform background compensates a net charge; without it a net charge is
-        an error.
+        ``"background"`` declares that a uniform background compensates a net charge; without it a net charge
+        is an error.
     seed
         Settles every random choice: the same seed gives the same cell.
 
     Returns
     -------
     Atoms
-        The remaining ions in their original order with their per-atom arrays. In ``info`` (plain data, so that
-        extended XYZ keeps it):
+        The remaining ions in their original order with their per-atom arrays. In ``info`` (plain data, so
+        that extended XYZ keeps it):
 
-        - ``lattice_sites``: ``{"species": [...], "scaled_positions": [[...], ...]}`` of the perfect supercell;
+        - ``lattice_sites``: ``{"species": [...], "scaled_positions": [[...], ...]}`` of the perfect cell;
         - ``defects``: one dict per vacancy with ``kind``, ``label`` (Kröger-Vink), ``site_species``,
           ``site_index`` (into `lattice_sites`), ``position_A``, ``effective_charge_e``, ``set`` (vacancies of
           one Schottky set share its number) and ``request`` (index into `requests`);

@@ -1,4 +1,4 @@
-"""Kröger-Vink notation as data: parse it, print it, compute with it. Building the defect is builders.py's work.
+"""Kröger-Vink notation as data: parse it, print it, compute with it. Building defects: see builders.py.
 
 Grammar of a label (no blanks)::
 
@@ -7,8 +7,8 @@ Grammar of a label (no blanks)::
     site      = "i" | element           "i" is an interstitial position, else the element that belongs there
     charge    = "'" ... | "." ... | "•" ... | "x"
 
-The effective charge, relative to the perfect crystal, is negative by one e per ``'`` and positive by one per
-``.`` (or ``•``); ``x`` or nothing is zero. So ``V_Li'``, ``V_Cl.``, ``Mg_Li.``, ``Li_i.``, ``Cl_Cl``, ``O_Ox``.
+The effective charge, relative to the perfect crystal, is negative by one e per ``'`` and positive by one
+per ``.`` (or ``•``); ``x`` or nothing is zero: ``V_Li'``, ``V_Cl.``, ``Mg_Li.``, ``Li_i.``, ``Cl_Cl``, ``O_Ox``.
 As everywhere in this notation, ``V`` as a species is a vacancy, never vanadium.
 """
 
@@ -22,7 +22,7 @@ from simtools.core.errors import ConfigError
 
 _ELEMENTS = "|".join(sorted(chemical_symbols[1:], key=len, reverse=True))
 _LABEL = re.compile(
-    rf"(?P<species>{_ELEMENTS})_(?P<site>i|{_ELEMENTS})(?P<charge>'+|[.•]+|x)?"  # V, a vacancy, is an element too
+    rf"(?P<species>{_ELEMENTS})_(?P<site>i|{_ELEMENTS})(?P<charge>'+|[.•]+|x)?"  # V is an element too
 )
 
 
@@ -102,7 +102,7 @@ class KrogerVink:
 
 
 def formal_charge(species: str, formal_charges_e: Mapping[str, int]) -> int:
-    """Return the integer formal charge of `species`, e; raises `ConfigError` if it is missing or fractional."""
+    """Return the integer formal charge of `species`, e; `ConfigError` if it is missing or fractional."""
     if species not in formal_charges_e:
         known = ", ".join(f"{name} {charge:+g}" for name, charge in formal_charges_e.items()) or "none"
         raise ConfigError(f"no formal charge is given for {species}; given: {known}")

@@ -1,4 +1,4 @@
-"""Which sites the defects take: random, associated or separated. Counting and charges are settled elsewhere."""
+"""Which sites the defects take: random, associated or separated. Counts and charges: see builders.py."""
 
 from collections.abc import Sequence
 
@@ -87,10 +87,10 @@ def place_sets(
     n_sets
         How many sets to place.
     placement
-        ``"random"``: every member on a random free site of its species. ``"associated"``: the rarest member of
-        a set on a random site, the others on its nearest sites. ``"separated"``: all members of all sets, and
-        the sites already taken, as far from each other as a farthest-point search with local improvement
-        finds.
+        ``"random"``: every member on a random free site of its species. ``"associated"``: the rarest member
+        of a set on a random site, the others on its nearest sites. ``"separated"``: all members of all sets,
+        and the sites already taken, as far from each other as a farthest-point search with local
+        improvement finds.
     taken
         Sites that are already used.
     minimum_separation_A

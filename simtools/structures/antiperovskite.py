@@ -108,7 +108,7 @@ def parse_formula(formula: str) -> dict[str, float]:
     if end != len(text):
         raise FormulaError(
             formula,
-            f"cannot read {text[end:]!r}: expected element symbols (capital first) and counts, as in 'Li3OCl'",
+            f"cannot read {text[end:]!r}: expected element symbols (capital first) and counts, as in Li3OCl",
         )
     return counts
 
@@ -116,7 +116,7 @@ def parse_formula(formula: str) -> dict[str, float]:
 def parse_antiperovskite_formula(formula: str, *, anion_centre: str | None = None) -> Antiperovskite:
     """Return which ion of `formula` sits on X, B and A of the cubic X3BA prototype.
 
-    The order in which the anions are written does not matter (``Li3OCl`` and ``Li3ClO`` are the same crystal).
+    The order in which the anions are written does not matter: ``Li3OCl`` and ``Li3ClO`` are the same crystal.
     A chalcogenide takes the octahedron's centre B and a halide the cage A, as in Li3OCl; a hydride takes the
     centre and a chalcogenide the cage, as in Li3HS. A fluoride beside S, Se or Te is small enough for either
     site, so `anion_centre` must say which is meant.
@@ -264,7 +264,7 @@ def _anion_centre(formula, anions, explicit):
     if "F" in anions and chalcogenide != "O":
         raise FormulaError(
             formula,
-            f"F and {chalcogenide} could each sit at the octahedron's centre; say which by anion_centre = 'F' "
-            f"or anion_centre = {chalcogenide!r}",
+            f"F and {chalcogenide} could each sit at the octahedron's centre; say which by anion_centre = 'F'"
+            f" or anion_centre = {chalcogenide!r}",
         )
     return chalcogenide

@@ -45,8 +45,8 @@ def build_prototype(
     Returns
     -------
     Atoms
-        Periodic, with the array ``site`` (``"A"``, ``"B"``; also ``"X"`` for ``"cubic"``) and ``info`` entries
-        ``formula`` and ``prototype``.
+        Periodic, with the array ``site`` (``"A"``, ``"B"``; also ``"X"`` for ``"cubic"``) and ``info``
+        entries ``formula`` and ``prototype``.
 
     Raises
     ------

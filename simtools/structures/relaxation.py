@@ -1,4 +1,4 @@
-"""The lattice parameter at zero pressure, with any ASE calculator. Internal coordinates are not relaxed here."""
+"""The lattice parameter at zero pressure, with any ASE calculator. Scaled positions stay fixed."""
 
 import logging
 import math
@@ -33,8 +33,8 @@ class RelaxationError(SimtoolsError, RuntimeError):
         return (
             f"no equilibrium between a = {self.low_A:.3f} and {self.high_A:.3f} Å (first guess "
             f"{self.guess_A:.3f} Å): the pressure goes from {self.pressure_low_GPa:.3g} to "
-            f"{self.pressure_high_GPa:.3g} GPa; give a guess nearer the crystal's lattice parameter, or check "
-            "that the potential binds this structure"
+            f"{self.pressure_high_GPa:.3g} GPa; give a guess nearer the crystal's lattice parameter, or "
+            "check that the potential binds this structure"
         )
 
 
