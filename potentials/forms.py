@@ -69,7 +69,8 @@ class BornMayer:
 class BornMayerHuggins:
     """V(r) = A exp((sigma - r)/rho) - C/r^6 - D/r^8 (Fumi-Tosi).
 
-    A in eV, rho and sigma in Å, C in eV Å^6, D in eV Å^8; V in eV, dV/dr in eV/Å. The sign of D is Fumi and Tosi's (D > 0 attracts); LAMMPS' `born` writes + D/r^8.
+    A in eV, rho and sigma in Å, C in eV Å^6, D in eV Å^8; V in eV, dV/dr in eV/Å. The sign of D is Fumi and
+    Tosi's (D > 0 attracts); LAMMPS' `born` writes + D/r^8.
     """
 
     A: float

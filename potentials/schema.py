@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -39,6 +41,8 @@ REGRESSION_UNITS = {
 }
 PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
 SHORTEST_TABLE_POINTS = 4
+LENGTHS = ("rho", "sigma", "a", "r0")  # lengths and inverse lengths: greater than 0
+STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is negative
 
 
 class ForceFieldError(ConfigError):
@@ -85,6 +89,7 @@ class Regression:
     source: str
     confidence: str
     published: float | None = None
+    published_cutoff_A: float | None = None  # truncated there; `value` is at this file's own cutoff
     note: str = ""
 
 
@@ -353,9 +358,7 @@ class _Reader:
             charges[symbol] = self.sourced(table, "charge_e", symbol, "charge", "e")
             whole = self.sourced(table, "formal_charge_e", symbol, "formal charge", "e")
             if whole != int(whole):
-                self.fail(
-                    where, f"formal_charge_e = {whole:g} must be an integer: it enters the conductivity"
-                )
+                self.fail(where, f"formal_charge_e = {whole:g} must be an integer (conductivity uses it)")
             formal[symbol] = int(whole)
             masses[symbol] = self.sourced(table, "mass_amu", symbol, "mass", "amu")
             if masses[symbol] <= 0:
@@ -404,12 +407,10 @@ class _Reader:
             form = self.table(row, where, cutoff_A)
         else:
             values = {name: self.number(row, name, where) for name in names}
-            for name in set(names) & {"rho", "sigma", "a", "r0"}:
-                if name == "sigma" and kind == "born_mayer_huggins":
-                    continue
-                self.positive(row, name, where)
-            for name in set(names) & {"A", "C", "D", "epsilon"}:
-                if values[name] < 0 and not (kind == "born_mayer_huggins" and name == "D"):
+            for name in names:
+                if name in LENGTHS and (kind, name) != ("born_mayer_huggins", "sigma"):
+                    self.positive(row, name, where)
+                if name in STRENGTHS and values[name] < 0:
                     self.fail(where, f"{name} = {values[name]:g} must not be negative")
             form = form_class(**values)
         source, note = self.source(row, where), self.note(row, where)
@@ -450,7 +451,7 @@ class _Reader:
                 f"r and V must have the same length, at least {SHORTEST_TABLE_POINTS}; "
                 f"got {len(r)} and {len(energies)}",
             )
-        if r[0] <= 0 or any(later <= earlier for earlier, later in zip(r, r[1:], strict=False)):
+        if r[0] <= 0 or any(later <= earlier for earlier, later in itertools.pairwise(r)):
             self.fail(where, "r must be positive and strictly ascending")
         if r[-1] < cutoff_A:
             self.fail(where, f"the table ends at r = {r[-1]:g} Å, before the cutoff of {cutoff_A:g} Å")
@@ -514,21 +515,36 @@ class _Reader:
                 self.fail(
                     where, f"quantity = {quantity!r} must be one of {', '.join(REGRESSION_UNITS)}{hint}"
                 )
-            prototype = self.text(row, "prototype", where)
+            prototype, formula = self.text(row, "prototype", where), self.text(row, "formula", where)
+            for symbol in re.findall(r"[A-Z][a-z]?", formula):
+                if symbol not in species:
+                    self.fail(where, f"formula = {formula!r}: {symbol!r} has no [species] table")
             if prototype not in PROTOTYPES:
                 self.fail(where, f"prototype = {prototype!r} must be one of {', '.join(PROTOTYPES)}")
             entries.append(
                 Regression(
                     quantity=quantity,
                     prototype=prototype,
-                    formula=self.text(row, "formula", where),
+                    formula=formula,
                     value=self.number(row, "value", where),
                     unit=REGRESSION_UNITS[quantity],
                     tolerance=self.positive(row, "tolerance", where),
                     source=self.source(row, where),
                     confidence=self.mark(self.get(row, "confidence", where), where),
                     published=self.number(row, "published", where) if "published" in row else None,
+                    published_cutoff_A=(
+                        self.positive(row, "published_cutoff_A", where)
+                        if "published_cutoff_A" in row
+                        else None
+                    ),
                     note=self.note(row, where),
                 )
             )
+        measured = {(e.prototype, e.formula) for e in entries if e.quantity == "lattice_parameter_A"}
+        for index, entry in enumerate(entries):
+            if (entry.prototype, entry.formula) not in measured:
+                self.fail(
+                    f"[[regression]] entry {index + 1}",
+                    f"{entry.formula} ({entry.prototype}) needs a lattice_parameter_A entry as well",
+                )
         return tuple(entries)

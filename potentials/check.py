@@ -1,0 +1,159 @@
+"""Recompute the regression values a force-field file stores: ``simtools potentials NAME --check``.
+
+Only small cubic prototypes of one free length; real structures are built in `simtools.structures`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from scipy.optimize import brentq
+
+from potentials.schema import ForceField, ForceFieldError, Regression
+from simtools.core.units import EV_PER_A3_TO_GPA
+
+ELASTIC_STRAIN = 1e-5  # small enough that no neighbour shell crosses the cutoff
+LENGTH_TOLERANCE_A = 1e-10
+SITES = {
+    # name: (formula pattern, [(which element of the formula, fractional coordinates)])
+    "antiperovskite": (
+        r"([A-Z][a-z]?)3([A-Z][a-z]?)([A-Z][a-z]?)",
+        [(0, (0.5, 0.5, 0)), (0, (0.5, 0, 0.5)), (0, (0, 0.5, 0.5)), (1, (0.5, 0.5, 0.5)), (2, (0, 0, 0))],
+    ),
+    "rocksalt": (
+        r"([A-Z][a-z]?)([A-Z][a-z]?)",
+        [(0, (0, 0, 0)), (0, (0, 0.5, 0.5)), (0, (0.5, 0, 0.5)), (0, (0.5, 0.5, 0))]
+        + [(1, (0.5, 0.5, 0.5)), (1, (0.5, 0, 0)), (1, (0, 0.5, 0)), (1, (0, 0, 0.5))],
+    ),
+    "fcc": (r"([A-Z][a-z]?)", [(0, (0, 0, 0)), (0, (0, 0.5, 0.5)), (0, (0.5, 0, 0.5)), (0, (0.5, 0.5, 0))]),
+    "cscl": (r"([A-Z][a-z]?)([A-Z][a-z]?)", [(0, (0, 0, 0)), (1, (0.5, 0.5, 0.5))]),
+}
+
+
+@dataclass(frozen=True)
+class RegressionCheck:
+    """One stored value beside the one just computed."""
+
+    expected: Regression
+    recomputed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the recomputed value lies within the stored tolerance."""
+        return abs(self.recomputed - self.expected.value) <= self.expected.tolerance
+
+
+def prototype_cell(prototype: str, formula: str, lattice_parameter_A: float) -> Atoms:
+    """Return the conventional cubic cell of `formula` in `prototype` (a key of `SITES`).
+
+    Raises
+    ------
+    ForceFieldError
+        If the formula does not fit the prototype.
+    """
+    pattern, sites = SITES[prototype]
+    match = re.fullmatch(pattern, formula)
+    if match is None:
+        raise ForceFieldError(f"formula {formula!r} is not of the prototype {prototype!r}")
+    elements = match.groups()
+    return Atoms(
+        [elements[which] for which, _ in sites],
+        scaled_positions=[position for _, position in sites],
+        cell=[lattice_parameter_A] * 3,
+        pbc=True,
+    )
+
+
+def formula_units(prototype: str) -> int:
+    """Return the number of formula units in the conventional cell of `prototype`."""
+    return 4 if prototype in ("rocksalt", "fcc") else 1
+
+
+def exact_calculator(force_field: ForceField) -> Calculator:
+    """Return the embedded engine with exact Ewald sums."""
+    from potentials.calculator import IonicCalculator  # kernels compile only when something is computed
+
+    return IonicCalculator(force_field, coulomb="ewald" if force_field.is_charged else None)
+
+
+def static_properties(
+    force_field: ForceField,
+    prototype: str,
+    formula: str,
+    *,
+    near_A: float,
+    calculator_for: Callable[[ForceField], Calculator] = exact_calculator,
+) -> dict[str, float]:
+    """Return lattice parameter, energy and elastic constants of a cubic crystal at zero stress, 0 K.
+
+    Parameters
+    ----------
+    force_field
+        The model; its cutoff and cutoff mode count.
+    prototype, formula
+        What to build: see `prototype_cell`.
+    near_A
+        Lattice parameter to start from, Å: the root of the pressure is sought within 5 % of it.
+    calculator_for
+        Makes an ASE calculator with analytic stress from a force field.
+
+    Returns
+    -------
+    dict
+        `lattice_parameter_A`, `energy_per_formula_unit_eV`, `C11_GPa`, `C12_GPa`. The elastic constants
+        hold the ions at their scaled positions: exact here, where every site is an inversion centre
+        and the strain is uniaxial along a cube edge.
+
+    Raises
+    ------
+    ForceFieldError
+        If the pressure does not change sign within 5 % of `near_A`.
+    """
+    calculator = calculator_for(force_field)
+
+    def stress(a: float, strain: float = 0.0) -> np.ndarray:
+        atoms = prototype_cell(prototype, formula, a)
+        atoms.set_cell(atoms.cell[:] @ np.diag([1.0 + strain, 1.0, 1.0]), scale_atoms=True)
+        atoms.calc = calculator
+        return atoms.get_stress(voigt=True)
+
+    low, high = 0.95 * near_A, 1.05 * near_A
+    if stress(low)[:3].sum() * stress(high)[:3].sum() > 0:
+        raise ForceFieldError(
+            f"{force_field.name}: {formula} has no zero of pressure between {low:.3f} and {high:.3f} Å"
+        )
+    a = brentq(lambda length: stress(length)[:3].sum(), low, high, xtol=LENGTH_TOLERANCE_A)
+    slope = (stress(a, ELASTIC_STRAIN) - stress(a, -ELASTIC_STRAIN)) / (2 * ELASTIC_STRAIN) * EV_PER_A3_TO_GPA
+    atoms = prototype_cell(prototype, formula, a)
+    atoms.calc = calculator
+    return {
+        "lattice_parameter_A": float(a),
+        "energy_per_formula_unit_eV": float(atoms.get_potential_energy()) / formula_units(prototype),
+        "C11_GPa": float(slope[0]),
+        "C12_GPa": float(slope[1]),
+    }
+
+
+def check_force_field(
+    force_field: ForceField, *, calculator_for: Callable[[ForceField], Calculator] = exact_calculator
+) -> tuple[RegressionCheck, ...]:
+    """Recompute every regression value stored in the file of `force_field`."""
+    crystals: dict[tuple[str, str], dict[str, float]] = {}
+    starts = {
+        (entry.prototype, entry.formula): entry.value
+        for entry in force_field.regression
+        if entry.quantity == "lattice_parameter_A"
+    }
+    for (prototype, formula), near_A in starts.items():
+        crystals[prototype, formula] = static_properties(
+            force_field, prototype, formula, near_A=near_A, calculator_for=calculator_for
+        )
+    return tuple(
+        RegressionCheck(entry, crystals[entry.prototype, entry.formula][entry.quantity])
+        for entry in force_field.regression
+    )
