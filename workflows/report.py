@@ -1,0 +1,131 @@
+"""One self-contained HTML page about a run: what it was, what came out, and what to distrust.
+
+The numbers are those of `simtools.runs.Run`; nothing is analysed here. Figures are in report_figures.py, the
+text of the tables in report_tables.py.
+"""
+
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from simtools import plots
+from workflows import report_tables as tables
+from workflows.recipe import to_toml
+from workflows.report_figures import displacement_figures, save_figures, single_figure, trace_figures
+
+__all__ = ["render_report", "write_report"]
+
+
+def write_report(run):
+    """Write ``report.html`` and ``figures/`` into the run's directory.
+
+    Parameters
+    ----------
+    run
+        `simtools.runs.Run`; it may be unfinished, have one temperature, or hold upper limits only.
+
+    Returns
+    -------
+    pathlib.Path
+        The page. It needs no other file and no network.
+    """
+    context, figures = _context(run)
+    directory = Path(run.directory)
+    save_figures(figures, directory / "figures")
+    path = directory / "report.html"
+    partial = path.with_suffix(".html.partial")
+    partial.write_text(_page(context), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def render_report(run):
+    """Return the page as text, writing nothing."""
+    return _page(_context(run)[0])
+
+
+def _page(context):
+    loader = PackageLoader("workflows", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = Markup(loader.get_source(environment, "report.css")[0])
+    return environment.get_template("report.html.j2").render(css=style, **context)
+
+
+def _context(run):
+    literature = tables.literature_of(run)
+    arrhenius = _arrhenius_figure(run, literature)
+    displacements = displacement_figures(run.transport) if run.transport else []
+    association = _association_figure(run)
+    traces = trace_figures(tables.traces_of(run))
+    state, partial = tables.state_of(run)
+    context = {
+        "version": metadata.version("antiperovskite-simtools"),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "title": str(run.recipe.get("title", Path(run.directory).name)),
+        "lead": tables.lead(run),
+        "state": state,
+        "partial": partial,
+        "cards": tables.headline_cards(run),
+        "cautions": tables.cautions(run),
+        "simulated": tables.simulated_rows(run),
+        "background": tables.background_statement(run),
+        "arrhenius_figure": arrhenius,
+        "arrhenius_absent": tables.why_no_arrhenius(run),
+        "arrhenius_rows": tables.arrhenius_rows(run),
+        "transport_table": tables.transport_table(run),
+        "sampling_table": tables.sampling_table(run),
+        "methods_table": tables.methods_table(run),
+        "literature_table": tables.literature_table(literature),
+        "displacement_figures": displacements,
+        "association_figure": association,
+        "association_table": tables.association_table(run),
+        "warnings": tables.grouped_warnings(run.warnings),
+        "potential": tables.potential_block(run),
+        "engine_rows": tables.engine_rows(run),
+        "engine_table": tables.engine_table(run),
+        "trace_figures": traces,
+        "points_table": tables.points_table(run),
+        "provenance": tables.provenance_rows(run),
+        "recipe_text": to_toml(run.recipe),
+    }
+    figures = [item for item in (arrhenius, *displacements, association, *traces) if item is not None]
+    return context, figures
+
+
+def _arrhenius_figure(run, literature):
+    if not run.transport:
+        return None
+    return single_figure(
+        "arrhenius",
+        "Conductivity against temperature",
+        "Filled: ionic conductivity from the charge diffusivity; open: Nernst–Einstein conductivity from the "
+        "tracer diffusivity; bars are 95 % intervals, arrows upper limits. Line and band: Arrhenius fit of σT "
+        "to the tracer or charge conductivity named below; dashed where it is extrapolated. Other symbols: "
+        "literature, at the compositions its authors give.",
+        plots.plot_arrhenius,
+        run.transport,
+        run.arrhenius,
+        literature=literature,
+        width_in=8.6,
+        height_in=5.4,
+    )
+
+
+def _association_figure(run):
+    if not run.association:
+        return None
+    return single_figure(
+        "association",
+        "Vacancies bound to their partner",
+        "Fraction of the cation vacancies that have an anion vacancy within the binding distance, averaged "
+        "over the production run, with 95 % intervals.",
+        plots.plot_association,
+        run.association,
+        width_in=6.4,
+        height_in=4.0,
+    )

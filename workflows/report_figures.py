@@ -1,0 +1,140 @@
+"""The figures of a report: Results drawn by `simtools.plots`, each as one piece of SVG for the page."""
+
+import io
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+
+from simtools import plots
+
+__all__ = ["ReportFigure", "displacement_figures", "save_figures", "single_figure", "trace_figures"]
+
+_REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+MAX_TRACE_PANELS = 12
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One figure of the report; `drawn` is the matplotlib Figure."""
+
+    name: str
+    title: str
+    caption: str
+    drawn: object = field(repr=False)
+
+    @property
+    def svg(self):
+        """The figure as SVG markup that can stand inside an HTML page beside others.
+
+        Text is drawn as outlines, so that no font has to be there; identifiers are prefixed with the
+        figure's name, because they are global in a page.
+        """
+        buffer = io.StringIO()
+        self.drawn.savefig(buffer, format="svg", metadata={"Date": None, "Title": self.title})
+        text = buffer.getvalue()
+        text = _METADATA.sub("", text[text.index("<svg") :])
+        return Markup(_REFERENCE.sub(lambda match: f"{match[1]}{self.name}-", text))
+
+
+def save_figures(figures, directory):
+    """Write every figure as SVG and as PNG (200 dpi) into `directory`; return the paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for figure in figures:
+        for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
+            path = directory / f"{figure.name}{suffix}"
+            figure.drawn.savefig(path, **options)
+            written.append(path)
+    return written
+
+
+def single_figure(name, title, caption, plot, *arguments, width_in=6.4, height_in=4.4, **options):
+    """Return the figure that ``plot(*arguments, ax=..., **options)`` draws."""
+    ax = plots.new_axes(width_in=width_in, height_in=height_in)
+    plot(*arguments, ax=ax, **options)
+    return ReportFigure(name, title, caption, ax.figure)
+
+
+def displacement_figures(transport):
+    """Return the mean squared displacement, its local exponent, the charge MSD and the Haven ratio."""
+    one = len(transport) == 1
+    band = "shaded" if one else "the broad translucent part of each curve"
+    size = {"width_in": 5.6, "height_in": 4.3}
+    figures = [
+        single_figure(
+            "msd",
+            "Mean squared displacement",
+            f"Average over window starts, ions and replicas (thick) and each replica (thin). The window that "
+            f"was fitted is {band}.",
+            plots.plot_msd,
+            transport,
+            **size,
+        ),
+        single_figure(
+            "local-exponent",
+            "Local exponent of the mean squared displacement",
+            "Diffusion has slope 1 (dashed); a rattling cage, or a vacancy that circles its partner, has "
+            "less.",
+            plots.plot_local_exponent,
+            transport,
+            **size,
+        ),
+        single_figure(
+            "charge-msd",
+            "Charge displacement",
+            "Square of the summed displacement of all mobile ions, per ion. Its slope gives the charge "
+            "diffusivity and with it the ionic conductivity.",
+            plots.plot_charge_msd,
+            transport,
+            **size,
+        ),
+    ]
+    if any(item.haven_ratio is not None and not item.haven_ratio.is_limit for item in transport):
+        figures.append(
+            single_figure(
+                "haven-ratio",
+                "Haven ratio",
+                "Tracer over charge diffusivity, with 95 % intervals, beside the value of a lone vacancy on "
+                "the cation sublattice of the cubic anti-perovskite and that of independent ions.",
+                plots.plot_haven_ratio,
+                transport,
+                **size,
+            )
+        )
+    return figures
+
+
+def trace_figures(points):
+    """Return one figure for each temperature: temperature, potential and conserved energy of its points.
+
+    Parameters
+    ----------
+    points
+        Pairs of a temperature (K) and a list of (label, thermo DataFrame, number of ions or None).
+    """
+    return [_trace_figure(*point) for point in points[:MAX_TRACE_PANELS]]
+
+
+def _trace_figure(temperature_K, records):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.4, 2.5), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for label, thermo, n_atoms in records:
+        plots.plot_temperature_trace(thermo, ax=axes[0], label=label)
+        for ax, quantity in ((axes[1], "potential_energy_eV"), (axes[2], "conserved_energy_eV")):
+            if quantity in thermo and thermo[quantity].notna().any():
+                plots.plot_energy_trace(thermo, quantity=quantity, n_atoms=n_atoms, ax=ax)
+    axes[0].axhline(temperature_K, color="black", linewidth=1.0, linestyle="--", zorder=4)
+    if records:
+        plots.mark_stages(axes[0], records[-1][1])
+    return ReportFigure(
+        f"traces-{temperature_K:g}K".replace(".", "p"),
+        f"{temperature_K:g} K",
+        f"{len(records)} run{'s' if len(records) != 1 else ''}: {', '.join(label for label, _, _ in records)}.",
+        figure,
+    )
