@@ -1,7 +1,7 @@
 """Force fields as data: a cited TOML file in, a frozen and fully checked `ForceField` out.
 
-Every check of a force-field file lives here. The forms themselves are in `forms.py`; forces on atoms
-are the calculator's business.
+Every check of a force-field file lives here. What a `ForceField` can answer is in `force_field.py`; the
+forms themselves are in `forms.py`; forces on atoms are the calculator's business.
 """
 
 from __future__ import annotations
@@ -12,25 +12,38 @@ import itertools
 import math
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
+from potentials.force_field import (
+    CONFIDENCE_MARKS,
+    LOW_CONFIDENCE,
+    ForceField,
+    ForceFieldError,
+    PairTerm,
+    Parameter,
+    Regression,
+    sorted_pair,
+)
+from potentials.forms import FORMS, Tabulated
 
-from potentials.forms import FORMS, PairForm, Tabulated
-from simtools.core.errors import ConfigError, UnknownSpeciesError
+__all__ = [
+    "CONFIDENCE_MARKS",
+    "LOW_CONFIDENCE",
+    "ForceField",
+    "ForceFieldError",
+    "PairTerm",
+    "Parameter",
+    "Regression",
+    "list_force_fields",
+    "load_force_field",
+    "parse_force_field",
+    "sorted_pair",
+    "suggestion",
+]
 
 DATA_DIRECTORY = Path(__file__).parent / "data"
 
-CONFIDENCE_MARKS = {
-    "V": "verified: read in a public text",
-    "R": "recalled from the paper, not seen in a text that could be opened",
-    "R, corroborated": "recalled from the paper; static tests reproduce published physics",
-    "F": "fitted or estimated for this project by the rule stated",
-    "C": "calculated with this very set: a regression value, not literature",
-    "D": "definition or choice of the model (a formal charge, a cutoff): nothing was measured or fitted",
-}
-LOW_CONFIDENCE = ("R", "R, corroborated", "F", "C")
 CUTOFF_MODES = ("truncated", "shifted")
 UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
 REGRESSION_UNITS = {
@@ -43,126 +56,6 @@ PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
 SHORTEST_TABLE_POINTS = 4
 LENGTHS = ("rho", "sigma", "a", "r0")  # lengths and inverse lengths: greater than 0
 STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is negative
-
-
-class ForceFieldError(ConfigError):
-    """A force-field file is missing or says something that cannot be meant."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One number of a force field with where it comes from: a row of ``simtools potentials NAME``."""
-
-    subject: str  # species or pair, e.g. "Li" or "Li-O"
-    group: str  # "charge", "mass", "cutoff" or the name of the pair form
-    name: str
-    value: float
-    unit: str
-    source: str  # key of `ForceField.references`
-    confidence: str  # key of `CONFIDENCE_MARKS`
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class PairTerm:
-    """One functional form between two species."""
-
-    species: tuple[str, str]  # alphabetical
-    kind: str  # key of `forms.FORMS`
-    form: PairForm
-    source: str
-    confidence: str  # the weakest mark of its parameters
-    parameter_confidence: dict[str, str] = field(default_factory=dict)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Regression:
-    """A value that this force field must keep giving, and what was published for it (if anything was)."""
-
-    quantity: str  # key of `REGRESSION_UNITS`
-    prototype: str  # one of `PROTOTYPES`
-    formula: str
-    value: float
-    unit: str
-    tolerance: float
-    source: str
-    confidence: str
-    published: float | None = None
-    published_cutoff_A: float | None = None  # truncated there; `value` is at this file's own cutoff
-    note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class ForceField:
-    """A published (or fitted) model: charges, pair terms, cutoff, and the source of every number.
-
-    The pair energy that acts is ``pair_energy(a, b, r) - shift(a, b)`` for ``r < cutoff_A`` and 0 beyond;
-    ``shift`` is 0 when `cutoff_mode` is "truncated". Coulomb (all images) comes on top when `is_charged`.
-    """
-
-    name: str
-    version: str
-    description: str
-    species: tuple[str, ...]  # the order is the type index
-    charges_e: dict[str, float]
-    formal_charges_e: dict[str, int]
-    masses_amu: dict[str, float]
-    pairs: dict[tuple[str, str], tuple[PairTerm, ...]]
-    no_interaction: dict[tuple[str, str], str]  # pair -> reason
-    cutoff_A: float
-    cutoff_mode: str
-    references: dict[str, dict[str, str]]
-    regression: tuple[Regression, ...]
-    parameters: tuple[Parameter, ...]
-    sha256: str
-    path: str
-
-    @property
-    def is_charged(self) -> bool:
-        """Whether any species carries a charge, so that Coulomb sums are needed."""
-        return any(charge != 0.0 for charge in self.charges_e.values())
-
-    def terms(self, a: str, b: str) -> tuple[PairTerm, ...]:
-        """Return the pair terms between species `a` and `b`, in either order; empty where none act."""
-        for species in (a, b):
-            if species not in self.charges_e:
-                raise UnknownSpeciesError(species, self.species)
-        return self.pairs.get(sorted_pair(a, b), ())
-
-    def pair_energy(self, a: str, b: str, r):
-        """Return the sum of the pair terms at distance `r` (Å), eV: no cutoff, no shift, no Coulomb."""
-        r = np.asarray(r, dtype=float)
-        return sum((term.form.energy(r) for term in self.terms(a, b)), np.zeros_like(r))[()]
-
-    def pair_derivative(self, a: str, b: str, r):
-        """Return the slope of `pair_energy`, eV/Å."""
-        r = np.asarray(r, dtype=float)
-        return sum((term.form.derivative(r) for term in self.terms(a, b)), np.zeros_like(r))[()]
-
-    def shift(self, a: str, b: str) -> float:
-        """Return what is subtracted from `pair_energy` inside the cutoff, eV."""
-        return float(self.pair_energy(a, b, self.cutoff_A)) if self.cutoff_mode == "shifted" else 0.0
-
-    def parameters_table(self) -> tuple[Parameter, ...]:
-        """Return every number with its unit, source and confidence mark."""
-        return self.parameters
-
-    def low_confidence(self) -> tuple[Parameter, ...]:
-        """Return the parameters that were not read in a public text (marks R, F, C)."""
-        return tuple(row for row in self.parameters if row.confidence in LOW_CONFIDENCE)
-
-    def formula_charge_e(self, symbols) -> float:
-        """Return the summed force-field charge of a sequence of species symbols, e."""
-        for symbol in symbols:
-            if symbol not in self.charges_e:
-                raise UnknownSpeciesError(symbol, self.species)
-        return math.fsum(self.charges_e[symbol] for symbol in symbols)
-
-
-def sorted_pair(a: str, b: str) -> tuple[str, str]:
-    """Return the two species in alphabetical order: the key of `ForceField.pairs`."""
-    return (a, b) if a <= b else (b, a)
 
 
 def list_force_fields() -> list[str]:
@@ -531,11 +424,11 @@ class _Reader:
                     tolerance=self.positive(row, "tolerance", where),
                     source=self.source(row, where),
                     confidence=self.mark(self.get(row, "confidence", where), where),
-                    published=self.number(row, "published", where) if "published" in row else None,
-                    published_cutoff_A=(
-                        self.positive(row, "published_cutoff_A", where)
-                        if "published_cutoff_A" in row
-                        else None
+                    earlier_value=self.number(row, "earlier_value", where)
+                    if "earlier_value" in row
+                    else None,
+                    earlier_cutoff_A=(
+                        self.positive(row, "earlier_cutoff_A", where) if "earlier_cutoff_A" in row else None
                     ),
                     note=self.note(row, where),
                 )
