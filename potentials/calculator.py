@@ -1,0 +1,439 @@
+"""The embedded engine as an ASE calculator: unpack Atoms, sum real and reciprocal space, pack the results.
+
+Pairs are summed in real_space.py, Coulomb beyond them in ewald_sum.py (exact) and mesh.py (production).
+"""
+
+import json
+import logging
+import math
+
+import numpy as np
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from potentials.errors import NetChargeError, NonFiniteError
+from potentials.ewald_sum import EwaldSum
+from potentials.mesh import ParticleMesh
+from potentials.real_space import RealSpace
+from potentials.schema import ForceField, load_force_field
+from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
+
+try:
+    from potentials.splitting import choose_splitting
+except ImportError:
+    from types import SimpleNamespace
+
+    def choose_splitting(cell, charges_n, *, accuracy, cutoff_A=None):
+        """Stand in until splitting.py exists."""
+        cutoff_A = cutoff_A or 9.0
+        alpha = 3.6 / cutoff_A
+        lengths = np.linalg.norm(cell, axis=1)
+        shape = [max(6, 2 * math.ceil(length / 0.9 / 2)) for length in lengths]
+        return SimpleNamespace(alpha=alpha, cutoff_A=cutoff_A, mesh_shape=shape, order=6)
+
+
+logger = logging.getLogger(__name__)
+
+COULOMB_METHODS = ("pme", "ewald", "none")
+DEFAULT_ACCURACY = 1e-4
+DEFAULT_SKIN_A = 0.8
+EXACT_SCREENING = 6.2
+"""alpha times cutoff of the exact sum: erfc(6.2) = 2e-18."""
+RETUNE_STRAIN = 0.05
+"""Lattice vectors may change by this fraction before splitting and mesh are chosen again."""
+TYPICAL_FORCE_EV_PER_A = 1.0
+STATE_VERSION = 1
+
+
+class IonicCalculator(Calculator):
+    """Energies, forces and stress of a `ForceField` in a periodic cell.
+
+    Parameters
+    ----------
+    force_field
+        A `ForceField`, or the name or path that `load_force_field` takes.
+    accuracy
+        Wanted RMS force error relative to the RMS force of a hot crystal, default 1e-4. Splitting, Coulomb
+        cutoff, mesh and pair tables follow from it. Not with ``coulomb="ewald"``, which is exact.
+    coulomb
+        "pme" (smooth particle mesh, pair tables), "ewald" (exact sums, slow: the reference) or "none" (only for
+        force fields without charges). Default: "pme" if the force field has charges, else "none".
+    net_charge
+        "background" allows a charged cell and adds a uniform neutralising background (its energy and its
+        stress); by default a net charge is an error.
+    skin_A
+        Neighbour-list skin, Å; results do not depend on it beyond rounding.
+    cutoff_A
+        Coulomb real-space cutoff, Å; by default chosen with the mesh. The pair terms' cutoff is the force field's.
+
+    Notes
+    -----
+    Any triclinic cell of any size; periodic in all three directions. Properties: energy, free_energy (the same),
+    energies (half of every pair to each of its ions), forces, stress (dE/dstrain / volume, ASE's sign and order).
+    After lattice vectors have changed by more than 5 %, splitting and mesh are chosen again.
+
+    Raises
+    ------
+    NetChargeError, UnknownSpeciesError, ConfigError
+        When atoms and force field do not fit together.
+    CloseContactError
+        When two ions are closer than the turning point of their potential.
+    NonFiniteError
+        When a position or a force is NaN or infinite.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (ASE's contract)
+
+    def __init__(
+        self, force_field, *, accuracy=None, coulomb=None, net_charge=None, skin_A=None, cutoff_A=None
+    ):
+        super().__init__()
+        self.field = force_field if isinstance(force_field, ForceField) else load_force_field(force_field)
+        if coulomb is None:
+            coulomb = "pme" if self.field.is_charged else "none"
+        if coulomb not in COULOMB_METHODS:
+            raise ConfigError(f"coulomb must be one of {', '.join(COULOMB_METHODS)}, got {coulomb!r}")
+        if self.field.is_charged == (coulomb == "none"):
+            raise ConfigError(
+                f"coulomb = {coulomb!r} does not fit {self.field.name}, whose ions carry "
+                + (
+                    "charges: choose 'pme' or 'ewald'"
+                    if self.field.is_charged
+                    else "no charges: leave it out"
+                )
+            )
+        if not self.field.is_charged:
+            for name, value in (("net_charge", net_charge), ("cutoff_A", cutoff_A)):
+                if value is not None:
+                    raise ConfigError(
+                        f"{name} = {value!r} has no meaning for {self.field.name}: no ion is charged"
+                    )
+        if net_charge not in (None, "background"):
+            raise ConfigError(f'net_charge must be "background" or left out, got {net_charge!r}')
+        if accuracy is not None and coulomb == "ewald":
+            raise ConfigError(
+                f"accuracy = {accuracy!r} has no meaning with coulomb = 'ewald': those sums are exact"
+            )
+        accuracy = DEFAULT_ACCURACY if accuracy is None else _positive("accuracy", accuracy)
+        if not 1e-9 <= accuracy <= 0.1:
+            raise ConfigError(
+                f"accuracy must lie between 1e-9 and 0.1 (relative RMS force error), got {accuracy!r}"
+            )
+        self.accuracy, self.coulomb, self.net_charge = accuracy, coulomb, net_charge
+        self.skin_A = DEFAULT_SKIN_A if skin_A is None else _positive("skin_A", skin_A)
+        self.cutoff_A = None if cutoff_A is None else _positive("cutoff_A", cutoff_A)
+        self._system = None
+        self._stress_wanted = False
+
+    def check_state(self, atoms, tol=1e-15):
+        """Return what changed since the last calculation; any change of a bit counts, so `tol` is not used."""
+        if self.atoms is None:
+            return ["positions", "numbers", "cell", "pbc"]
+        old, changes = self.atoms, []
+        for name in ("positions", "numbers"):
+            if not np.array_equal(atoms.arrays[name], old.arrays[name]):
+                changes.append(name)
+        if not np.array_equal(atoms.cell.array, old.cell.array):
+            changes.append("cell")
+        if not np.array_equal(atoms.pbc, old.pbc):
+            changes.append("pbc")
+        return changes
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """Return one property of `atoms`, from the last calculation if nothing moved since."""
+        if name not in self.implemented_properties:
+            raise PropertyNotImplementedError(f"{name} is not a property of {type(self).__name__}")
+        if atoms is not None:
+            changes = self.check_state(atoms)
+            if changes:
+                self.results = {}
+        else:
+            atoms, changes = self.atoms, []
+        if name not in self.results:
+            if not allow_calculation:
+                return None
+            self.calculate(atoms, [name], changes)
+        value = self.results[name]
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        """Compute energy and forces, and what else `properties` asks for, into `results`."""
+        if atoms is None:
+            atoms = self.atoms
+        if atoms is None:
+            raise ConfigError("no atoms to calculate: pass atoms, or set atoms.calc first")
+        self._stress_wanted = self._stress_wanted or "stress" in properties
+        self.results = {}
+        system = self._prepare(atoms)
+        positions_nc, cell = np.ascontiguousarray(atoms.arrays["positions"], dtype=float), atoms.cell.array
+        energy, forces_nc, virial_cc, reciprocal_n = system.compute(positions_nc, cell, self._stress_wanted)
+        results = {"energy": energy, "free_energy": energy, "forces": forces_nc}
+        if virial_cc is not None:
+            stress_cc = (virial_cc + virial_cc.T) / (2.0 * abs(np.linalg.det(cell)))
+            results["stress"] = full_3x3_to_voigt_6_stress(stress_cc)
+        if "energies" in properties:
+            results["energies"] = system.real_space.energies() + reciprocal_n
+        self._remember(atoms)
+        self.results = results
+
+    def settings(self, atoms):
+        """Return what was chosen for `atoms`: method, splitting, cutoffs, mesh, skin, errors expected (JSON-able)."""
+        system = self._prepare(atoms)
+        ranges, tables = system.real_space.ranges, system.real_space.tables
+        species = self.field.species
+        turning = {
+            f"{a}-{b}": round(float(ranges.floor_tt[i, j]), 6)
+            for i, a in enumerate(species)
+            for j, b in enumerate(species)
+            if i <= j and ranges.floor_tt[i, j] > 0.0
+        }
+        chosen = {
+            "force_field": self.field.name,
+            "force_field_version": self.field.version,
+            "force_field_sha256": self.field.sha256,
+            "coulomb": self.coulomb,
+            "accuracy": None if self.coulomb == "ewald" else self.accuracy,
+            "net_charge_e": system.net_charge_e,
+            "background": bool(system.is_charged_cell),
+            "skin_A": self.skin_A,
+            "pair_cutoff_A": self.field.cutoff_A,
+            "pair_cutoff_mode": self.field.cutoff_mode,
+            "closest_distance_A": turning,
+            "table_bins_per_octave": None if tables is None else tables.bins_per_octave,
+            "table_force_error_eV_per_A": None if tables is None else tables.force_error_eV_per_A,
+            "neighbour_list_builds": system.real_space.neighbours.n_builds,
+        }
+        chosen.update(system.tuning)
+        mesh = system.reciprocal if isinstance(system.reciprocal, ParticleMesh) else None
+        chosen["removed_net_force_eV_per_A"] = None if mesh is None else mesh.last_net_force.tolist()
+        return chosen
+
+    def self_check(self, atoms):
+        """Return the force and energy errors of these settings at `atoms`, measured against exact sums.
+
+        Returns
+        -------
+        dict
+            `relative_rms_force_error` and `max_relative_force_error` (both against `rms_force_eV_per_A`, the RMS
+            force per ion at these positions), `energy_error_eV_per_atom`, `stress_error_GPa`.
+        """
+        exact = IonicCalculator(
+            self.field, coulomb="ewald" if self.field.is_charged else None, net_charge=self.net_charge
+        )
+        exact._exact_pairs = True
+        reference_nc = exact.get_property("forces", atoms)
+        error_n = np.linalg.norm(self.get_property("forces", atoms) - reference_nc, axis=1)
+        rms = math.sqrt(float((reference_nc**2).sum()) / len(reference_nc))
+        scale = rms if rms > 1e-3 * TYPICAL_FORCE_EV_PER_A else TYPICAL_FORCE_EV_PER_A
+        energy = self.get_property("energy", atoms) - exact.get_property("energy", atoms)
+        stress = self.get_property("stress", atoms) - exact.get_property("stress", atoms)
+        return {
+            "relative_rms_force_error": math.sqrt(float((error_n**2).mean())) / scale,
+            "max_relative_force_error": float(error_n.max()) / scale,
+            "rms_force_eV_per_A": rms,
+            "force_scale_eV_per_A": scale,
+            "energy_error_eV_per_atom": energy / len(reference_nc),
+            "stress_error_eV_per_A3": float(np.abs(stress).max()),
+            "accuracy": self.accuracy,
+        }
+
+    def get_state(self):
+        """Return everything that a bit-identical continuation needs, as arrays, numbers and strings."""
+        state = {
+            "version": STATE_VERSION,
+            "force_field_sha256": self.field.sha256,
+            "coulomb": self.coulomb,
+            "skin_A": self.skin_A,
+            "stress_wanted": int(self._stress_wanted),
+            "numbers": np.empty(0, dtype=np.int64),
+        }
+        if self._system is not None:
+            neighbours = self._system.real_space.neighbours
+            state["numbers"] = self._system.numbers.copy()
+            state["tuned_cell_A"] = self._system.tuned_cell.copy()
+            state["tuning"] = json.dumps(self._system.tuning)
+            if neighbours.reference_positions_nc is not None:
+                state["reference_positions_A"] = neighbours.reference_positions_nc.copy()
+                state["reference_cell_A"] = neighbours.reference_cell.copy()
+        return state
+
+    def set_state(self, state):
+        """Take over a state written by `get_state` of a calculator with the same force field and settings."""
+        expected = {
+            "version": STATE_VERSION,
+            "force_field_sha256": self.field.sha256,
+            "coulomb": self.coulomb,
+            "skin_A": self.skin_A,
+        }
+        for name, value in expected.items():
+            if name not in state or _plain(state[name]) != value:
+                raise ConfigError(
+                    f"this calculator state does not fit: {name} = {_plain(state.get(name))!r}, expected {value!r}; "
+                    "continue with the force field and settings the state was written with"
+                )
+        self.results, self.atoms = {}, None
+        self._stress_wanted = bool(_plain(state["stress_wanted"]))
+        self._system = None
+        numbers = np.asarray(state["numbers"], dtype=np.int64)
+        if len(numbers) == 0:
+            return
+        tuning = json.loads(_plain(state["tuning"]))
+        self._system = self._build(numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
+        if "reference_positions_A" in state:
+            reference = np.array(state["reference_positions_A"], dtype=float)
+            if reference.shape != (len(numbers), 3):
+                raise ShapeError("reference_positions_A", f"({len(numbers)}, 3)", reference.shape)
+            self._system.real_space.neighbours.rebuild(
+                reference, np.array(state["reference_cell_A"], dtype=float)
+            )
+
+    _exact_pairs = False
+
+    def _remember(self, atoms):
+        old = self.atoms
+        if old is None or len(old) != len(atoms) or not np.array_equal(old.numbers, atoms.numbers):
+            self.atoms = atoms.copy()
+            self.atoms.set_constraint()
+            return
+        old.arrays["positions"][:] = atoms.arrays["positions"]
+        old.cell[:] = atoms.cell.array
+        old.pbc[:] = atoms.pbc
+
+    def _prepare(self, atoms):
+        """Return the system of these atoms, kept from the last call if it still fits."""
+        if not atoms.pbc.all():
+            raise ConfigError(
+                f"the cell must be periodic in all three directions, got pbc = {atoms.pbc.tolist()}; set atoms.pbc = "
+                "True (with vacuum around a slab or molecule if that is meant)"
+            )
+        cell, numbers = atoms.cell.array, atoms.arrays["numbers"]
+        system = self._system
+        if system is not None and np.array_equal(system.numbers, numbers):
+            if np.array_equal(cell, system.last_cell):
+                return system
+            if np.abs(np.linalg.solve(system.tuned_cell, cell) - np.eye(3)).max() <= RETUNE_STRAIN:
+                system.last_cell = cell.copy()
+                return system
+        if len(atoms) == 0:
+            raise ConfigError("there are no atoms to calculate")
+        if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
+            raise ConfigError(f"the cell must have three independent lattice vectors, got {cell.tolist()}")
+        self._system = self._build(numbers.copy(), cell.copy(), None)
+        return self._system
+
+    def _build(self, numbers, cell, tuning):
+        return _System(self, numbers, cell, tuning)
+
+
+class _System:
+    """One composition in (nearly) one cell, with all that was prepared for it."""
+
+    def __init__(self, calculator, numbers, cell, tuning):
+        field = calculator.field
+        self.numbers, self.tuned_cell, self.last_cell = numbers, cell, cell
+        self.type_n = _types(field, numbers)
+        charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
+        self.net_charge_e = math.fsum(charges_n)
+        self.is_charged_cell = abs(self.net_charge_e) > 1e-6 * np.abs(charges_n).sum()
+        if self.is_charged_cell and calculator.net_charge != "background":
+            raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
+        self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
+        alpha = self.tuning["alpha_per_A"]
+        exact = calculator.coulomb == "ewald" or calculator._exact_pairs
+        self.real_space = RealSpace(
+            field,
+            self.type_n,
+            alpha=alpha,
+            coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
+            skin_A=calculator.skin_A,
+            method="exact" if exact else "tables",
+            negligible_force_eV_per_A=1e-3 * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
+        )
+        self.reciprocal = None
+        if calculator.coulomb == "ewald":
+            self.reciprocal = EwaldSum(cell, charges_n, alpha, relative_accuracy=1e-16)
+        elif calculator.coulomb == "pme":
+            self.reciprocal = ParticleMesh(
+                cell,
+                charges_n,
+                alpha,
+                mesh_shape=tuple(self.tuning["mesh_shape"]),
+                order=self.tuning["mesh_order"],
+            )
+        logger.debug("settings for %d ions: %s", len(numbers), self.tuning)
+
+    def compute(self, positions_nc, cell, stress):
+        """Return energy, forces, dE/dstrain (None unless wanted) and the reciprocal energy of every atom."""
+        if self.reciprocal is None:
+            energy, reciprocal_n = 0.0, 0.0
+            forces_nc = np.zeros((len(self.type_n), 3))
+            virial_cc = np.zeros((3, 3))
+        else:
+            if not np.isfinite(positions_nc).all():
+                raise NonFiniteError(
+                    "position", int(np.flatnonzero(~np.isfinite(positions_nc).all(axis=1))[0])
+                )
+            energy, reciprocal_n, forces_nc, virial_cc = self.reciprocal.compute(
+                positions_nc, cell, stress=stress
+            )
+        real_energy, real_virial_cc = self.real_space.compute(positions_nc, cell, forces_nc)
+        if stress:
+            virial_cc = virial_cc + real_virial_cc
+        return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n
+
+
+def _types(field, numbers):
+    """Return the type index of every atom."""
+    from ase.data import chemical_symbols
+
+    index = {species: i for i, species in enumerate(field.species)}
+    types = np.empty(len(numbers), dtype=np.int64)
+    for number in np.unique(numbers):
+        symbol = chemical_symbols[number]
+        if symbol not in index:
+            raise UnknownSpeciesError(symbol, field.species)
+        types[numbers == number] = index[symbol]
+    return types
+
+
+def _charge_balance(field, type_n):
+    counts = np.bincount(type_n, minlength=len(field.species))
+    return " ".join(
+        f"{count} {species} x {field.charges_e[species]:+g}"
+        for species, count in zip(field.species, counts, strict=True)
+        if count
+    )
+
+
+def _tune(calculator, cell, charges_n):
+    """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict."""
+    if calculator.coulomb == "none":
+        return {"alpha_per_A": 0.0, "coulomb_cutoff_A": 0.0}
+    if calculator.coulomb == "ewald":
+        cutoff = calculator.cutoff_A
+        if cutoff is None:
+            density = len(charges_n) / abs(np.linalg.det(cell))
+            cutoff = float(
+                np.clip(4.0 * (len(charges_n) / 40.0) ** (1.0 / 6.0) * density ** (-1.0 / 3.0), 6.0, 18.0)
+            )
+        return {"alpha_per_A": EXACT_SCREENING / cutoff, "coulomb_cutoff_A": cutoff}
+    chosen = choose_splitting(cell, charges_n, accuracy=calculator.accuracy, cutoff_A=calculator.cutoff_A)
+    return {
+        "alpha_per_A": float(chosen.alpha),
+        "coulomb_cutoff_A": float(chosen.cutoff_A),
+        "mesh_shape": [int(n) for n in chosen.mesh_shape],
+        "mesh_order": int(chosen.order),
+    }
+
+
+def _positive(name, value):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < math.inf:
+        raise ConfigError(f"{name} must be a positive number, got {value!r}")
+    return float(value)
+
+
+def _plain(value):
+    """Return a stored value as Python wrote it: 0-d arrays, numpy scalars and bytes become plain."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.item() if value.ndim == 0 else value
+    return value.decode() if isinstance(value, bytes) else value

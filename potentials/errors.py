@@ -1,0 +1,53 @@
+"""What can go wrong while forces are evaluated. Bad force-field files: see schema.py."""
+
+from simtools.core.errors import ConfigError, SimtoolsError
+
+
+class NetChargeError(ConfigError):
+    """The cell carries a net charge and no background was declared."""
+
+    def __init__(self, net_charge_e, balance):
+        super().__init__(net_charge_e, balance)
+        self.net_charge_e, self.balance = net_charge_e, balance
+
+    def __str__(self):
+        return (
+            f"the cell carries a net charge of {self.net_charge_e:+.6g} e ({self.balance}), expected 0: make the "
+            'defects neutral, or declare net_charge = "background" to add a uniform neutralising background'
+        )
+
+
+class CloseContactError(SimtoolsError, RuntimeError):
+    """Two ions came closer than the distance below which their potential is no longer physical.
+
+    For Buckingham terms that is the turning point, the maximum of the pair energy with its Coulomb part, from
+    which the ions would fall into each other (the Buckingham catastrophe).
+    """
+
+    def __init__(self, atoms, species, distance_A, limit_A, when=None):
+        super().__init__(atoms, species, distance_A, limit_A, when)
+        self.atoms, self.species = tuple(atoms), tuple(species)
+        self.distance_A, self.limit_A, self.when = distance_A, limit_A, when
+
+    def __str__(self):
+        (i, j), (a, b) = self.atoms, self.species
+        when = "" if self.when is None else f" at {self.when}"
+        return (
+            f"atoms {i} ({a}) and {j} ({b}) are {self.distance_A:.4f} Å apart{when}, closer than {self.limit_A:.4f} Å,"
+            " where the potential turns over and pulls them together; shorten the time step, equilibrate more "
+            "gently, lower the temperature, or check the starting positions and the pair term"
+        )
+
+
+class NonFiniteError(SimtoolsError, RuntimeError):
+    """A position or a force is NaN or infinite."""
+
+    def __init__(self, what, atom):
+        super().__init__(what, atom)
+        self.what, self.atom = what, atom
+
+    def __str__(self):
+        return (
+            f"the {self.what} of atom {self.atom} is not a finite number; the run went unstable before this step: "
+            "shorten the time step or look at the last frames for ions that came too close"
+        )

@@ -1,0 +1,226 @@
+"""Neighbour lists over explicit image atoms, for any triclinic periodic cell. No potentials here: see pair.py.
+
+Every pair within the cutoff is kept exactly once: a local atom beside a later local atom, or beside an image
+shifted by a lattice vector whose first non-zero component is positive. The cell may be smaller than the cutoff,
+and an atom may neighbour its own images.
+"""
+
+import numpy as np
+
+from simtools.core.accelerate import kernel
+
+STENCIL = 2
+
+
+@kernel
+def wrap_atoms(positions_nc, inverse_cell):
+    """Return fractional positions in [0, 1) and the lattice offsets that were removed, or a negative flag.
+
+    The flag is the index of the first atom whose position is not finite, else -1.
+    """
+    n_atoms = positions_nc.shape[0]
+    fractional_nc = np.empty((n_atoms, 3))
+    offset_nc = np.empty((n_atoms, 3))
+    for n in range(n_atoms):
+        for c in range(3):
+            value = (
+                positions_nc[n, 0] * inverse_cell[0, c]
+                + positions_nc[n, 1] * inverse_cell[1, c]
+                + positions_nc[n, 2] * inverse_cell[2, c]
+            )
+            if not np.isfinite(value):
+                return fractional_nc, offset_nc, n
+            offset = np.floor(value)
+            if value - offset >= 1.0:
+                offset += 1.0
+            offset_nc[n, c] = offset
+            fractional_nc[n, c] = max(value - offset, 0.0)
+    return fractional_nc, offset_nc, -1
+
+
+@kernel
+def count_images(fractional_nc, margin_c, reach_c):
+    """Return how many image atoms lie within `margin_c` (fractional) of the cell, on the positive half of shifts."""
+    count = 0
+    for n in range(fractional_nc.shape[0]):
+        for a in range(0, reach_c[0] + 1):
+            if fractional_nc[n, 0] + a > 1.0 + margin_c[0]:
+                continue
+            for b in range(0 if a == 0 else -reach_c[1], reach_c[1] + 1):
+                y = fractional_nc[n, 1] + b
+                if y > 1.0 + margin_c[1] or y < -margin_c[1]:
+                    continue
+                for c in range(1 if a == 0 and b == 0 else -reach_c[2], reach_c[2] + 1):
+                    z = fractional_nc[n, 2] + c
+                    if z > 1.0 + margin_c[2] or z < -margin_c[2]:
+                        continue
+                    count += 1
+    return count
+
+
+@kernel
+def make_images(fractional_nc, margin_c, reach_c, n_images):
+    """Return owner index, lattice shift and fractional position of every image counted by `count_images`."""
+    owner_g = np.empty(n_images, dtype=np.int64)
+    shift_gc = np.empty((n_images, 3))
+    fractional_gc = np.empty((n_images, 3))
+    g = 0
+    for n in range(fractional_nc.shape[0]):
+        for a in range(0, reach_c[0] + 1):
+            x = fractional_nc[n, 0] + a
+            if x > 1.0 + margin_c[0]:
+                continue
+            for b in range(0 if a == 0 else -reach_c[1], reach_c[1] + 1):
+                y = fractional_nc[n, 1] + b
+                if y > 1.0 + margin_c[1] or y < -margin_c[1]:
+                    continue
+                for c in range(1 if a == 0 and b == 0 else -reach_c[2], reach_c[2] + 1):
+                    z = fractional_nc[n, 2] + c
+                    if z > 1.0 + margin_c[2] or z < -margin_c[2]:
+                        continue
+                    owner_g[g] = n
+                    shift_gc[g, 0] = a
+                    shift_gc[g, 1] = b
+                    shift_gc[g, 2] = c
+                    fractional_gc[g, 0] = x
+                    fractional_gc[g, 1] = y
+                    fractional_gc[g, 2] = z
+                    g += 1
+    return owner_g, shift_gc, fractional_gc
+
+
+@kernel
+def bin_index(x, y, z, margin_c, bins_c, bin_c):
+    """Write the bin of one fractional position of the extended cell into `bin_c` and return its flat index."""
+    bin_c[0] = min(int((x + margin_c[0]) / (1.0 + 2.0 * margin_c[0]) * bins_c[0]), bins_c[0] - 1)
+    bin_c[1] = min(int((y + margin_c[1]) / (1.0 + 2.0 * margin_c[1]) * bins_c[1]), bins_c[1] - 1)
+    bin_c[2] = min(int((z + margin_c[2]) / (1.0 + 2.0 * margin_c[2]) * bins_c[2]), bins_c[2] - 1)
+    return (bin_c[0] * bins_c[1] + bin_c[1]) * bins_c[2] + bin_c[2]
+
+
+@kernel
+def sort_into_bins(fractional_nc, margin_c, bins_c):
+    """Return a stable order of the atoms by bin and the first position of every bin in that order."""
+    n_atoms = fractional_nc.shape[0]
+    n_bins = bins_c[0] * bins_c[1] * bins_c[2]
+    start_b = np.zeros(n_bins + 1, dtype=np.int64)
+    flat_n = np.empty(n_atoms, dtype=np.int64)
+    bin_c = np.empty(3, dtype=np.int64)
+    for n in range(n_atoms):
+        flat_n[n] = bin_index(
+            fractional_nc[n, 0], fractional_nc[n, 1], fractional_nc[n, 2], margin_c, bins_c, bin_c
+        )
+        start_b[flat_n[n] + 1] += 1
+    for b in range(n_bins):
+        start_b[b + 1] += start_b[b]
+    cursor_b = start_b[:-1].copy()
+    order_n = np.empty(n_atoms, dtype=np.int64)
+    for n in range(n_atoms):
+        order_n[cursor_b[flat_n[n]]] = n
+        cursor_b[flat_n[n]] += 1
+    return order_n, start_b
+
+
+@kernel
+def fill_list(
+    r_xc,
+    fractional_nc,
+    type_x,
+    start_local_b,
+    start_image_b,
+    margin_c,
+    bins_c,
+    reach2_tt,
+    first_it,
+    neighbour_k,
+):
+    """Write the neighbours of every local atom, grouped by their type; return their number.
+
+    `r_xc` holds locals then images, both in bin order. `first_it[i * n_types + t]` is where the neighbours of
+    type t of atom i start in `neighbour_k`. A negative return says that `neighbour_k` was too short, and by
+    how much at least.
+    """
+    n_local = fractional_nc.shape[0]
+    n_types = reach2_tt.shape[0]
+    found_tk = np.empty((n_types, r_xc.shape[0]), dtype=np.int32)
+    count_t = np.empty(n_types, dtype=np.int64)
+    bin_c = np.empty(3, dtype=np.int64)
+    total = 0
+    first_it[0] = 0
+    for i in range(n_local):
+        bin_index(fractional_nc[i, 0], fractional_nc[i, 1], fractional_nc[i, 2], margin_c, bins_c, bin_c)
+        x, y, z = r_xc[i, 0], r_xc[i, 1], r_xc[i, 2]
+        reach2_t = reach2_tt[type_x[i]]
+        count_t[:] = 0
+        low = max(bin_c[2] - STENCIL, 0)
+        high = min(bin_c[2] + STENCIL, bins_c[2] - 1)
+        for a in range(max(bin_c[0] - STENCIL, 0), min(bin_c[0] + STENCIL + 1, bins_c[0])):
+            for b in range(max(bin_c[1] - STENCIL, 0), min(bin_c[1] + STENCIL + 1, bins_c[1])):
+                row = (a * bins_c[1] + b) * bins_c[2]
+                for part in range(2):
+                    if part == 0:
+                        begin = max(start_local_b[row + low], i + 1)
+                        end = start_local_b[row + high + 1]
+                    else:
+                        begin = n_local + start_image_b[row + low]
+                        end = n_local + start_image_b[row + high + 1]
+                    for j in range(begin, end):
+                        dx, dy, dz = r_xc[j, 0] - x, r_xc[j, 1] - y, r_xc[j, 2] - z
+                        t = type_x[j]
+                        if dx * dx + dy * dy + dz * dz < reach2_t[t]:
+                            found_tk[t, count_t[t]] = j
+                            count_t[t] += 1
+        needed = 0
+        for t in range(n_types):
+            needed += count_t[t]
+        if total + needed > neighbour_k.shape[0]:
+            return -(total + needed) * (n_local / (i + 1))
+        for t in range(n_types):
+            for k in range(count_t[t]):
+                neighbour_k[total + k] = found_tk[t, k]
+            total += count_t[t]
+            first_it[i * n_types + t + 1] = total
+    return float(total)
+
+
+@kernel
+def place_atoms(positions_nc, order_n, offset_nc, owner_g, shift_gc, cell, r_xc):
+    """Write the wrapped, sorted local atoms and their images into `r_xc` (columns x, y, z, unused)."""
+    n_local = positions_nc.shape[0]
+    for i in range(n_local):
+        n = order_n[i]
+        for c in range(3):
+            r_xc[i, c] = positions_nc[n, c] - (
+                offset_nc[i, 0] * cell[0, c] + offset_nc[i, 1] * cell[1, c] + offset_nc[i, 2] * cell[2, c]
+            )
+    for g in range(owner_g.shape[0]):
+        i = owner_g[g]
+        for c in range(3):
+            r_xc[n_local + g, c] = r_xc[i, c] + (
+                shift_gc[g, 0] * cell[0, c] + shift_gc[g, 1] * cell[1, c] + shift_gc[g, 2] * cell[2, c]
+            )
+
+
+@kernel
+def largest_displacements(positions_nc, reference_nc, deformation):
+    """Return the sum of the two largest displacements from the (affinely deformed) reference positions.
+
+    NaN where any position is not finite.
+    """
+    first, second, check = 0.0, 0.0, 0.0
+    for n in range(positions_nc.shape[0]):
+        d2 = 0.0
+        for c in range(3):
+            step = positions_nc[n, c] - (
+                reference_nc[n, 0] * deformation[0, c]
+                + reference_nc[n, 1] * deformation[1, c]
+                + reference_nc[n, 2] * deformation[2, c]
+            )
+            d2 += step * step
+        check += d2
+        if d2 > first:
+            second = first
+            first = d2
+        elif d2 > second:
+            second = d2
+    return np.sqrt(first) + np.sqrt(second) + 0.0 * check

@@ -1,0 +1,132 @@
+"""Neighbour list with a skin, rebuilt when atoms or cell have moved too far. The loops are in kernels/neighbours.py."""
+
+import logging
+
+import numpy as np
+
+from potentials.errors import NonFiniteError
+from potentials.kernels import neighbours as kernels
+
+logger = logging.getLogger(__name__)
+
+
+class NeighbourList:
+    r"""Pairs of atoms within a cutoff, all periodic images included, each pair once.
+
+    The list holds pairs up to cutoff + skin. It stays valid while
+
+    .. math:: (r_c + u_1 + u_2) \lVert F^{-1} \rVert_2 \le r_c + \text{skin},
+
+    where F is the deformation of the cell since the list was made and u_1, u_2 the two largest displacements
+    beside that deformation; otherwise it is made again. A list is a pure function of `reference_positions_nc`
+    and `reference_cell`, so restoring these two continues a run bit for bit.
+
+    Parameters
+    ----------
+    type_n
+        Type index of every atom, shape (n_atoms,).
+    cutoff_tt
+        Cutoff of every pair of types, Å, shape (n_types, n_types), symmetric; 0 for pairs that do not interact.
+    skin_A
+        Extra distance kept in the list, Å.
+
+    Attributes
+    ----------
+    r_xc : ndarray
+        Current positions of local atoms (spatially sorted) and their images, Å, shape (n_local + n_images, 4).
+    type_x, owner_x : ndarray
+        Type, and index in the caller's order, of each of these.
+    first_it, neighbour_k : ndarray
+        Neighbours of type t of sorted atom i: ``neighbour_k[first_it[i * n_types + t]:first_it[... + 1]]``.
+    n_builds : int
+        How often the list was made.
+    """
+
+    def __init__(self, type_n, cutoff_tt, skin_A):
+        self.type_n = np.ascontiguousarray(type_n, dtype=np.int64)
+        self.cutoff_tt = np.ascontiguousarray(cutoff_tt, dtype=float)
+        self.skin_A = float(skin_A)
+        self.cutoff_A = float(self.cutoff_tt.max())
+        self.n_types = len(self.cutoff_tt)
+        self.n_builds = 0
+        self.reference_positions_nc = None
+        self.reference_cell = None
+        self._last_cell = None
+        self._neighbour_k = np.empty(0, dtype=np.int32)
+
+    def update(self, positions_nc, cell):
+        """Bring `r_xc` to `positions_nc` (n_atoms, 3) in `cell` (3, 3), both Å; return True if the list was remade."""
+        rebuilt = not self._is_valid(positions_nc, cell)
+        if rebuilt:
+            self.rebuild(positions_nc, cell)
+        else:
+            self._place(positions_nc, cell)
+        return rebuilt
+
+    def _is_valid(self, positions_nc, cell):
+        if self.reference_positions_nc is None:
+            return False
+        if self._last_cell is None or not np.array_equal(cell, self._last_cell):
+            self._last_cell = np.array(cell)
+            if np.array_equal(cell, self.reference_cell):
+                self._deformation, self._inverse_norm = np.eye(3), 1.0
+            else:
+                self._deformation = np.linalg.solve(self.reference_cell, cell)
+                self._inverse_norm = np.linalg.norm(np.linalg.inv(self._deformation), 2)
+        moved = kernels.largest_displacements(positions_nc, self.reference_positions_nc, self._deformation)
+        return (self.cutoff_A + moved) * self._inverse_norm <= self.cutoff_A + self.skin_A
+
+    def rebuild(self, positions_nc, cell):
+        """Make the list from these positions and this cell, which become the reference."""
+        positions_nc = np.array(positions_nc, dtype=float)
+        cell = np.array(cell, dtype=float)
+        inverse = np.linalg.inv(cell)
+        heights = 1.0 / np.linalg.norm(inverse, axis=0)
+        reach = self.cutoff_A + self.skin_A
+        margin_c = reach / heights * (1.0 + 1e-12) + 1e-12
+        fractional_nc, offset_nc, bad = kernels.wrap_atoms(positions_nc, inverse)
+        if bad >= 0:
+            raise NonFiniteError("position", int(bad))
+        bins_c = np.maximum(((1.0 + 2.0 * margin_c) * heights / (0.5 * reach)).astype(np.int64), 1)
+        limit = 16 * (len(positions_nc) + 64)
+        while np.prod(bins_c) > limit:
+            bins_c[np.argmax(bins_c)] = max(int(bins_c.max() * 0.8), 1)
+        order_n, start_local_b = kernels.sort_into_bins(fractional_nc, margin_c, bins_c)
+        fractional_nc = fractional_nc[order_n]
+
+        reach_c = np.ceil(margin_c).astype(np.int64)
+        n_images = kernels.count_images(fractional_nc, margin_c, reach_c)
+        owner_g, shift_gc, fractional_gc = kernels.make_images(fractional_nc, margin_c, reach_c, n_images)
+        order_g, start_image_b = kernels.sort_into_bins(fractional_gc, margin_c, bins_c)
+
+        self.reference_positions_nc, self.reference_cell = positions_nc, cell
+        self._last_cell = cell.copy()
+        self._deformation, self._inverse_norm = np.eye(3), 1.0
+        self.n_local = len(positions_nc)
+        self._order_n = order_n
+        self._offset_nc = offset_nc[order_n]
+        self._owner_g = owner_g[order_g]
+        self._shift_gc = shift_gc[order_g]
+        self.owner_x = np.concatenate([order_n, order_n[self._owner_g]])
+        self.type_x = self.type_n[self.owner_x]
+        self.r_xc = np.zeros((self.n_local + n_images, 4))
+        self._place(positions_nc, cell)
+
+        reach2_tt = np.where(self.cutoff_tt > 0.0, (self.cutoff_tt + self.skin_A) ** 2, 0.0)
+        self.first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
+        while True:
+            total = kernels.fill_list(
+                self.r_xc, fractional_nc, self.type_x, start_local_b, start_image_b, margin_c, bins_c, reach2_tt,
+                self.first_it, self._neighbour_k,
+            )  # fmt: skip
+            if total >= 0:
+                break
+            self._neighbour_k = np.empty(int(-1.1 * total) + 64, dtype=np.int32)
+        self.neighbour_k = self._neighbour_k[: int(total)]
+        self.n_builds += 1
+        logger.debug("neighbour list: %d atoms, %d images, %d pairs", self.n_local, n_images, int(total))
+
+    def _place(self, positions_nc, cell):
+        kernels.place_atoms(
+            positions_nc, self._order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc
+        )

@@ -1,0 +1,216 @@
+"""A force field's pair energies as the engine reads them: turning points, and cubic tables in r².
+
+The terms themselves are in forms.py; the loops over atoms in kernels/pair.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import erfc
+
+from potentials.forms import Tabulated
+from simtools.core.errors import ConfigError
+from simtools.core.units import COULOMB_EV_A
+
+OCTAVES = 13
+"""The tables reach from the inner cutoff down to 2^(-OCTAVES / 2) of it; shorter distances are refused."""
+
+
+def pair_charge_product(field, a, b):
+    """Return k_e q_a q_b, eV Å."""
+    return COULOMB_EV_A * field.charges_e[a] * field.charges_e[b]
+
+
+def shortest_tabulated_A(field, a, b):
+    """Return the first distance of the tabulated terms of a pair, Å; 0 where there are none."""
+    firsts = [term.form.r[0] for term in field.terms(a, b) if isinstance(term.form, Tabulated)]
+    return max(firsts, default=0.0)
+
+
+def turning_point_A(field, a, b):
+    """Return the distance below which two ions attract each other down to zero distance, Å; 0 if they do not.
+
+    It is the first zero, from short distances outwards, of the slope of the full pair energy (pair terms plus
+    bare Coulomb) where that slope starts positive: the maximum that stands before the Buckingham catastrophe.
+    Pairs that attract at every distance have no such maximum and give 0.
+    """
+    shortest = max(0.01, shortest_tabulated_A(field, a, b))
+    r = np.geomspace(shortest, field.cutoff_A, 20001)
+    slope = field.pair_derivative(a, b, r) - pair_charge_product(field, a, b) / r**2
+    if not slope[0] > 0.0:
+        return 0.0
+    turned = np.flatnonzero(slope <= 0.0)
+    return float(r[turned[0]]) if len(turned) else 0.0
+
+
+def negligible_beyond_A(field, a, b, force_eV_per_A):
+    """Return the distance beyond which the pair terms pull with less than `force_eV_per_A`, Å."""
+    if not field.terms(a, b):
+        return 0.0
+    r = np.linspace(max(0.2, shortest_tabulated_A(field, a, b)), field.cutoff_A, 4001)
+    strong = np.flatnonzero(np.abs(field.pair_derivative(a, b, r)) > force_eV_per_A)
+    if len(strong) == 0:
+        return float(r[0])
+    return float(r[min(strong[-1] + 1, len(r) - 1)])
+
+
+@dataclass(frozen=True)
+class PairRanges:
+    """How far each pair of types interacts, and how near it may come; all Å, all (n_types, n_types) or scalar.
+
+    `short_tt` is the cutoff of the pair terms, `coulomb_A` that of the real-space Coulomb half (0: no Coulomb),
+    `list_tt` the larger of the two, `floor_tt` the closest distance allowed.
+    """
+
+    short_tt: np.ndarray
+    coulomb_A: float
+    list_tt: np.ndarray
+    floor_tt: np.ndarray
+
+
+def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0):
+    """Return the `PairRanges` of a force field.
+
+    Parameters
+    ----------
+    field
+        The force field; its `cutoff_A` bounds the pair terms.
+    coulomb_cutoff_A
+        Cutoff of the real-space Coulomb half, Å; 0 for a force field without charges.
+    negligible_force_eV_per_A
+        Pair terms weaker than this everywhere beyond the Coulomb cutoff are left out there; 0 keeps all.
+    """
+    n_types = len(field.species)
+    short_tt = np.zeros((n_types, n_types))
+    list_tt = np.zeros((n_types, n_types))
+    floor_tt = np.zeros((n_types, n_types))
+    for i, a in enumerate(field.species):
+        for j, b in enumerate(field.species):
+            short = field.cutoff_A if field.terms(a, b) else 0.0
+            if negligible_force_eV_per_A > 0.0 and coulomb_cutoff_A < short:
+                if negligible_beyond_A(field, a, b, negligible_force_eV_per_A) <= coulomb_cutoff_A:
+                    short = coulomb_cutoff_A
+            charged = pair_charge_product(field, a, b) != 0.0
+            short_tt[i, j] = short
+            list_tt[i, j] = max(short, coulomb_cutoff_A if charged else 0.0)
+            floor_tt[i, j] = max(turning_point_A(field, a, b), shortest_tabulated_A(field, a, b))
+    return PairRanges(short_tt=short_tt, coulomb_A=coulomb_cutoff_A, list_tt=list_tt, floor_tt=floor_tt)
+
+
+def pair_energy_and_slope(field, a, b, r, *, short_A, coulomb_A, alpha):
+    """Return energy (eV) and slope (eV/Å) of one pair of species at distances `r`, real-space half only.
+
+    The cutoffs decide by `r` < cutoff; a shifted force field is shifted; Coulomb is ``erfc(alpha r)/r``.
+    """
+    energy, slope = np.zeros_like(r), np.zeros_like(r)
+    inside = r < short_A
+    if np.any(inside):
+        energy[inside] += field.pair_energy(a, b, r[inside]) - field.shift(a, b)
+        slope[inside] += field.pair_derivative(a, b, r[inside])
+    product = pair_charge_product(field, a, b)
+    inside = r < coulomb_A
+    if product != 0.0 and np.any(inside):
+        x = r[inside]
+        screened = product * erfc(alpha * x) / x
+        energy[inside] += screened
+        slope[inside] -= (
+            screened / x + product * 2.0 * alpha / np.sqrt(np.pi) * np.exp(-((alpha * x) ** 2)) / x
+        )
+    return energy, slope
+
+
+@dataclass(frozen=True)
+class PairTables:
+    r"""Cubic Hermite tables of the pair energy in s = (r / `inner_A`)².
+
+    A bin is found from the bits of s: `bins_per_octave` (a power of two) equal bins in each [2^k, 2^(k+1)). In
+    a bin :math:`E = c_0 + v (c_1 + v (c_2 + v c_3))` with v the distance in s from its lower edge, and the force
+    is the exact derivative of that energy. Bin 0 and bins below the closest allowed distance hold NaN; the last
+    bin, where `top_tt` sends everything beyond the cutoff, holds zeros.
+    """
+
+    coefficients_tbk: np.ndarray  # (n_types * n_types, n_bins, 4)
+    inner_A: float
+    top_tt: np.ndarray  # cutoff of each pair in s
+    bins_per_octave: int
+    force_error_eV_per_A: float  # largest, at bin centres, where the pair force is below 20 eV/Å
+
+    @property
+    def shift_bits(self):
+        """How far the bits of s are shifted to leave exponent and bin."""
+        return 52 - int(np.log2(self.bins_per_octave))
+
+    @property
+    def base(self):
+        """Shifted bits of the lower edge of bin 1, less 1."""
+        return int((1023 - OCTAVES) << int(np.log2(self.bins_per_octave))) - 1
+
+
+def build_tables(field, ranges, *, alpha, bins_per_octave):
+    """Return the `PairTables` of a force field for these `PairRanges` and Ewald splitting (1/Å)."""
+    cutoffs = np.unique(ranges.list_tt[ranges.list_tt > 0.0])
+    if ranges.coulomb_A > 0.0:
+        cutoffs = np.unique(np.append(cutoffs, ranges.coulomb_A))
+    if len(cutoffs) > 2:
+        raise ConfigError(f"tables join at most two cutoffs, got {cutoffs.tolist()} Å")
+    n_types = len(field.species)
+    inner, outer = (float(cutoffs[0]), float(cutoffs[-1])) if len(cutoffs) else (1.0, 1.0)
+    octaves_above = max(1, int(np.ceil(2.0 * np.log2(outer / inner) + 1e-9)))
+    exponents = np.arange(-OCTAVES, octaves_above)
+    edges = (2.0 ** exponents[:, None] * (1.0 + np.arange(bins_per_octave) / bins_per_octave)).ravel()
+    edges = np.append(edges, 2.0**octaves_above)
+    low, high = edges[:-1], edges[1:]
+    below = low < 1.0
+    r_low, r_high = inner * np.sqrt(low), inner * np.sqrt(high)
+    r_mid = inner * np.sqrt(0.5 * (low + high))
+    n_bins = len(low)
+    coefficients = np.zeros((n_types * n_types, n_bins + 2, 4))
+    worst = 0.0
+    for i, a in enumerate(field.species):
+        for j, b in enumerate(field.species):
+            entry = coefficients[i * n_types + j]
+            entry[0] = np.nan
+            if ranges.list_tt[i, j] == 0.0:
+                entry[:] = 0.0
+                continue
+            allowed = (r_high > ranges.floor_tt[i, j]) & (low < (ranges.list_tt[i, j] / inner) ** 2)
+            table_start = shortest_tabulated_A(field, a, b)
+
+            def evaluate(r, bins, a=a, b=b, i=i, j=j, start=table_start):
+                short = np.where(below[bins], ranges.short_tt[i, j] >= inner, ranges.short_tt[i, j] > inner)
+                energy, slope = np.zeros_like(r), np.zeros_like(r)
+                for on in (True, False):
+                    for near in (True, False):
+                        chosen = (short == on) & (below[bins] == near)
+                        coulomb = ranges.coulomb_A > 0.0 and (near or ranges.coulomb_A > inner)
+                        if np.any(chosen):
+                            energy[chosen], slope[chosen] = pair_energy_and_slope(
+                                field, a, b, np.clip(r[chosen], start, None), alpha=alpha,
+                                short_A=np.inf if on else 0.0, coulomb_A=np.inf if coulomb else 0.0,
+                            )  # fmt: skip
+                return energy, slope
+
+            bins = np.flatnonzero(allowed)
+            e0, d0 = evaluate(r_low[bins], bins)
+            e1, d1 = evaluate(r_high[bins], bins)
+            d0 = d0 * inner**2 / (2.0 * r_low[bins])
+            d1 = d1 * inner**2 / (2.0 * r_high[bins])
+            h = high[bins] - low[bins]
+            mean = (e1 - e0) / h
+            entry[1 : n_bins + 1] = np.where(r_high <= ranges.floor_tt[i, j], np.nan, 0.0)[:, None]
+            entry[bins + 1, 0] = e0
+            entry[bins + 1, 1] = d0
+            entry[bins + 1, 2] = (3.0 * mean - 2.0 * d0 - d1) / h
+            entry[bins + 1, 3] = (d0 + d1 - 2.0 * mean) / h**2
+            _, exact = evaluate(r_mid[bins], bins)
+            c, v = entry[bins + 1], 0.5 * h
+            made = (c[:, 1] + v * (2.0 * c[:, 2] + v * 3.0 * c[:, 3])) * 2.0 * r_mid[bins] / inner**2
+            ordinary = np.abs(exact) < 20.0
+            worst = max(worst, np.abs(made - exact)[ordinary].max(initial=0.0))
+    return PairTables(
+        coefficients_tbk=np.ascontiguousarray(coefficients),
+        inner_A=inner,
+        top_tt=(ranges.list_tt / inner) ** 2,
+        bins_per_octave=bins_per_octave,
+        force_error_eV_per_A=float(worst),
+    )
