@@ -8,7 +8,7 @@ Grammar of a label (no blanks)::
     charge    = "'" ... | "." ... | "•" ... | "x"
 
 The effective charge, relative to the perfect crystal, is negative by one e per ``'`` and positive by one
-per ``.`` (or ``•``); ``x`` or nothing is zero: ``V_Li'``, ``V_Cl.``, ``Mg_Li.``, ``Li_i.``, ``Cl_Cl`` or ``Cl_Clx``.
+per ``.`` (or ``•``); ``x`` or nothing is zero: ``V_Li'``, ``V_Cl.``, ``Mg_Li.``, ``Li_i.``, ``Cl_Cl``.
 As everywhere in this notation, ``V`` as a species is a vacancy, never vanadium.
 """
 

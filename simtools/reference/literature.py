@@ -148,7 +148,8 @@ def _point(row, references, where):
     unknown = row.keys() - _KEYS
     if missing or unknown:
         raise LiteratureTableError(
-            f"{where}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; expected {sorted(_KEYS)}"
+            f"{where}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; "
+            f"expected {sorted(_KEYS)}"
         )
     for key, known in (("quantity", QUANTITIES), ("method", METHODS), ("confidence", CONFIDENCE)):
         if row[key] not in known:
