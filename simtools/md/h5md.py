@@ -1,0 +1,385 @@
+"""Trajectory files: closed H5MD segments and an index of them. What is sampled when: see observers.py.
+
+Every segment is a whole H5MD 1.1 file, written under a temporary name, flushed and renamed, so a kill at any
+moment leaves each listed segment readable. The fine series lies under ``parameters/fine_series``, because
+readers index ``observables`` by frame.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from simtools.core.errors import ConfigError
+from simtools.core.provenance import library_versions
+from simtools.md.checkpoint import replace_file, sync_directory
+from simtools.md.trajectory import LatticeSites, Trajectory
+
+__all__ = ["Segment", "TrajectoryError", "TrajectoryWriter", "read_trajectory", "write_topology"]
+
+FOLDER = "trajectory"
+INDEX = "index.json"
+TOPOLOGY = "topology.xyz"
+_FLOAT32_LIMIT_A = 1024.0  # float32 is spaced by 6e-5 Å just below
+
+
+class TrajectoryError(ConfigError):
+    """A trajectory file is missing, damaged or does not follow on the one before it."""
+
+
+@dataclass
+class Segment:
+    """What was sampled between two checkpoints, before it becomes a file.
+
+    Frames are lists of arrays in house units; every list may be empty.
+    """
+
+    frame_steps: list = field(default_factory=list)
+    positions_A: list = field(default_factory=list)
+    velocities_A_per_ps: list = field(default_factory=list)
+    cells_A: list = field(default_factory=list)
+    fine_steps: list = field(default_factory=list)
+    charge_current_e_A_per_ps: list = field(default_factory=list)
+    species_momenta_amu_A_per_ps: list = field(default_factory=list)
+
+
+class TrajectoryWriter:
+    """Writes the segments of one stage and keeps the index.
+
+    Parameters
+    ----------
+    directory
+        Run directory; files go to its ``trajectory`` folder.
+    stage
+        The `simtools.md.protocols.Stage` whose frames these are.
+    description
+        Constant for the whole run: ``species``, ``masses_amu``, ``species_names``, ``formal_charges_e``,
+        ``lattice_sites``, ``defects``, ``metadata``.
+    """
+
+    def __init__(self, directory, stage, description):
+        self._folder = Path(directory) / FOLDER
+        self._stage = stage
+        self._description = description
+
+    def resume(self, n_segments):
+        """Keep the first `n_segments` of this stage; whatever came after the checkpoint is dropped."""
+        index = _read_index(self._folder) if (self._folder / INDEX).exists() else _empty_index()
+        kept = [row for row in index["segments"] if row["stage"] != self._stage.name]
+        ours = [row for row in index["segments"] if row["stage"] == self._stage.name][:n_segments]
+        if len(ours) < n_segments:
+            raise TrajectoryError(
+                f"{self._folder / INDEX} lists {len(ours)} segments of stage {self._stage.name!r}, "
+                f"expected the {n_segments} that the checkpoint follows"
+            )
+        for row in ours:
+            if not (self._folder / row["file"]).exists():
+                raise TrajectoryError(f"{self._folder / row['file']} is missing; the checkpoint follows it")
+        index["segments"] = kept + ours
+        _write_index(self._folder, index)
+        listed = {row["file"] for row in index["segments"]}
+        for path in sorted(self._folder.glob(f"{self._stage.name}-*.h5md*")):
+            if path.name not in listed:
+                path.unlink()
+
+    def write(self, number, segment):
+        """Write `segment` as the stage's segment `number`, counted from 1, and list it."""
+        name = f"{self._stage.name}-{number:06d}.h5md"
+        path = self._folder / name
+        partial = path.with_name(name + ".partial")
+        with h5py.File(partial, "w", libver=("v108", "v110")) as file:
+            self._fill(file, segment)
+        with open(partial, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+        sync_directory(self._folder)
+        index = _read_index(self._folder)
+        index["segments"].append(
+            {
+                "file": name,
+                "stage": self._stage.name,
+                "number": number,
+                "first_step": int(segment.frame_steps[0]),
+                "last_step": int(segment.frame_steps[-1]),
+                "n_frames": len(segment.frame_steps),
+                "n_fine": len(segment.fine_steps),
+                "bytes": path.stat().st_size,
+            }
+        )
+        _write_index(self._folder, index)
+
+    def finish(self):
+        """Mark the stage as complete in the index."""
+        index = _read_index(self._folder)
+        index["complete"] = sorted({*index["complete"], self._stage.name})
+        _write_index(self._folder, index)
+
+    def _fill(self, file, segment):
+        stage, about = self._stage, self._description
+        h5md = file.create_group("h5md")
+        h5md.attrs["version"] = np.array([1, 1])
+        h5md.create_group("author").attrs["name"] = "simtools"
+        creator = h5md.create_group("creator")
+        creator.attrs["name"] = "antiperovskite-simtools"
+        creator.attrs["version"] = library_versions()["antiperovskite-simtools"]
+        particles = file.create_group("particles/trajectory")
+        _constant(particles, "species", _enumerated(about["species"], about["species_names"]))
+        _constant(particles, "mass", about["masses_amu"], unit="amu")
+        if about["formal_charges_e"]:
+            charges = np.array([about["formal_charges_e"][name] for name in about["species"]], dtype=float)
+            _constant(particles, "charge", charges, unit="e").attrs["type"] = "formal"
+        positions = np.array(segment.positions_A)
+        width = "f4" if np.abs(positions).max() < _FLOAT32_LIMIT_A else "f8"
+        times = self._element(particles, "position", segment.frame_steps, positions.astype(width), "Angstrom")
+        rounding = float(np.spacing(np.abs(positions).max().astype(width))) / 2
+        particles["position"].attrs["rounding_A"] = rounding
+        if segment.velocities_A_per_ps:
+            velocities = np.array(segment.velocities_A_per_ps, dtype="f4")
+            self._element(particles, "velocity", times, velocities, "Angstrom ps-1")
+        box = particles.create_group("box")
+        box.attrs["dimension"] = 3
+        box.attrs["boundary"] = np.array(["periodic"] * 3, dtype="S")
+        self._element(box, "edges", times, np.array(segment.cells_A), "Angstrom")
+        interval_ps = np.full(len(positions), stage.sample_every_fs / 1000)
+        self._element(file.create_group("observables"), "dt", times, interval_ps, "ps")
+        parameters = file.create_group("parameters")
+        parameters.attrs["stage"] = json.dumps(stage.to_dict())
+        parameters.attrs["precision"] = (
+            f"positions unwrapped, {'float32' if width == 'f4' else 'float64'}, rounded by at most "
+            f"{rounding:.1e} angstrom; cells, fine series: float64"
+        )
+        _text(parameters, "formal_charges_e", about["formal_charges_e"])
+        _text(parameters, "defects", about["defects"])
+        _text(parameters, "metadata", about["metadata"])
+        if about["lattice_sites"] is not None:
+            sites = parameters.create_group("lattice_sites")
+            scaled = np.asarray(about["lattice_sites"].scaled_positions)
+            _array(sites, "scaled_positions", scaled)
+            _array(sites, "species", np.array(about["lattice_sites"].species, dtype="S"))
+        if segment.fine_steps:
+            fine = parameters.create_group("fine_series")
+            steps = np.array(segment.fine_steps, dtype=np.int64)
+            _array(fine, "step", steps)
+            _array(fine, "time", steps * stage.timestep_fs / 1000, unit="ps")
+            momenta = np.array(segment.species_momenta_amu_A_per_ps)
+            data = _array(fine, "species_momenta", momenta, unit="amu Angstrom ps-1")
+            data.attrs["species"] = np.array(about["species_names"], dtype="S")
+            if segment.charge_current_e_A_per_ps:
+                current = np.array(segment.charge_current_e_A_per_ps)
+                _array(fine, "charge_current", current, unit="e Angstrom ps-1")
+
+    def _element(self, parent, name, steps, values, unit):
+        """Write a time-dependent H5MD element; `steps` may be an element whose times it shares."""
+        group = parent.create_group(name)
+        if isinstance(steps, h5py.Group):
+            group["step"], group["time"] = steps["step"], steps["time"]
+        else:
+            steps = np.array(steps, dtype=np.int64)
+            _array(group, "step", steps)
+            _array(group, "time", steps * self._stage.timestep_fs / 1000, unit="ps")
+        _array(group, "value", values, unit=unit)
+        return group
+
+
+def write_topology(directory, atoms):
+    """Write names and starting positions beside the segments (extended XYZ: ASE and MDAnalysis read it)."""
+    from ase.io import write
+
+    path = Path(directory) / FOLDER / TOPOLOGY
+    bare = atoms.copy()
+    bare.info = {}
+    for name in set(bare.arrays) - {"numbers", "positions"}:
+        del bare.arrays[name]
+    partial = path.with_name(path.name + ".partial")
+    write(partial, bare, format="extxyz")
+    os.replace(partial, path)
+
+
+def read_trajectory(directory, *, stage="production"):
+    """Join the segments of one stage into a `Trajectory`.
+
+    Parameters
+    ----------
+    directory
+        Run directory, or its ``trajectory`` folder.
+    stage
+        Name of the stage; other stages (equilibration) are left out.
+
+    Returns
+    -------
+    Trajectory
+        Everything up to the last checkpoint. ``metadata["complete"]`` says whether the stage was finished.
+
+    Raises
+    ------
+    TrajectoryError
+        If a segment is missing, cut off, damaged, or does not follow on the one before it.
+    """
+    folder = Path(directory)
+    if not (folder / INDEX).exists():
+        folder = folder / FOLDER
+    if not (folder / INDEX).exists():
+        raise TrajectoryError(f"{directory} holds no trajectory: expected {folder / INDEX}")
+    index = _read_index(folder)
+    rows = [row for row in index["segments"] if row["stage"] == stage]
+    if not rows:
+        written = sorted({row["stage"] for row in index["segments"]})
+        raise TrajectoryError(
+            f"{folder / INDEX} lists no segment of stage {stage!r}; written so far: "
+            f"{', '.join(written) or 'none'}"
+        )
+    parts = [_read_segment(folder / row["file"], row) for row in rows]
+    first = parts[0]
+    interval_ps = _interval(folder, rows, [part["step"] for part in parts], first)
+    fine_ps = None
+    if "fine_step" in first:
+        fine_ps = _interval(folder, rows, [part["fine_step"] for part in parts], first)
+    cells = np.concatenate([part["cells"] for part in parts])
+    current = [part["current"] for part in parts if "current" in part]
+    velocities = [part["velocities"] for part in parts if "velocities" in part]
+    momenta = {}
+    if fine_ps is not None:
+        joined = np.concatenate([part["momenta"] for part in parts])
+        momenta = {name: joined[:, k].copy() for k, name in enumerate(first["species_names"])}
+    settings = first["stage"]
+    metadata = {**first["metadata"], "stage": settings, "complete": stage in index["complete"]}
+    metadata["first_time_ps"] = float(first["step"][0] * settings["timestep_fs"] / 1000)
+    metadata["rounding_A"] = max(part["rounding_A"] for part in parts)
+    return Trajectory(
+        positions_A=np.concatenate([part["positions"] for part in parts]),
+        species=first["species"],
+        cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
+        frame_interval_ps=interval_ps,
+        temperature_K=settings["temperature_K"],
+        formal_charges_e=first["formal_charges_e"],
+        masses_amu=first["masses"],
+        charge_current_e_A_per_ps=np.concatenate(current) if current else None,
+        fine_interval_ps=fine_ps,
+        species_momenta_amu_A_per_ps=momenta,
+        velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
+        lattice_sites=first["lattice_sites"],
+        defects=tuple(first["defects"]),
+        metadata=metadata,
+    )
+
+
+def _interval(folder, rows, parts, first):
+    """Return the even time between samples, ps; refuse a gap or a doubled sample."""
+    steps = np.concatenate(parts)
+    if len(steps) == 1:
+        return first["stage"]["sample_every_fs"] / 1000
+    strides = np.diff(steps)
+    wrong = np.flatnonzero((strides != strides[0]) | (strides <= 0))
+    if len(wrong):
+        ends = np.cumsum([len(part) for part in parts])
+        row = rows[int(np.searchsorted(ends, wrong[0] + 1, side="right"))]
+        raise TrajectoryError(
+            f"{folder / row['file']}: step {steps[wrong[0] + 1]} follows step {steps[wrong[0]]}, "
+            f"expected every {strides[0]} steps without a gap"
+        )
+    return float(strides[0] * first["stage"]["timestep_fs"] / 1000)
+
+
+def _read_segment(path, row):
+    if not path.exists():
+        raise TrajectoryError(f"{path} is missing; the index lists it with {row['n_frames']} frames")
+    try:
+        with h5py.File(path, "r") as file:
+            part = _unpack(file)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrajectoryError(
+            f"{path} is damaged ({reason}); expected a whole H5MD segment of {row['bytes']} bytes, "
+            f"found {path.stat().st_size}"
+        ) from error
+    if len(part["positions"]) != row["n_frames"] or part["step"][0] != row["first_step"]:
+        raise TrajectoryError(
+            f"{path} holds {len(part['positions'])} frames from step {part['step'][0]}, the index expects "
+            f"{row['n_frames']} from step {row['first_step']}"
+        )
+    return part
+
+
+def _unpack(file):
+    particles, parameters = file["particles/trajectory"], file["parameters"]
+    species = particles["species"]
+    names = {number: name for name, number in h5py.check_enum_dtype(species.dtype).items()}
+    part = {
+        "species": np.array([names[number] for number in species[:].tolist()]),
+        "masses": particles["mass"][:],
+        "step": particles["position/step"][:],
+        "positions": particles["position/value"][:].astype(float),
+        "cells": particles["box/edges/value"][:],
+        "rounding_A": float(particles["position"].attrs["rounding_A"]),
+        "stage": json.loads(parameters.attrs["stage"]),
+        "formal_charges_e": _read_text(parameters, "formal_charges_e"),
+        "defects": _read_text(parameters, "defects"),
+        "metadata": _read_text(parameters, "metadata"),
+        "lattice_sites": None,
+    }
+    if "velocity" in particles:
+        part["velocities"] = particles["velocity/value"][:].astype(float)
+    if "lattice_sites" in parameters:
+        sites = parameters["lattice_sites"]
+        part["lattice_sites"] = LatticeSites(
+            sites["scaled_positions"][:], [name.decode() for name in sites["species"][:].tolist()]
+        )
+    if "fine_series" in parameters:
+        fine = parameters["fine_series"]
+        part["fine_step"] = fine["step"][:]
+        part["momenta"] = fine["species_momenta"][:]
+        part["species_names"] = [name.decode() for name in fine["species_momenta"].attrs["species"].tolist()]
+        if "charge_current" in fine:
+            part["current"] = fine["charge_current"][:]
+    return part
+
+
+def _enumerated(species, names):
+    codes = {name: number for number, name in enumerate(names)}
+    dtype = h5py.enum_dtype(codes, basetype="i4")
+    return np.array([codes[name] for name in species], dtype=dtype)
+
+
+def _array(group, name, values, *, unit=None):
+    """Write a checksummed array; one chunk per frame where there are frames."""
+    chunks = values.shape if values.ndim < 3 else (1, *values.shape[1:])
+    data = group.create_dataset(name, data=values, chunks=chunks, fletcher32=True)
+    if unit is not None:
+        data.attrs["unit"] = unit
+    return data
+
+
+def _constant(group, name, values, *, unit=None):
+    data = group.create_dataset(name, data=values, dtype=values.dtype)
+    if unit is not None:
+        data.attrs["unit"] = unit
+    return data
+
+
+def _text(group, name, value):
+    group.create_dataset(name, data=json.dumps(value), dtype=h5py.string_dtype())
+
+
+def _read_text(group, name):
+    return json.loads(group[name][()].decode())
+
+
+def _empty_index():
+    return {"format": 1, "topology": TOPOLOGY, "segments": [], "complete": []}
+
+
+def _read_index(folder):
+    path = folder / INDEX
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrajectoryError(f"{path} is damaged ({error}); expected the list of segments") from error
+
+
+def _write_index(folder, index):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(index, indent=1).encode()
+    replace_file(folder / INDEX, lambda stream: stream.write(text))

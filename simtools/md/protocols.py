@@ -1,0 +1,522 @@
+"""Stages of dynamics run one after the other, from checkpoints, in one directory.
+
+Continued bit for bit: a run killed anywhere and started again with the same inputs writes the files that an
+uninterrupted run writes (on the same kind of processor and library versions), and recomputes at most what
+lies after its last checkpoint. Analysis is left to simtools.analysers.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
+from simtools.core.provenance import collect_provenance
+from simtools.md.averages import block_average, drift_rate
+from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoint
+from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
+from simtools.md.forces import ForceEvaluator
+from simtools.md.guards import Guards, HostSublattice, host_species_of
+from simtools.md.h5md import FOLDER, TrajectoryWriter, write_topology
+from simtools.md.observers import Sampler, formal_charges_of
+from simtools.md.stages import Stage
+from simtools.md.thermo import ThermoLog, read_thermo
+from simtools.md.trajectory import LatticeSites
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Stage", "StoppedInTime", "load_final_atoms", "run_stages"]
+
+_POLL_S = 0.25
+_NPT_DISCARD = 0.25
+
+
+class StoppedInTime(SimtoolsError, RuntimeError):
+    """The run was asked to stop, wrote a checkpoint and can be continued by the same call."""
+
+
+def run_stages(
+    atoms,
+    calculator,
+    stages,
+    directory,
+    *,
+    progress=None,
+    should_stop=None,
+    info=None,
+    momenta="draw",
+):
+    """Run `stages` one after the other, or continue them from what `directory` holds.
+
+    Parameters
+    ----------
+    atoms
+        Starting structure; not modified. ``info["lattice_sites"]`` and ``info["defects"]`` go into the
+        trajectory.
+    calculator
+        Any ASE calculator; see `simtools.md.forces.ForceEvaluator` for what a bit-identical continuation
+        asks of it. It is reset before returning.
+    stages
+        Sequence of `Stage` with distinct names.
+    directory
+        Created if need be. One made from other inputs is refused.
+    progress
+        Called as ``progress(done_steps, total_steps, temperature_K)`` at every row of the log.
+    should_stop
+        Polled a few times per second; when it returns True a checkpoint is written and `StoppedInTime`
+        raised.
+    info
+        ``formal_charges_e`` {species: int} for the charge current, ``host_species`` for the melting guard
+        (anions by default); everything is stored with the trajectory, so it must be JSON-able.
+    momenta
+        "draw" Maxwell-Boltzmann momenta with the first stage's seed, or "keep" those of `atoms`; the drift
+        is removed either way.
+
+    Returns
+    -------
+    dict
+        JSON-able. ``stages``: one entry per stage with ``temperature_K``, ``potential_energy_eV``,
+        ``volume_A3``, ``pressure_GPa`` (None without a stress) as estimates, ``mean_cell_A``,
+        ``conserved_drift_eV_per_atom_per_ns``, ``host_displacement_A``, ``warnings``, ``n_steps``. At the top
+        ``temperature_K``, ``volume_A3``, ``mean_cell_A`` of the last stage, all ``warnings``, ``n_steps``,
+        ``wall_s``.
+
+    Raises
+    ------
+    ConfigError
+        Inputs that cannot be run, a directory of other inputs or that cannot be written, damaged files.
+    RunFailedError
+        A guard stopped the run or the disk is full; ``failure.xyz`` holds the last configuration.
+    StoppedInTime
+        As asked by `should_stop`.
+    """
+    run = _Run(atoms, calculator, stages, directory, info or {}, momenta)
+    try:
+        return run.finished_outcome() or run.execute(progress, should_stop)
+    finally:
+        run.evaluator.release()
+
+
+def load_final_atoms(directory):
+    """Return the configuration of the newest checkpoint: positions unwrapped, with momenta and cell."""
+    state, _ = load_checkpoint(directory)
+    if state is None:
+        raise ConfigError(f"{directory} holds no checkpoint")
+    atoms = Atoms(
+        numbers=state["numbers"], positions=state["positions"], cell=state["cell"], pbc=state["pbc"]
+    )
+    atoms.set_masses(state["masses"])
+    atoms.set_momenta(state["momenta"])
+    return atoms
+
+
+class _Run:
+    """The state of one call of `run_stages`."""
+
+    def __init__(self, atoms, calculator, stages, directory, info, momenta):
+        self.stages = tuple(stages)
+        self.directory = Path(directory)
+        self.info = info
+        _check_inputs(atoms, self.stages, momenta)
+        self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
+        _refuse_charged_npt(atoms, self.stages, self.formal_charges_e)
+        self.atoms = _private_copy(atoms)
+        self.evaluator = ForceEvaluator(self.atoms, calculator)
+        self.inputs = _describe_inputs(atoms, calculator, self.stages, info, momenta)
+        self.momenta = momenta
+        host = host_species_of(atoms.get_chemical_symbols(), self.formal_charges_e, info)
+        self.host = HostSublattice(atoms, host)
+        self.log = ThermoLog(self.directory)
+        self.total_steps = sum(stage.n_steps for stage in self.stages)
+        self.finished = []
+        self.warnings = []
+        self.count = 0
+        self.wall_before_s = 0.0
+        self.began = time.monotonic()
+
+    def finished_outcome(self):
+        """Return the outcome of a run that is already done; make or check the directory."""
+        record = self.directory / "inputs.json"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if record.exists():
+                self._compare(record)
+            else:
+                text = json.dumps(self.inputs, indent=1).encode()
+                replace_file(record, lambda stream: stream.write(text))
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.directory}: {error.strerror or error}") from error
+        outcome = self.directory / "outcome.json"
+        return json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else None
+
+    def _compare(self, record):
+        try:
+            stored = json.loads(record.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"{record} is damaged ({error}); expected the inputs of this run") from error
+        different = sorted(key for key in self.inputs if stored.get(key) != self.inputs[key])
+        if different:
+            raise ConfigError(
+                f"{self.directory} holds a run with other inputs ({', '.join(different)} differ); "
+                "choose a new directory"
+            )
+
+    def execute(self, progress, should_stop):
+        """Run what is left and return the outcome."""
+        try:
+            state, warnings = load_checkpoint(self.directory)
+            self.warnings.extend(warnings)
+            if state is None:
+                self._begin()
+            else:
+                self._restore(state)
+            for number in range(len(self.finished), len(self.stages)):
+                self._run_stage(number, state, progress, should_stop)
+                state = None
+            return self._close()
+        except OSError as error:
+            raise RunFailedError(
+                f"cannot write {error.filename or self.directory}: {error.strerror or error}; "
+                f"the last checkpoint in {self.directory} is intact"
+            ) from error
+
+    def _begin(self):
+        rng = np.random.default_rng([self.stages[0].seed, 0])
+        masses = self.atoms.get_masses()
+        if self.momenta == "draw":
+            drawn = draw_momenta(masses, self.stages[0].temperature_K, rng)
+        else:
+            drawn = remove_drift(self.atoms.get_momenta(), masses[:, None])
+        self.atoms.arrays["momenta"][:] = drawn
+        self.log.resume(0)
+
+    def _restore(self, state):
+        self.atoms.arrays["positions"][:] = state["positions"]
+        self.atoms.arrays["momenta"][:] = state["momenta"]
+        self.atoms.cell[:] = state["cell"]
+        self.evaluator.set_state(state["evaluator"])
+        self.finished = state["finished"]
+        self.count = state["count"] + 1
+        self.wall_before_s = state["wall_s"]
+        self.log.resume(state["log_bytes"])
+        logger.info("%s: continuing from step %d", self.directory, state["step"])
+
+    def _run_stage(self, number, state, progress, should_stop):
+        stage = self.stages[number]
+        logger.info("%s: stage %s, %d steps", self.directory, stage.name, stage.n_steps)
+        rng = np.random.default_rng([stage.seed, 1, number])
+        loop = _StageLoop(self, stage, build_dynamics(stage, self.evaluator, rng))
+        loop.n_before = sum(earlier.n_steps for earlier in self.stages[:number])
+        if state is not None and state["stage"] == stage.name:
+            loop.set_state(state["loop"])
+        else:
+            loop.begin()
+        try:
+            loop.run(progress, should_stop)
+        except RunFailedError:
+            self._keep_evidence()
+            raise
+        except StoppedInTime:
+            raise
+        except SimtoolsError as error:
+            self._keep_evidence()
+            raise RunFailedError(f"{loop.where()}: {error}") from error
+        except Exception as error:
+            error.add_note(f"while running {loop.where()} in {self.directory}")
+            raise
+        self.log.flush()
+        self.finished.append(self._stage_outcome(stage, loop))
+        self._save(stage, loop, finished=True)
+
+    def _keep_evidence(self):
+        from ase.io import write
+
+        bare = self.atoms.copy()
+        bare.info = {}
+        write(self.directory / "failure.xyz", bare, format="extxyz")
+
+    def _save(self, stage, loop, *, finished=False):
+        state = {
+            "stage": None if finished else stage.name,
+            "step": loop.n_before + loop.step,
+            "finished": self.finished,
+            "wall_s": self.wall_s(),
+            "log_bytes": self.log.flush(),
+            "numbers": self.atoms.numbers,
+            "pbc": self.atoms.pbc,
+            "masses": self.atoms.get_masses(),
+            "positions": self.atoms.arrays["positions"],
+            "momenta": self.atoms.arrays["momenta"],
+            "cell": np.array(self.atoms.cell),
+            "evaluator": self.evaluator.get_state(),
+            "loop": {} if finished else loop.get_state(),
+        }
+        save_checkpoint(self.directory, state, count=self.count)
+        self.count += 1
+
+    def wall_s(self):
+        """Return the time spent on this run so far, over all its parts."""
+        return self.wall_before_s + time.monotonic() - self.began
+
+    def _stage_outcome(self, stage, loop):
+        table = read_thermo(self.directory)
+        rows = table[table["stage"] == stage.name].iloc[1:]
+        discard = _NPT_DISCARD if stage.ensemble == "NPT" else 0.0
+        outcome = {
+            "name": stage.name,
+            "ensemble": stage.ensemble,
+            "target_temperature_K": stage.temperature_K,
+        }
+        for name in ("temperature_K", "potential_energy_eV", "volume_A3", "pressure_GPa"):
+            values = rows[name].to_numpy()
+            known = len(values) >= 2 and np.isfinite(values).all()
+            mean = block_average(values, discard_fraction=discard) if known else None
+            outcome[name] = mean.to_dict() if mean else None
+        known = stage.ensemble == "NPT" and outcome["volume_A3"] is not None
+        scale = (outcome["volume_A3"]["value"] / self.atoms.cell.volume) ** (1 / 3) if known else 1.0
+        outcome["mean_cell_A"] = (np.array(self.atoms.cell) * scale).tolist()
+        warnings = list(self._host_outcome(outcome, rows))
+        outcome["conserved_drift_eV_per_atom_per_ns"] = None
+        if len(rows) >= 8:
+            per_atom = rows["conserved_energy_eV"].to_numpy() / len(self.atoms)
+            drift = drift_rate(rows["time_ps"].to_numpy() / 1000, per_atom)
+            outcome["conserved_drift_eV_per_atom_per_ns"] = drift.to_dict()
+            warnings.extend(loop.guards.drift_warnings(drift, stage.duration_ps))
+        outcome["warnings"] = [f"stage {stage.name!r}: {text}" for text in warnings]
+        outcome["n_steps"] = stage.n_steps
+        return outcome
+
+    def _host_outcome(self, outcome, rows):
+        late = rows.iloc[len(rows) // 2 :]
+        if len(late) == 0 or not np.isfinite(late["host_displacement_A"]).all():
+            outcome["host_displacement_A"] = outcome["host_displaced_fraction"] = None
+            return ()
+        displacement = float(late["host_displacement_A"].mean())
+        fraction = float(late["host_displaced_fraction"].mean())
+        outcome["host_displacement_A"], outcome["host_displaced_fraction"] = displacement, fraction
+        outcome["host_spacing_A"] = self.host.spacing_A
+        return self.host.warnings(displacement, fraction)
+
+    def _close(self):
+        last = self.finished[-1]
+        outcome = {
+            "schema": 1,
+            "stages": self.finished,
+            "temperature_K": last["temperature_K"],
+            "volume_A3": last["volume_A3"],
+            "mean_cell_A": last["mean_cell_A"],
+            "n_atoms": len(self.atoms),
+            "n_steps": self.total_steps,
+            "wall_s": self.wall_s(),
+            "warnings": [*self.warnings, *(text for row in self.finished for text in row["warnings"])],
+            "bit_identical_restart": self.evaluator.has_state,
+        }
+        text = json.dumps(outcome, indent=1).encode()
+        replace_file(self.directory / "outcome.json", lambda stream: stream.write(text))
+        return json.loads(text)
+
+
+class _StageLoop:
+    """The steps of one stage and everything that is sampled along them."""
+
+    def __init__(self, run, stage, dynamics):
+        self.run_state = run
+        self.stage = stage
+        self.dynamics = dynamics
+        self.guards = Guards(stage, len(run.atoms))
+        self.step = 0
+        self.n_segments = 0
+        self.n_before = 0
+        self.sampler = self.writer = None
+        if stage.write_trajectory:
+            names = sorted(set(run.atoms.get_chemical_symbols()))
+            self.sampler = Sampler(stage, dynamics, names, run.formal_charges_e)
+            self.writer = TrajectoryWriter(run.directory, stage, _description(run, names))
+
+    def begin(self):
+        """Take the samples of the starting point and write a checkpoint of it."""
+        if self.writer:
+            self.writer.resume(0)
+            write_topology(self.run_state.directory, self.run_state.atoms)
+        self.dynamics.start()
+        self._record()
+        self._log_row(None)
+        self.run_state._save(self.stage, self)
+
+    def run(self, progress, should_stop):
+        """Run to the end of the stage."""
+        stage, dynamics, evaluator = self.stage, self.dynamics, self.dynamics.evaluator
+        n_steps, thermo, save = stage.n_steps, stage.thermo_stride, stage.checkpoint_stride
+        fine, frames = stage.current_stride, stage.sample_stride
+        want_stress = evaluator.has_stress
+        step, polled = self.step, time.monotonic()
+        if should_stop is not None and should_stop():
+            self._stop()
+        while step < n_steps:
+            step += 1
+            log_due = step % thermo == 0
+            dynamics.step(log_due and want_stress)
+            self.step = step
+            self.guards.check_energy(step, evaluator.energy_eV)
+            if self.sampler and (step % fine == 0 or step % frames == 0):
+                self.sampler.record(step)
+            if log_due:
+                self._log_row(progress)
+            if step % save == 0 and step < n_steps:
+                self._checkpoint()
+            if should_stop is not None and step < n_steps:
+                now = time.monotonic()
+                if log_due or now - polled > _POLL_S:
+                    polled = now
+                    if should_stop():
+                        self._stop()
+        if self.writer:
+            self._write_segment()
+            self.writer.finish()
+
+    def where(self):
+        """Return stage, step and time in words."""
+        time_ps = self.step * self.stage.timestep_fs / 1000
+        return f"stage {self.stage.name!r}, step {self.step} ({time_ps:g} ps)"
+
+    def _record(self):
+        if self.sampler:
+            self.sampler.record(self.step)
+
+    def _log_row(self, progress):
+        run, dynamics, stage = self.run_state, self.dynamics, self.stage
+        kinetic, potential = dynamics.kinetic_energy_eV(), dynamics.evaluator.energy_eV
+        conserved, temperature = dynamics.conserved_energy_eV(), dynamics.temperature_K()
+        host = run.host.displacement(dynamics.positions, run.atoms.cell)
+        earlier_ps = sum(s.duration_ps for s in run.stages[: len(run.finished)])
+        time_ps = earlier_ps + self.step * stage.timestep_fs / 1000
+        pressure, volume = dynamics.pressure_GPa(), dynamics.volume_A3()
+        run.log.append(
+            stage.name, time_ps, temperature, potential, kinetic, conserved, volume, pressure, *host
+        )
+        self.guards.check(self.step, temperature, conserved)
+        if progress is not None:
+            progress(self.n_before + self.step, run.total_steps, temperature)
+
+    def _write_segment(self):
+        if self.sampler.segment.frame_steps:
+            self.n_segments += 1
+            self.writer.write(self.n_segments, self.sampler.take())
+
+    def _checkpoint(self):
+        if self.writer:
+            self._write_segment()
+        self.run_state._save(self.stage, self)
+
+    def _stop(self):
+        self._checkpoint()
+        raise StoppedInTime(f"stopped in {self.where()} as asked; the same command continues from there")
+
+    def get_state(self):
+        """Return what the rest of the stage depends on."""
+        state = {
+            "step": self.step,
+            "n_segments": self.n_segments,
+            "dynamics": self.dynamics.get_state(),
+            "guards": self.guards.get_state(),
+        }
+        if self.sampler:
+            state["sampler"] = self.sampler.get_state()
+        return state
+
+    def set_state(self, state):
+        """Take back what `get_state` gave, and drop what was written after it."""
+        self.step = state["step"]
+        self.n_segments = state["n_segments"]
+        self.dynamics.set_state(state["dynamics"])
+        self.guards.set_state(state["guards"])
+        if self.writer:
+            self.sampler.set_state(state["sampler"])
+            self.writer.resume(self.n_segments)
+
+
+def _check_inputs(atoms, stages, momenta):
+    if not stages or len({stage.name for stage in stages}) < len(stages):
+        raise ConfigError(f"stages need distinct names, got {[stage.name for stage in stages]}")
+    if len(atoms) < 2:
+        raise ConfigError(f"dynamics needs at least 2 atoms, got {len(atoms)}")
+    if atoms.constraints:
+        raise ConfigError("constraints on atoms are not supported in dynamics; remove them")
+    if not atoms.cell.rank == 3:
+        raise ConfigError("dynamics needs a three-dimensional cell")
+    if momenta not in {"draw", "keep"}:
+        raise ConfigError(f"momenta = {momenta!r}, expected 'draw' or 'keep'")
+
+
+def _refuse_charged_npt(atoms, stages, formal_charges_e):
+    if not formal_charges_e or not any(stage.ensemble == "NPT" for stage in stages):
+        return
+    total = sum(formal_charges_e[name] for name in atoms.get_chemical_symbols())
+    if total:
+        raise ConfigError(
+            f"NPT of a cell with net formal charge {total:+d} e is refused: its pressure depends on the "
+            "neutralising background; use the volume of a neutral cell"
+        )
+
+
+def _private_copy(atoms):
+    copied = atoms.copy()
+    copied.set_array("positions", np.array(atoms.positions, dtype=float, order="C"))
+    copied.set_momenta(atoms.get_momenta())
+    return copied
+
+
+def _description(run, species_names):
+    sites = run.atoms.info.get("lattice_sites")
+    if sites is not None:
+        sites = LatticeSites(sites["scaled_positions"], sites["species"])
+    return {
+        "species": run.atoms.get_chemical_symbols(),
+        "species_names": species_names,
+        "masses_amu": run.atoms.get_masses(),
+        "formal_charges_e": run.formal_charges_e,
+        "lattice_sites": sites,
+        "defects": _plain(run.atoms.info.get("defects", [])),
+        "metadata": {"info": run.inputs["info"], "provenance": collect_provenance()},
+    }
+
+
+def _describe_inputs(atoms, calculator, stages, info, momenta):
+    """Return what fixes the result, in a form that can be compared; `checkpoint_every_ps` does not."""
+    digest = hashlib.sha256()
+    arrays = [atoms.numbers, atoms.positions, np.array(atoms.cell), atoms.pbc, atoms.get_masses()]
+    if momenta == "keep":
+        arrays.append(atoms.get_momenta())
+    for values in arrays:
+        digest.update(np.ascontiguousarray(values).tobytes())
+    about = {name: _plain(atoms.info.get(name)) for name in ("lattice_sites", "defects")}
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    plain_stages = [replace(stage, checkpoint_every_ps=stage.duration_ps).to_dict() for stage in stages]
+    return {
+        "atoms": digest.hexdigest(),
+        "calculator": type(calculator).__name__,
+        "force_field": getattr(getattr(calculator, "force_field", None), "sha256", None),
+        "stages": plain_stages,
+        "momenta": momenta,
+        "info": _plain(info),
+    }
+
+
+def _plain(value):
+    """Return `value` as JSON gives it back; refuse what JSON cannot hold."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise ConfigError(f"info holds a {type(value).__name__}, expected plain data (text, numbers, lists)")
