@@ -1,0 +1,248 @@
+"""Activation energies from diffusivities or conductivities at several temperatures, and the way to 300 K."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from simtools.core.errors import SimtoolsError
+from simtools.core.provenance import collect_provenance
+from simtools.core.results import Estimate, Result, quantity
+from simtools.core.units import BOLTZMANN_EV_PER_K
+
+__all__ = [
+    "ArrheniusLine",
+    "ArrheniusResult",
+    "TooFewTemperaturesError",
+    "fit_arrhenius",
+    "fit_arrhenius_line",
+]
+
+_EXTRAPOLATED_TO_K = 300.0
+_SCATTER_SCALE = 0.1
+_SCATTER_GRID = np.concatenate([[0.0], np.geomspace(1e-3, 3.0, 120)])
+
+
+class TooFewTemperaturesError(SimtoolsError, ValueError):
+    """A slope needs at least two temperatures at which something moved."""
+
+    def __init__(self, n_usable, n_limits):
+        super().__init__(n_usable, n_limits)
+        self.n_usable, self.n_limits = n_usable, n_limits
+
+    def __str__(self):
+        return (
+            f"an activation energy needs at least 2 temperatures with a value, got {self.n_usable} "
+            f"(and {self.n_limits} with only an upper limit); run longer or at higher temperatures"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ArrheniusLine:
+    r"""Straight line :math:`\ln y = \ln y_0 - E_a / k_B T` and what is known about it.
+
+    Attributes
+    ----------
+    ln_prefactor : float
+        ln of y_0 in the unit of y.
+    activation_energy_eV : float
+        E_a, eV.
+    covariance : ndarray
+        Of (ln_prefactor, activation_energy_eV), shape (2, 2).
+    dof : float
+        Degrees of freedom of the Student intervals.
+    excess_scatter : float
+        Posterior mean of tau, the scatter of ln y beyond the points' own errors.
+    """
+
+    ln_prefactor: float
+    activation_energy_eV: float
+    covariance: np.ndarray
+    dof: float
+    excess_scatter: float
+
+    def predict(self, temperature_K):
+        """Return ln y and its standard error at temperatures of any shape, K."""
+        beta = 1 / (BOLTZMANN_EV_PER_K * np.asarray(temperature_K, dtype=float))
+        row = np.stack([np.ones_like(beta), -beta], axis=-1)
+        mean = row @ np.array([self.ln_prefactor, self.activation_energy_eV])
+        return mean, np.sqrt(np.einsum("...i,ij,...j->...", row, self.covariance, row))
+
+    def half_width(self, stderr, *, level=0.95):
+        """Return half of the Student interval that belongs to a standard error."""
+        return stats.t.ppf(0.5 + level / 2, self.dof) * stderr
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArrheniusResult(Result):
+    """Arrhenius fits of the ionic conductivity (ln sigma T) and of the tracer diffusivity (ln D*)."""
+
+    species: str
+    temperatures_K: np.ndarray = quantity("K", shape="(n_temperatures,)")
+    activation_energy_eV: Estimate = quantity("eV")
+    ln_prefactor: Estimate = quantity("ln(S K/cm)")
+    conductivity_300K_S_per_cm: Estimate = quantity("S/cm")
+    excess_scatter: float
+    tracer_activation_energy_eV: Estimate | None = quantity("eV")
+    ln_tracer_prefactor: Estimate | None = quantity("ln(cm^2/s)")
+    curve_temperatures_K: np.ndarray = quantity("K", shape="(n_curve,)")
+    curve_sigma_T: np.ndarray = quantity("S K/cm", shape="(n_curve,)")
+    curve_sigma_T_ci95: np.ndarray = quantity("S K/cm", shape="(2, n_curve)")
+    warnings: tuple = ()
+
+    def to_summary(self):
+        """Return the ``arrhenius`` entry of ``summary.json``."""
+        summary = {
+            "species": self.species,
+            "n_temperatures": len(self.temperatures_K),
+            "activation_energy_eV": self.activation_energy_eV.to_dict(),
+            "ln_prefactor": self.ln_prefactor.to_dict(),
+            "conductivity_300K_S_per_cm": {
+                **self.conductivity_300K_S_per_cm.to_dict(),
+                "extrapolated": True,
+            },
+        }
+        if self.tracer_activation_energy_eV is not None:
+            summary["tracer_activation_energy_eV"] = self.tracer_activation_energy_eV.to_dict()
+            summary["ln_tracer_prefactor"] = self.ln_tracer_prefactor.to_dict()
+        return summary
+
+
+def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
+    r"""Fit :math:`\ln y = \ln y_0 - E_a/k_BT` with room for scatter beyond the points' errors.
+
+    .. math:: \ln y_k \sim N(\ln y_0 - E_a/k_B T_k,\; s_k^2 + \tau^2)
+
+    Parameters
+    ----------
+    temperatures_K
+        Shape (n,), at least two different ones, K.
+    ln_values
+        ln y at those temperatures, shape (n,).
+    ln_stderr
+        Standard errors s of ln y, shape (n,).
+    dof
+        Degrees of freedom of each s; infinite by default.
+
+    Returns
+    -------
+    ArrheniusLine
+        Averaged over tau with its posterior: a half-normal prior of scale 0.1 (10 % in y) times the
+        likelihood with the line integrated out.
+
+    Raises
+    ------
+    TooFewTemperaturesError
+        With fewer than two different temperatures.
+    """
+    beta = 1 / (BOLTZMANN_EV_PER_K * np.asarray(temperatures_K, dtype=float))
+    y, s = np.asarray(ln_values, dtype=float), np.asarray(ln_stderr, dtype=float)
+    if len(np.unique(beta)) < 2:
+        raise TooFewTemperaturesError(len(np.unique(beta)), 0)
+    nu = np.full(len(y), np.inf) if dof is None else np.asarray(dof, dtype=float)
+    design = np.column_stack([np.ones_like(beta), -beta])
+    lines, covariances, log_posterior, dofs = [], [], [], []
+    for tau in _SCATTER_GRID if len(np.unique(beta)) > 2 else _SCATTER_GRID[:1]:
+        variance = s**2 + tau**2
+        covariance = np.linalg.inv(design.T @ (design / variance[:, None]))
+        hat = covariance @ design.T / variance
+        line = hat @ y
+        residual = y - design @ line
+        log_likelihood = 0.5 * (
+            np.linalg.slogdet(covariance)[1] - np.sum(np.log(variance)) - np.sum(residual**2 / variance)
+        )
+        parts = hat[1] ** 2 * s**2
+        lines.append(line)
+        covariances.append(covariance)
+        log_posterior.append(log_likelihood - 0.5 * (tau / _SCATTER_SCALE) ** 2)
+        dofs.append(covariance[1, 1] ** 2 / max(np.sum(parts**2 / nu), 1e-300))
+    grid = _SCATTER_GRID[: len(lines)]
+    weights = np.exp(np.array(log_posterior) - np.max(log_posterior))
+    weights *= np.gradient(grid) if len(grid) > 1 else 1.0
+    weights /= weights.sum()
+    lines = np.array(lines)
+    mean = weights @ lines
+    spread = lines - mean
+    covariance = np.einsum("i,ijk->jk", weights, np.array(covariances)) + np.einsum(
+        "i,ij,ik->jk", weights, spread, spread
+    )
+    return ArrheniusLine(
+        ln_prefactor=float(mean[0]),
+        activation_energy_eV=float(mean[1]),
+        covariance=covariance,
+        dof=float(np.clip(1 / (weights @ (1 / np.array(dofs))), 1.0, 1e6)),
+        excess_scatter=float(weights @ grid),
+    )
+
+
+def fit_arrhenius(transports):
+    """Return the `ArrheniusResult` of one species from its `TransportResult` at each temperature."""
+    transports = sorted(transports, key=lambda item: item.temperature_K)
+    warnings = []
+    species = transports[0].species
+    moved = [item for item in transports if not item.ionic_conductivity_S_per_cm.is_limit]
+    if len({item.temperature_K for item in moved}) < 2:
+        raise TooFewTemperaturesError(len(moved), len(transports) - len(moved))
+    for item in transports:
+        if item.ionic_conductivity_S_per_cm.is_limit:
+            warnings.append(f"{item.temperature_K:g} K: only an upper limit; left out of the Arrhenius fit")
+    if len(moved) == 2:
+        warnings.append("Arrhenius line through two temperatures only: it cannot show curvature or scatter")
+    line = _line(moved, "ionic_conductivity_S_per_cm", 1, times_temperature=True)
+    tracer = [item for item in transports if not item.tracer_diffusivity_cm2_per_s.is_limit]
+    tracer_line = None
+    if len({item.temperature_K for item in tracer}) >= 2:
+        tracer_line = _line(tracer, "tracer_diffusivity_cm2_per_s", 0, times_temperature=False)
+    n = len(moved)
+    method = f"hierarchical Arrhenius fit of ln(sigma T), {n} temperatures"
+    mean, stderr = line.predict(_EXTRAPOLATED_TO_K)
+    half = line.half_width(stderr)
+    value = float(np.exp(mean) / _EXTRAPOLATED_TO_K)
+    room = Estimate(
+        value=value,
+        stderr=float(value * stderr),
+        ci95=(float(value * np.exp(-half)), float(value * np.exp(half))),
+        method=method + ", extrapolated",
+        n_eff=float(n),
+    )
+    temperatures = np.array([item.temperature_K for item in moved])
+    curve = 1 / np.linspace(1 / max(temperatures), 1 / min(_EXTRAPOLATED_TO_K, min(temperatures)), 60)
+    curve_mean, curve_stderr = line.predict(curve)
+    band = line.half_width(curve_stderr)
+    return ArrheniusResult(
+        species=species,
+        temperatures_K=temperatures,
+        activation_energy_eV=_parameter(line, 1, method, n),
+        ln_prefactor=_parameter(line, 0, method, n),
+        conductivity_300K_S_per_cm=room,
+        excess_scatter=line.excess_scatter,
+        tracer_activation_energy_eV=tracer_line
+        and _parameter(tracer_line, 1, "hierarchical Arrhenius fit of ln D*", len(tracer)),
+        ln_tracer_prefactor=tracer_line
+        and _parameter(tracer_line, 0, "hierarchical Arrhenius fit of ln D*", len(tracer)),
+        curve_temperatures_K=curve,
+        curve_sigma_T=np.exp(curve_mean),
+        curve_sigma_T_ci95=np.exp(np.stack([curve_mean - band, curve_mean + band])),
+        warnings=tuple(warnings),
+        provenance=collect_provenance(temperatures_K=[item.temperature_K for item in transports]),
+    )
+
+
+def _line(items, name, index, *, times_temperature):
+    values = [getattr(item, name) for item in items]
+    temperatures = np.array([item.temperature_K for item in items])
+    relative = np.array([value.stderr / value.value for value in values])
+    ln_values = np.log([value.value for value in values]) + relative**2 / 2
+    if times_temperature:
+        ln_values = ln_values + np.log(temperatures)
+    dof = np.array([item.log_dof[index] for item in items])
+    return fit_arrhenius_line(temperatures, ln_values, relative, dof=dof)
+
+
+def _parameter(line, index, method, n):
+    value = (line.ln_prefactor, line.activation_energy_eV)[index]
+    stderr = float(np.sqrt(line.covariance[index, index]))
+    half = float(line.half_width(stderr))
+    return Estimate(
+        value=value, stderr=stderr, ci95=(value - half, value + half), method=method, n_eff=float(n)
+    )

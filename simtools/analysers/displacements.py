@@ -1,0 +1,142 @@
+"""Displacements of all replicas at one temperature, cut into time blocks. Error bars: see uncertainty.py."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtools.analysers.kernels import msd as kernels
+from simtools.analysers.msd import summed_displacement
+from simtools.core.errors import ConfigError
+
+__all__ = ["DisplacementBlocks", "blocked_displacements", "lag_grid"]
+
+_LAGS_PER_OCTAVE = 3
+_MAX_BLOCKS = 24
+_SETTLING_PS = 0.5
+_HOP_FRACTION = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementBlocks:
+    """Window-averaged squared displacements per replica and time block, on a geometric grid of lags.
+
+    Attributes
+    ----------
+    lags : ndarray of int
+        Lag times in frames, shape (n_lags,).
+    frame_interval_ps : float
+        Time between frames, ps.
+    n_frames : tuple of int
+        Frames of each replica.
+    n_ions : int
+        Mobile ions in one replica.
+    tracer_rbk : ndarray
+        Squared displacement averaged over ions, shape (n_replicas, n_blocks, n_lags), Å².
+    charge_rbk : ndarray
+        Squared summed displacement divided by the number of ions, same shape, Å².
+    quartic_k : ndarray
+        Fourth power of the ions' displacements, averaged over everything, shape (n_lags,), Å⁴.
+    n_hops : int
+        Lasting displacements by a hop, summed over ions and replicas.
+    """
+
+    lags: np.ndarray
+    frame_interval_ps: float
+    n_frames: tuple
+    n_ions: int
+    tracer_rbk: np.ndarray
+    charge_rbk: np.ndarray
+    quartic_k: np.ndarray
+    n_hops: int
+
+    @property
+    def n_replicas(self):
+        """Number of replicas."""
+        return len(self.n_frames)
+
+    @property
+    def n_blocks(self):
+        """Time blocks in each replica."""
+        return self.tracer_rbk.shape[1]
+
+    @property
+    def weights_r(self):
+        """Weight of each replica in a mean: its share of all frames."""
+        frames = np.asarray(self.n_frames, dtype=float)
+        return frames / frames.sum()
+
+    @property
+    def lag_times_ps(self):
+        """Lag times, shape (n_lags,), ps."""
+        return self.lags * self.frame_interval_ps
+
+    @property
+    def msd_k(self):
+        """Mean squared displacement over all replicas, shape (n_lags,), Å²."""
+        return self.weights_r @ self.tracer_rbk.mean(axis=1)
+
+    @property
+    def charge_msd_k(self):
+        """Mean squared summed displacement per ion over all replicas, shape (n_lags,), Å²."""
+        return self.weights_r @ self.charge_rbk.mean(axis=1)
+
+
+def lag_grid(n_frames):
+    """Return lags in frames, three per octave, from 1 to half of `n_frames`."""
+    longest = max(1, n_frames // 2)
+    octaves = np.log2(longest)
+    steps = 2.0 ** (np.arange(int(_LAGS_PER_OCTAVE * octaves) + 1) / _LAGS_PER_OCTAVE)
+    return np.unique(np.append(np.rint(steps), longest)).astype(np.int64)
+
+
+def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
+    """Return the `DisplacementBlocks` of replicas.
+
+    Parameters
+    ----------
+    positions
+        One array per replica: unwrapped positions of the mobile ions in the frame of the host, shape
+        (n_frames, n_ions, 3), Å. Replicas may differ in length.
+    frame_interval_ps
+        Time between frames, ps.
+    hop_length_A
+        Distance between neighbouring sites, Å. A hop counts when the ion's position, averaged over half a
+        picosecond, has moved by more than 0.6 of it and stays.
+
+    Returns
+    -------
+    DisplacementBlocks
+
+    Raises
+    ------
+    ConfigError
+        If a replica has fewer than eight frames: there is no lag to fit.
+    """
+    shortest = min(len(r_tnc) for r_tnc in positions)
+    if shortest < 8:
+        raise ConfigError(f"transport needs at least 8 frames in every replica, got {shortest}")
+    lags = lag_grid(shortest)
+    n_blocks = int(min(_MAX_BLOCKS, shortest // 4))
+    window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 1, max(1, shortest // 20)))
+    tracer, charge, quartic, n_hops = [], [], [], 0
+    for r_tnc in positions:
+        n_ions = r_tnc.shape[1]
+        blocks_kb, quartic_k = kernels.blocked_displacements(r_tnc, lags, n_blocks)
+        summed_tnc = np.ascontiguousarray(summed_displacement(r_tnc)[:, None, :])
+        charge_kb, _ = kernels.blocked_displacements(summed_tnc, lags, n_blocks)
+        hops_n, _ = kernels.count_hops(r_tnc, window, _HOP_FRACTION * hop_length_A)
+        tracer.append(blocks_kb.T)
+        charge.append(charge_kb.T / n_ions)
+        quartic.append(quartic_k)
+        n_hops += int(hops_n.sum())
+    frames = np.array([len(r_tnc) for r_tnc in positions], dtype=float)
+    return DisplacementBlocks(
+        lags=lags,
+        frame_interval_ps=frame_interval_ps,
+        n_frames=tuple(int(count) for count in frames),
+        n_ions=n_ions,
+        tracer_rbk=np.array(tracer),
+        charge_rbk=np.array(charge),
+        quartic_k=frames @ np.array(quartic) / frames.sum(),
+        n_hops=n_hops,
+    )
