@@ -1,6 +1,7 @@
 """Smooth particle mesh Ewald: the production reciprocal sum. Accuracy is chosen in splitting.py."""
 
 import math
+from functools import cache
 
 import numpy as np
 import scipy.fft
@@ -10,9 +11,10 @@ from potentials.kernels import mesh as kernels
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.units import COULOMB_EV_A
 
-__all__ = ["ORDERS", "ParticleMesh", "spline_polynomials"]
+__all__ = ["ORDERS", "ParticleMesh", "alias_sums", "influence_corrections", "spline_polynomials"]
 
 ORDERS = (4, 5, 6, 7, 8)
+_N_ALIASES = 3
 
 
 def spline_polynomials(order):
@@ -41,13 +43,35 @@ def spline_polynomials(order):
     return values, slopes
 
 
-def _spline_corrections(n_points, order):
-    """Return 1/|sum of the spline's samples times a wave|^2 per wave index, zero at Nyquist."""
-    values, _ = spline_polynomials(order)
-    samples = values[0, :order][::-1]  # M_n(0), M_n(1), ..., M_n(n - 1)
-    waves = np.exp(2j * math.pi * np.outer(np.arange(n_points), np.arange(order)) / n_points)
-    with np.errstate(divide="ignore"):
-        corrections = 1.0 / np.abs(waves @ samples) ** 2
+@cache
+def alias_sums(n_points, order):
+    """Return what a mesh of `n_points` makes of each wave along one axis.
+
+    Returns
+    -------
+    ndarray
+        Shape (4, n_points): squared transform of the spline at the wave itself, then the sums over its
+        aliases m of that square, of m times it and of m^2 times it.
+    """
+    waves = np.fft.fftfreq(n_points, 1.0 / n_points)
+    aliases = waves[:, None] + n_points * np.arange(-_N_ALIASES, _N_ALIASES + 1)
+    squares = np.sinc(aliases / n_points) ** (2 * order)
+    sums = np.array(
+        [squares[:, _N_ALIASES], squares.sum(1), (aliases * squares).sum(1), (aliases**2 * squares).sum(1)]
+    )
+    sums.flags.writeable = False
+    return sums
+
+
+def influence_corrections(n_points, order):
+    """Return one axis' factor of the influence function, shape (n_points,), zero at the Nyquist index.
+
+    Each axis contributes ``U^2 / (sum over aliases of U^2)^2``, the choice with the least mean squared
+    error of the energy; the forces' error is within a percent of its own optimum, a quarter less than with
+    Essmann's interpolating factor. It depends on the mesh alone, so the virial stays exact.
+    """
+    main, total, _, _ = alias_sums(n_points, order)
+    corrections = main / total**2
     if n_points % 2 == 0:
         corrections[n_points // 2] = 0.0
     return corrections
@@ -83,6 +107,7 @@ class ParticleMesh:
     References
     ----------
     .. [1] U. Essmann et al., J. Chem. Phys. 103, 8577 (1995). doi:10.1063/1.470117
+    .. [2] V. Ballenegger, J. J. Cerdà, C. Holm, J. Chem. Theory Comput. 8, 936 (2012). doi:10.1021/ct2001792
     """
 
     def __init__(self, cell, charges_n, alpha, *, mesh_shape, order):
@@ -101,7 +126,7 @@ class ParticleMesh:
         self._values, self._slopes = spline_polynomials(self.order)
         self._corrections = np.zeros((3, max(self.mesh_shape)))
         for axis, n_points in enumerate(self.mesh_shape):
-            self._corrections[axis, :n_points] = _spline_corrections(n_points, self.order)
+            self._corrections[axis, :n_points] = influence_corrections(n_points, self.order)
         self._mesh = np.zeros((n1, n2, n3 + kernels.LANES - 1))
         self._factors = np.zeros((n1, n2, n3 // 2 + 1))
         self._starts_nc = np.zeros((n_atoms, 3), dtype=np.int64)

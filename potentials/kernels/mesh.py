@@ -9,7 +9,17 @@ import math
 
 from simtools.core.accelerate import kernel
 
-__all__ = ["LANES", "fold", "gather", "influence", "multiply", "multiply_with_virial", "spread", "unfold"]
+__all__ = [
+    "LANES",
+    "fold",
+    "gather",
+    "influence",
+    "mean_squared_error",
+    "multiply",
+    "multiply_with_virial",
+    "spread",
+    "unfold",
+]
 
 LANES = 8
 
@@ -316,3 +326,51 @@ def gather(mesh, charges_n, inverse_gc, order, starts_nc, weights_ngl, slopes_ng
         energies_n[n] = 0.5 * charge * potential
         for c in range(3):
             forces_nc[n, c] = -(by_1 * inverse_gc[0, c] + by_2 * inverse_gc[1, c] + by_3 * inverse_gc[2, c])
+
+
+@kernel
+def mean_squared_error(mesh_shape, reciprocal_gc, alpha, sums_dkm):
+    """Return the mean squared force error between two unit charges placed at random, times volume squared.
+
+    In units of (4 pi k_e)^2. `sums_dkm` holds per axis the rows of `alias_sums`; the exact sum is taken
+    without aliases of its own, plus the tail beyond the mesh's own waves.
+    """
+    n1, n2, n3 = mesh_shape
+    width = 1.0 / (2.0 * alpha * alpha)
+    metric = reciprocal_gc @ reciprocal_gc.T
+    total = 0.0
+    for i in range(n1):
+        m1 = i if 2 * i <= n1 else i - n1
+        u1, a1, b1, c1 = sums_dkm[0, 0, i], sums_dkm[0, 1, i], sums_dkm[0, 2, i], sums_dkm[0, 3, i]
+        for j in range(n2):
+            m2 = j if 2 * j <= n2 else j - n2
+            u2, a2, b2, c2 = sums_dkm[1, 0, j], sums_dkm[1, 1, j], sums_dkm[1, 2, j], sums_dkm[1, 3, j]
+            for k in range(n3 // 2 + 1):
+                if i == 0 and j == 0 and k == 0:
+                    continue
+                u3, a3, b3, c3 = sums_dkm[2, 0, k], sums_dkm[2, 1, k], sums_dkm[2, 2, k], sums_dkm[2, 3, k]
+                k_squared = (
+                    m1 * (m1 * metric[0, 0] + 2.0 * m2 * metric[0, 1] + 2.0 * k * metric[0, 2])
+                    + m2 * (m2 * metric[1, 1] + 2.0 * k * metric[1, 2])
+                    + k * k * metric[2, 2]
+                )
+                exact = math.exp(-k_squared * width) / k_squared
+                mirror = 1.0 if k == 0 or 2 * k == n3 else 2.0
+                if 2 * i == n1 or 2 * j == n2 or 2 * k == n3:
+                    total += mirror * exact
+                    continue
+                product = a1 * a2 * a3
+                ratio = u1 * u2 * u3 / product
+                aliased = (
+                    c1 * a2 * a3 * metric[0, 0]
+                    + a1 * c2 * a3 * metric[1, 1]
+                    + a1 * a2 * c3 * metric[2, 2]
+                    + 2.0
+                    * (
+                        b1 * b2 * a3 * metric[0, 1]
+                        + b1 * a2 * b3 * metric[0, 2]
+                        + a1 * b2 * b3 * metric[1, 2]
+                    )
+                ) / (product * k_squared)
+                total += mirror * exact * (1.0 - 2.0 * ratio * ratio + ratio * ratio * aliased)
+    return total
