@@ -191,9 +191,7 @@ def evaluate_with_lammps(
             if net_charge is not None:  # LAMMPS tells nobody the splitting it chooses, so it is set here
                 splitting = math.sqrt(-math.log(accuracy or DEFAULT_ACCURACY))
                 splitting /= coulomb_cutoff_A or force_field.cutoff_A
-                commands = commands.replace(
-                    "kspace_style", f"kspace_modify gewald {splitting!r}\nkspace_style"
-                )
+                commands = commands.replace("\nrun 0", f"\nkspace_modify gewald {splitting!r}\nrun 0")
             engine.commands_string(commands)
             energy = float(engine.get_thermo("pe"))
             pressure_bar = [float(engine.get_thermo(name)) for name in PRESSURES]
