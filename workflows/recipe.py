@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 
 __all__ = [
@@ -37,8 +38,9 @@ class StructureTable:
     """[structure]: the perfect crystal, `supercell` conventional cells along each axis."""
 
     formula: str = v.key(v.text())
-    prototype: str = v.key(v.choice("cubic", "fcc", "rocksalt", "cscl"), default="cubic")
+    prototype: str = v.key(v.choice(*PROTOTYPES), default="cubic")
     supercell: tuple[int, int, int] = v.key(v.three_whole_numbers(1, 100))
+    anion_centre: str | None = v.key(v.species(), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ class MDTable:
     ensemble: str = v.key(v.choice("NVT", "NVE"), default="NVT")
     thermostat: str | None = v.key(v.choice("bussi", "nose-hoover"), default=None)
     thermostat_tau_ps: float | None = v.key(v.number(0.5, 1000, "ps"), default=None)
-    timestep_fs: float = v.key(v.number(0, 10, "fs", above=True), default=1.0)
+    timestep_fs: float = v.key(v.number(0, 5, "fs", above=True), default=1.0)
     equilibration_ps: float = v.key(v.number(0, 1e6, "ps"), default=10.0)
     production_ps: float = v.key(v.number(0, 1e7, "ps", above=True))
     sample_every_fs: float = v.key(v.number(0, 1e6, "fs", above=True), default=50.0)
@@ -86,7 +88,7 @@ class MDTable:
     lattice_parameter_A: float | tuple[float, ...] | None = v.key(
         v.number_or_numbers(1, 100, "Å"), default=None
     )
-    npt_ps: float | None = v.key(v.number(0, 1e6, "ps", above=True), default=None)
+    npt_ps: float | None = v.key(v.number(0.5, 1e6, "ps"), default=None)
     npt_equilibration_ps: float | None = v.key(v.number(0, 1e6, "ps"), default=None)
     pressure_GPa: float | None = v.key(v.number(-100, 100, "GPa"), default=None)
     barostat_tau_ps: float | None = v.key(v.number(0.1, 1000, "ps"), default=None)
@@ -349,16 +351,30 @@ def _resolved_md(md, given, source):
         sample_steps = max(1, round(md.sample_every_fs / md.timestep_fs))
         while sample_steps % steps:
             steps -= 1
-        changes["charge_current_every_fs"] = min(steps * md.timestep_fs, MAX_CURRENT_INTERVAL_FS)
-        if md.timestep_fs > MAX_CURRENT_INTERVAL_FS:
-            changes["charge_current_every_fs"] = md.timestep_fs
+        changes["charge_current_every_fs"] = steps * md.timestep_fs
     md = type(md)(**{**_fields(md), **changes})
     for name in ("sample_every_fs", "charge_current_every_fs"):
-        _check_multiple(getattr(md, name), md.timestep_fs, f"{where} {name}", "timestep_fs")
+        interval = getattr(md, name)
+        _check_multiple(interval, md.timestep_fs, f"{where} {name} = {interval:g}", "timestep_fs")
     _check_multiple(
-        md.sample_every_fs, md.charge_current_every_fs, f"{where} sample_every_fs", "charge_current_every_fs"
+        md.sample_every_fs,
+        md.charge_current_every_fs,
+        f"{where} sample_every_fs = {md.sample_every_fs:g}",
+        "charge_current_every_fs",
     )
-    if md.production_ps * 1000 < MIN_FRAMES * md.sample_every_fs:
+    for name in ("equilibration_ps", "npt_ps", "npt_equilibration_ps"):
+        duration = getattr(md, name)
+        if duration:
+            _check_multiple(
+                1000 * duration, md.timestep_fs, f"{where} {name} = {duration:g} ps", "timestep_fs"
+            )
+    _check_multiple(
+        1000 * md.production_ps,
+        md.sample_every_fs,
+        f"{where} production_ps = {md.production_ps:g} ps",
+        "sample_every_fs",
+    )
+    if md.production_ps * 1000 < (1 - 1e-9) * MIN_FRAMES * md.sample_every_fs:
         raise ConfigError(
             f"{where} production_ps = {md.production_ps:g}: expected at least {MIN_FRAMES} sampled frames, "
             f"{MIN_FRAMES * md.sample_every_fs / 1000:g} ps at sample_every_fs = {md.sample_every_fs:g}"
@@ -369,9 +385,7 @@ def _resolved_md(md, given, source):
 def _check_multiple(interval_fs, step_fs, where, step_name):
     ratio = interval_fs / step_fs
     if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6:
-        raise ConfigError(
-            f"{where} = {interval_fs:g}: expected a whole multiple of {step_name} = {step_fs:g}"
-        )
+        raise ConfigError(f"{where}: expected a whole multiple of {step_name} = {step_fs:g} fs")
 
 
 def _check_analysis(analysis, source):

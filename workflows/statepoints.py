@@ -2,8 +2,9 @@
 
 The hash covers everything that fixes a result: structure, defects, the force field's SHA-256 (or the
 calculator's name), stages, volume, seeds, and `PROTOCOL`, which is raised whenever a change of this code
-changes trajectories. It does not cover the package version: an update that leaves the numbers alone must not
-throw away finished runs. Version and commit are recorded in each ``done.json`` instead.
+changes trajectories. It does not cover the package version (an update that leaves the numbers alone must not
+throw away finished runs) nor how often checkpoints are written. Version and commit are recorded in each
+``done.json`` instead.
 """
 
 import hashlib
@@ -30,7 +31,6 @@ __all__ = [
 
 PROTOCOL = 1
 _VOLUME_KEYS = ("npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
-_VOLUME_SHARED = ("timestep_fs", "checkpoint_every_ps")
 _PRODUCTION_KEYS = (
     "ensemble",
     "thermostat",
@@ -40,7 +40,6 @@ _PRODUCTION_KEYS = (
     "production_ps",
     "sample_every_fs",
     "charge_current_every_fs",
-    "checkpoint_every_ps",
     "velocities",
 )
 _SEED_KEYS = {"volume": 0, "production": 1}
@@ -137,7 +136,7 @@ def volume_point(recipe, temperature_K, *, potential, start_lattice_parameter_A)
             "defects": [] if perfect else resolved.get("defects", []),
             "potential": identity,
             "cell": {"lattice_parameter_A": start_lattice_parameter_A},
-            "md": {name: resolved["md"][name] for name in (*_VOLUME_SHARED, *_VOLUME_KEYS)},
+            "md": {name: resolved["md"][name] for name in ("timestep_fs", *_VOLUME_KEYS)},
             "seeds": _seeds(recipe.md.seed, "volume", temperature_K, 0),
         },
     )

@@ -76,7 +76,11 @@ class Estimate:
     def to_dict(self):
         """Return the JSON form used in ``summary.json``."""
         if self.is_limit:
-            return {"upper_limit": self.upper_limit, "method": self.method, "n_eff": _jsonable(self.n_eff)}
+            return {
+                "upper_limit": _jsonable(self.upper_limit),
+                "method": self.method,
+                "n_eff": _jsonable(self.n_eff),
+            }
         return {
             "value": self.value,
             "stderr": _jsonable(self.stderr),
@@ -89,7 +93,9 @@ class Estimate:
     def from_dict(cls, record):
         """Read what `to_dict` wrote."""
         if "upper_limit" in record:
-            return cls.limit(record["upper_limit"], method=record["method"], n_eff=_number(record["n_eff"]))
+            return cls.limit(
+                _number(record["upper_limit"]), method=record["method"], n_eff=_number(record["n_eff"])
+            )
         low, high = record["ci95"]
         return cls(
             value=record["value"],

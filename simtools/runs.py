@@ -1,0 +1,227 @@
+"""A run directory read back for a notebook: results, tables, plots. Nothing is computed here."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from simtools.analysers.arrhenius import ArrheniusResult
+from simtools.analysers.transport import TransportResult
+from simtools.core.errors import ConfigError
+from simtools.core.results import Estimate
+from simtools.md.h5md import read_trajectory
+from simtools.md.thermo import read_thermo
+
+__all__ = ["PointRecord", "Run", "load_run"]
+
+
+@dataclass(frozen=True)
+class PointRecord:
+    """One state point on disk.
+
+    Attributes
+    ----------
+    name
+        Folder name: label and hash.
+    directory
+        Its folder.
+    spec
+        What it was asked to be (``spec.json``).
+    outcome
+        What came out (``done.json``), or None if it is unfinished.
+    """
+
+    name: str
+    directory: Path
+    spec: dict
+    outcome: dict | None
+
+    def trajectory(self):
+        """Return the production stage as a `simtools.md.trajectory.Trajectory`."""
+        return read_trajectory(self.directory)
+
+    def thermo(self):
+        """Return temperature, energies and volume against time, all stages (pandas), or None before any."""
+        if not any(self.directory.glob("thermo*")):
+            return None
+        return read_thermo(self.directory)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything in a run directory.
+
+    Attributes
+    ----------
+    directory
+        Where it is.
+    recipe
+        The resolved recipe.
+    summary
+        What ``summary.json`` holds (empty before the first analysis).
+    transport
+        One `TransportResult` per temperature and species, by rising temperature.
+    arrhenius
+        `ArrheniusResult`, or None with fewer than two temperatures.
+    association
+        One result per temperature where vacancies can bind to each other; may be empty.
+    points
+        One `PointRecord` per state point of the recipe that has begun.
+    warnings
+        What to distrust.
+    """
+
+    directory: Path
+    recipe: dict
+    summary: dict
+    transport: tuple
+    arrhenius: ArrheniusResult | None
+    association: tuple
+    points: tuple
+    warnings: tuple
+
+    def to_dataframe(self):
+        """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
+        rows = []
+        for result in self.transport:
+            row = {"temperature_K": result.temperature_K, "species": result.species}
+            row["n_replicas"] = result.n_replicas
+            for name, value in vars(result).items():
+                if isinstance(value, Estimate):
+                    row |= _columns(name, value)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def plot_arrhenius(self, ax=None, **options):
+        """Draw conductivities against 1000/T; see `simtools.plots.plot_arrhenius`."""
+        from simtools.plots import plot_arrhenius
+
+        return plot_arrhenius(self.transport, self.arrhenius, ax=ax, **options)
+
+    def plot_msd(self, temperature_K, ax=None, **options):
+        """Draw the mean squared displacement at one temperature with the window used."""
+        from simtools.plots import plot_msd
+
+        return plot_msd(self.transport_at(temperature_K), ax=ax, **options)
+
+    def plot_haven(self, ax=None, **options):
+        """Draw the Haven ratio against temperature."""
+        from simtools.plots import plot_haven_ratio
+
+        return plot_haven_ratio(self.transport, ax=ax, **options)
+
+    def plot_association(self, ax=None, **options):
+        """Draw the fraction of bound vacancies against temperature."""
+        from simtools.plots import plot_association
+
+        return plot_association(self.association, ax=ax, **options)
+
+    def transport_at(self, temperature_K, species=None):
+        """Return the `TransportResult` of one temperature.
+
+        Raises
+        ------
+        ConfigError
+            If there is none; the message lists the temperatures that are there.
+        """
+        for result in self.transport:
+            if result.temperature_K == temperature_K and species in (None, result.species):
+                return result
+        there = ", ".join(f"{result.temperature_K:g}" for result in self.transport) or "none"
+        raise ConfigError(f"{self.directory}: no transport at {temperature_K:g} K; temperatures: {there}")
+
+
+def load_run(directory):
+    """Read a run directory made by ``simtools run``.
+
+    Parameters
+    ----------
+    directory
+        Holds ``recipe.toml`` and, once analysed, ``summary.json`` and ``results/``.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ConfigError
+        If it is not a run directory, or a file in it is damaged; the message names the file.
+    """
+    directory = Path(directory)
+    recipe_file = directory / "recipe.toml"
+    if not recipe_file.is_file():
+        raise ConfigError(f"{directory}: not a run directory (no recipe.toml in it)")
+    try:
+        recipe = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
+    summary_file = directory / "summary.json"
+    summary = _read_json(summary_file) if summary_file.exists() else {}
+    results = directory / "results"
+    arrhenius_file = results / "arrhenius.json"
+    return Run(
+        directory=directory,
+        recipe=recipe,
+        summary=summary,
+        transport=_read_results(TransportResult, results, "transport-*.json"),
+        arrhenius=_read_result(ArrheniusResult, arrhenius_file) if arrhenius_file.exists() else None,
+        association=_read_associations(results),
+        points=_read_points(directory, recipe, summary),
+        warnings=tuple(summary.get("warnings", ())),
+    )
+
+
+def _read_points(directory, recipe, summary):
+    """Return the begun points of the recipe: folders of other temperatures are left alone."""
+    temperatures = recipe.get("md", {}).get("temperatures_K", ())
+    replicas = recipe.get("md", {}).get("replicas", 1)
+    current = {row["name"] for row in summary.get("provenance", {}).get("arguments", {}).get("points", ())}
+    records = []
+    for spec_file in sorted((directory / "points").glob("*/spec.json")):
+        spec, folder = _read_json(spec_file), spec_file.parent
+        if spec["temperature_K"] not in temperatures or spec["replica"] > replicas:
+            continue
+        if current and folder.name not in current:
+            continue
+        done_file = folder / "done.json"
+        outcome = _read_json(done_file)["outcome"] if done_file.exists() else None
+        records.append(PointRecord(folder.name, folder, spec, outcome))
+    return tuple(sorted(records, key=lambda item: (item.spec["temperature_K"], item.spec["replica"])))
+
+
+def _read_results(cls, folder, pattern):
+    found = [_read_result(cls, path) for path in folder.glob(pattern)]
+    return tuple(sorted(found, key=lambda result: (result.temperature_K, getattr(result, "species", ""))))
+
+
+def _read_associations(folder):
+    if not any(folder.glob("association-*.json")):
+        return ()
+    from simtools.analysers.association import AssociationResult
+
+    return _read_results(AssociationResult, folder, "association-*.json")
+
+
+def _read_result(cls, path):
+    return cls.from_dict(_read_json(path))
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{path}: damaged, not a whole JSON file: {error}") from error
+
+
+def _columns(name, estimate):
+    if estimate.is_limit:
+        return {name: float("nan"), f"{name}_upper_limit": estimate.upper_limit}
+    return {
+        name: estimate.value,
+        f"{name}_stderr": estimate.stderr,
+        f"{name}_ci95_low": estimate.ci95[0],
+        f"{name}_ci95_high": estimate.ci95[1],
+    }

@@ -1,0 +1,359 @@
+"""A recipe from start to report: prepare, run every point, collect. All state is in the run directory."""
+
+import fcntl
+import logging
+import os
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simtools.core.errors import ConfigError, RunFailedError
+from simtools.runs import load_run
+from workflows import statepoints
+from workflows.point import FORCE_FIELD_FILE, PointJob, finished
+from workflows.progress import PointProgress
+from workflows.recipe import recipe_from_dict, to_toml
+from workflows.statepoints import check_directory, read_json, write_json
+from workflows.summary import analyse
+from workflows.systems import (
+    check_recipe,
+    describe_system,
+    forces_of,
+    start_lattice_parameter_A,
+    warm_up,
+)
+
+__all__ = ["Campaign", "CampaignResult", "collect", "open_campaign", "prepare", "run_campaign"]
+
+_MAY_CHANGE = {"md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps")}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A recipe in its run directory, with what preparing it found out."""
+
+    recipe: object
+    directory: Path
+    forces: object
+    system: dict
+
+    def points(self):
+        """Return [(job, outcome or None)] in order: each volume stage, then the replicas that wait for it.
+
+        Replicas whose volume is not known yet are not listed; see `n_waiting`.
+        """
+        found = []
+        for temperature in self.recipe.md.temperatures_K:
+            volume = self.volume_job(temperature)
+            volume_outcome = None
+            if volume is not None:
+                volume_outcome = finished(volume)
+                found.append((volume, volume_outcome))
+                if volume_outcome is None:
+                    continue
+            found.extend((job, finished(job)) for job in self.production_jobs(temperature, volume_outcome))
+        return found
+
+    @property
+    def n_points(self):
+        """Number of points of the whole campaign."""
+        per_temperature = self.recipe.md.replicas + statepoints.needs_volume_point(self.recipe)
+        return len(self.recipe.md.temperatures_K) * per_temperature
+
+    def volume_job(self, temperature_K):
+        """Return the NPT stage of a temperature, or None if the recipe gives the volume."""
+        if not statepoints.needs_volume_point(self.recipe):
+            return None
+        spec = statepoints.volume_point(
+            self.recipe,
+            temperature_K,
+            potential=self.forces.identity(),
+            start_lattice_parameter_A=self.system["start_lattice_parameter_A"],
+        )
+        return self._job(spec)
+
+    def _job(self, spec):
+        return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps)
+
+    def production_jobs(self, temperature_K, volume_outcome=None):
+        """Return the replicas of a temperature at the volume of its NPT stage."""
+        volume = self.volume_job(temperature_K)
+        if volume is None:
+            lattice, origin = self.recipe.md.lattice_parameter_at(temperature_K), None
+        else:
+            lattice = self._lattice_parameter_A(volume_outcome["mean_volume_A3"])
+            origin = volume.spec.digest
+        return [
+            self._job(
+                statepoints.production_point(
+                    self.recipe,
+                    temperature_K,
+                    replica,
+                    potential=self.forces.identity(),
+                    lattice_parameter_A=lattice,
+                    volume_from=origin,
+                )
+            )
+            for replica in range(1, self.recipe.md.replicas + 1)
+        ]
+
+    def _lattice_parameter_A(self, volume_A3):
+        repeats = self.recipe.structure.supercell
+        return (volume_A3 / (repeats[0] * repeats[1] * repeats[2])) ** (1 / 3)
+
+
+@dataclass
+class CampaignResult:
+    """How a campaign ended."""
+
+    status: str
+    report: Path | None = None
+    failures: list = field(default_factory=list)
+    n_done: int = 0
+    n_points: int = 0
+
+
+def prepare(recipe, directory):
+    """Check a recipe against its directory and its physics, and write down what was settled.
+
+    Nothing is run. Checks come first, so that a bad recipe leaves no trace; then ``recipe.toml``, the force
+    field's file and ``system.json`` are written.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe cannot be run as asked, the directory cannot be written or holds a run of other inputs.
+    """
+    directory = Path(directory)
+    forces = forces_of(
+        recipe.to_dict()["potential"],
+        where=f"{recipe.source}: [potential] ",
+        relative_to=recipe.source.parent,
+    )
+    cell = check_recipe(recipe, forces)
+    _check_same_inputs(recipe, forces, directory)
+    check_directory(directory)
+    system_file = directory / "system.json"
+    system = describe_system(recipe, forces, cell)
+    if statepoints.needs_volume_point(recipe):
+        known = read_json(system_file).get("start_lattice_parameter_A") if system_file.exists() else None
+        system["start_lattice_parameter_A"] = known or start_lattice_parameter_A(recipe, forces)
+    if forces.force_field is not None:
+        _write_text(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_text(encoding="utf-8"))
+    write_json(system_file, system)
+    _write_text(directory / "recipe.toml", to_toml(recipe.to_dict()))
+    return Campaign(recipe, directory, forces, system)
+
+
+def open_campaign(directory):
+    """Return the campaign of a run directory, as it was last prepared.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds none.
+    """
+    directory = Path(directory)
+    recipe_file, system_file = directory / "recipe.toml", directory / "system.json"
+    if not recipe_file.is_file() or not system_file.is_file():
+        raise ConfigError(f"{directory}: not a run directory (no recipe.toml and system.json in it)")
+    try:
+        record = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
+    recipe = recipe_from_dict(record, source=recipe_file)
+    copy = directory / FORCE_FIELD_FILE
+    forces = forces_of(
+        recipe.to_dict()["potential"],
+        where=f"{recipe_file}: [potential] ",
+        path=copy if copy.exists() else None,
+    )
+    return Campaign(recipe, directory, forces, read_json(system_file))
+
+
+def run_campaign(recipe, directory, *, executor, stop, display):
+    """Run what is missing of a campaign, analyse all of it and write the report.
+
+    Parameters
+    ----------
+    recipe
+        A checked `Recipe`.
+    directory
+        The run directory; created if need be, continued if it holds the same inputs.
+    executor
+        See `workflows.executors`.
+    stop
+        A `StopRequest`.
+    display
+        See `workflows.progress`.
+
+    Returns
+    -------
+    CampaignResult
+        ``done``, ``stopped`` or ``failed``; in the last two cases what is done is kept, and analysed when
+        no point is missing for a reason other than failure.
+    """
+    campaign = prepare(recipe, directory)
+    with _locked(campaign.directory):
+        listed = campaign.points()
+        done = sum(outcome is not None for _, outcome in listed)
+        display.note(_opening(campaign, done))
+        jobs = [job for job, outcome in listed if outcome is None]
+        if jobs and not stop.requested:
+            warm_up(campaign.recipe, campaign.forces)
+
+        def after(job, outcome):
+            if outcome.status == "failed":
+                display.note(f"{job.spec.label} failed: {outcome.message}\n  log: {outcome.log}")
+                return []
+            if outcome.status == "done" and job.spec.role == "volume":
+                added = campaign.production_jobs(job.spec.temperature_K, outcome.outcome)
+                return [new for new in added if finished(new) is None]
+            return []
+
+        outcomes = executor.run(jobs, after=after, stop=stop, display=display) if jobs else {}
+        failures = [item for item in outcomes.values() if item.status == "failed"]
+        result = CampaignResult("done", failures=failures, n_points=campaign.n_points)
+        result.n_done = sum(outcome is not None for _, outcome in campaign.points())
+        if failures:
+            result.status = "failed"
+        elif stop.requested or result.n_done < result.n_points:
+            result.status = "stopped"
+        if result.status != "stopped" and _has_production(campaign):
+            result.report = collect(campaign)
+        return result
+
+
+def collect(campaign):
+    """Analyse what is there, write ``summary.json`` and ``results/``, and the report; return its path."""
+    from workflows.report import write_report
+
+    analyse(campaign)
+    return write_report(load_run(campaign.directory))
+
+
+def progress_of(campaign):
+    """Return [(label, state, detail)] of every point for ``simtools status``."""
+    rows = []
+    for job, outcome in campaign.points():
+        state = PointProgress.read(job.directory)
+        if outcome is not None:
+            rows.append((job.spec.label, "done", f"{outcome.get('mean_temperature_K', float('nan')):.1f} K"))
+        elif state is not None:
+            share = 100 * state.done_steps / max(state.total_steps, 1)
+            rows.append((job.spec.label, "unfinished", f"{share:.0f} %, {state.temperature_K:.0f} K"))
+        else:
+            rows.append((job.spec.label, "not started", ""))
+    n_waiting = campaign.n_points - len(rows)
+    if n_waiting:
+        rows.append((f"{n_waiting} replicas", "waiting", "for the volume of their temperature"))
+    return rows
+
+
+def is_running(directory):
+    """Return whether another process is running the campaign in `directory`."""
+    try:
+        with _locked(Path(directory)):
+            return False
+    except ConfigError:
+        return True
+
+
+def _opening(campaign, done):
+    system = campaign.system
+    composition = " ".join(f"{symbol} {count}" for symbol, count in system["composition"].items())
+    charge = f", net charge {system['net_charge_e']:+d} e" if system["net_charge_e"] else ", neutral"
+    return (
+        f"{campaign.recipe.title}: {system['n_atoms']} ions ({composition}{charge}), "
+        f"{campaign.n_points} points, {done} done; {campaign.directory}"
+    )
+
+
+def _has_production(campaign):
+    return any(job.spec.role == "production" and outcome for job, outcome in campaign.points())
+
+
+def _check_same_inputs(recipe, forces, directory):
+    """Refuse a directory whose recipe differs in anything but what may grow."""
+    earlier_file = directory / "recipe.toml"
+    if not earlier_file.exists():
+        return
+    try:
+        earlier = tomllib.loads(earlier_file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{earlier_file}: cannot be read back ({error}); choose another -o DIR") from error
+    resolved = recipe.to_dict()
+    differences = []
+    for table in ("structure", "defects", "potential", "md"):
+        old, new = _fixed(earlier, table), _fixed(resolved, table)
+        for key in sorted(set(old) | set(new)):
+            if old.get(key) != new.get(key):
+                differences.append(f"{key} = {_shown(old.get(key))} there, {_shown(new.get(key))} now")
+    differences += _lattice_differences(earlier.get("md", {}), resolved["md"])
+    system_file = directory / "system.json"
+    if forces.force_field is not None and system_file.exists() and not differences:
+        stored = read_json(system_file)["potential"].get("sha256")
+        if stored != forces.force_field.sha256:
+            differences.append("the force field's file has changed")
+    if differences:
+        raise ConfigError(
+            f"{directory} was made from other inputs: {'; '.join(differences[:4])}; choose another -o DIR"
+        )
+
+
+def _fixed(record, table):
+    """Return {dotted key: value} of a table without the keys that may grow."""
+    content = record.get(table, {})
+    if isinstance(content, list):
+        return {f"{table}.{i}.{key}": value for i, row in enumerate(content) for key, value in row.items()}
+    free = _MAY_CHANGE.get(table, ())
+    return {f"{table}.{key}": value for key, value in content.items() if key not in free}
+
+
+def _lattice_differences(old, new):
+    def by_temperature(md):
+        given = md.get("lattice_parameter_A")
+        values = given if isinstance(given, list) else [given] * len(md["temperatures_K"])
+        return dict(zip(md["temperatures_K"], values, strict=True))
+
+    earlier, present = by_temperature(old), by_temperature(new)
+    return [
+        f"md.lattice_parameter_A at {temperature:g} K = {_shown(earlier[temperature])} there, "
+        f"{_shown(present[temperature])} now"
+        for temperature in present
+        if temperature in earlier and earlier[temperature] != present[temperature]
+    ]
+
+
+def _shown(value):
+    return "absent" if value is None else repr(value)
+
+
+def _write_text(path, text):
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+@contextmanager
+def _locked(directory):
+    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
+    with open(directory / ".lock", "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"{directory}: another simtools run is working here; wait for it or stop it"
+            ) from error
+        yield
+
+
+def raise_if_unfinished(campaign):
+    """Refuse to report on a directory without any production frames."""
+    if not any(job.spec.role == "production" and job.directory.exists() for job, _ in campaign.points()):
+        raise RunFailedError(
+            f"{campaign.directory}: no production run has begun, so there is nothing to report"
+        )

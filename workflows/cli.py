@@ -1,0 +1,245 @@
+"""The command line ``simtools``: a thin layer over functions that a notebook can call too.
+
+Exit status: 0 done; 1 the run failed (or a bug of ours: its traceback is in the log named on stderr); 2 bad
+input; 75 stopped in time by Ctrl-C or SIGTERM: the same command continues.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from simtools.core.errors import ConfigError, SimtoolsError
+
+__all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+_INTERRUPTED = 130
+
+
+def main(argv=None):
+    """Run the command line; return its exit status."""
+    arguments = None
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.command(arguments)
+    except _UsageError as error:
+        return _complain(str(error), BAD_INPUT)
+    except ConfigError as error:
+        return _complain(str(error), BAD_INPUT)
+    except SimtoolsError as error:
+        return _complain(str(error), FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was checkpointed is kept", _INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        log = _write_traceback(getattr(arguments, "directory", None))
+        return _complain(
+            f"{type(error).__name__} inside simtools: {_line(error)}; traceback in {log}", FAILED
+        )
+
+
+class _UsageError(Exception):
+    """The command line itself cannot be read."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise _UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _parser():
+    parser = _Parser(
+        prog="simtools",
+        description="Simulation and transport analysis of anti-perovskite solid electrolytes.",
+        epilog="Exit status: 0 done, 1 failed, 2 bad input, 75 stopped in time (the same command continues).",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
+    _add_recipe(run)
+    run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
+    run.add_argument("--executor", default="local", metavar="NAME", help="local (default) or inline")
+    run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    run.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="where a run stands")
+    status.add_argument("directory", type=Path, metavar="DIR")
+    status.set_defaults(command=_status)
+
+    report = commands.add_parser("report", help="analyse and report again, also an unfinished run")
+    report.add_argument("directory", type=Path, metavar="DIR")
+    report.set_defaults(command=_report)
+
+    build = commands.add_parser("build", help="the simulation cell only")
+    _add_recipe(build)
+    build.add_argument(
+        "-o", "--output", dest="file", type=Path, required=True, metavar="FILE", help="format by suffix (ASE)"
+    )
+    build.set_defaults(command=_build)
+
+    potentials = commands.add_parser("potentials", help="force fields, with sources and confidence marks")
+    potentials.add_argument("name", nargs="?", metavar="NAME", help="a shipped force field, or a TOML file")
+    potentials.add_argument("--check", action="store_true", help="recompute its regression values")
+    potentials.add_argument(
+        "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
+    )
+    potentials.set_defaults(command=_potentials)
+
+    recipes = commands.add_parser("recipes", help="the recipes shipped with simtools")
+    recipes.set_defaults(command=_recipes)
+    return parser
+
+
+def _add_recipe(parser):
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file, or the name of a shipped recipe")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="replace one value of the recipe, such as md.replicas=4; may be repeated",
+    )
+
+
+def _run(arguments):
+    from workflows.campaign import run_campaign
+    from workflows.executors import StopRequest, get_executor
+    from workflows.progress import progress_display
+    from workflows.recipe import read_recipe
+
+    recipe = read_recipe(arguments.recipe, arguments.overrides)
+    executor = get_executor(arguments.executor, arguments.workers)
+    if arguments.directory is None:
+        arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
+    with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
+        result = run_campaign(recipe, arguments.directory, executor=executor, stop=stop, display=display)
+    again = "the same command continues"
+    if result.status == "stopped":
+        done = f"{result.n_done} of {result.n_points} points done"
+        return _complain(f"stopped at a checkpoint, {done}; {again}", STOPPED)
+    if result.status == "failed":
+        failed = "; ".join(f"{item.name}: {item.message} (log: {item.log})" for item in result.failures[:3])
+        more = f"; {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
+        return _complain(
+            f"{len(result.failures)} of {result.n_points} points failed: {failed}{more}\n"
+            f"the others are kept; {again}",
+            FAILED,
+        )
+    print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
+    return DONE
+
+
+def _status(arguments):
+    from workflows.campaign import is_running, open_campaign, progress_of
+
+    campaign = open_campaign(arguments.directory)
+    rows = progress_of(campaign)
+    width = max(len(label) for label, _, _ in rows)
+    for label, state, detail in rows:
+        print(f"{label:<{width}}  {state:<11}  {detail}".rstrip())
+    done = sum(state == "done" for _, state, _ in rows)
+    now = "running" if is_running(arguments.directory) else "not running"
+    print(f"{done} of {campaign.n_points} points done; {now}")
+    return DONE
+
+
+def _report(arguments):
+    from workflows.campaign import collect, open_campaign, raise_if_unfinished
+
+    campaign = open_campaign(arguments.directory)
+    raise_if_unfinished(campaign)
+    print(f"report: {collect(campaign)}")
+    return DONE
+
+
+def _build(arguments):
+    from workflows.recipe import read_recipe
+    from workflows.systems import build_for_export, write_cell
+
+    recipe = read_recipe(arguments.recipe, arguments.overrides)
+    atoms = build_for_export(recipe)
+    write_cell(atoms, arguments.file)
+    print(f"{arguments.file}: {len(atoms)} ions, {atoms.get_chemical_formula()}")
+    return DONE
+
+
+def _potentials(arguments):
+    if arguments.name is None:
+        if arguments.check or arguments.export:
+            raise _UsageError("--check and --export need the NAME of a force field (see simtools potentials)")
+        from potentials.describe import describe_all
+
+        print(describe_all())
+        return DONE
+    from potentials.schema import load_force_field
+
+    force_field = load_force_field(arguments.name)
+    if arguments.export:
+        return _export(force_field, *arguments.export)
+    if arguments.check:
+        from potentials.check import check_force_field
+
+        report = check_force_field(force_field)
+        print(report)
+        return DONE if report.passed else FAILED
+    from potentials.describe import describe
+
+    print(describe(force_field))
+    return DONE
+
+
+def _export(force_field, program, file):
+    if program != "lammps":
+        raise ConfigError(f"--export {program}: expected lammps")
+    from potentials.lammps import write_force_field
+
+    write_force_field(force_field, file)
+    print(f"{file}: {force_field.name} for LAMMPS")
+    return DONE
+
+
+def _recipes(arguments):
+    from workflows.recipe import list_recipes, read_recipe
+
+    for name, path in list_recipes().items():
+        print(f"{name:<24}{read_recipe(path).title}")
+    return DONE
+
+
+def _complain(message, status):
+    print(f"simtools: {message}", file=sys.stderr)
+    return status
+
+
+def _line(error):
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:196] + " ..."
+
+
+def _write_traceback(directory):
+    """Write the present traceback where it can be found; return the place."""
+    name = f"simtools-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    text = f"{sys.argv}\n{traceback.format_exc()}"
+    for folder in (directory, Path(tempfile.gettempdir())):
+        if folder is None or not Path(folder).is_dir():
+            continue
+        path = Path(folder) / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return path
+    sys.stderr.write(text)
+    return "the lines above"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

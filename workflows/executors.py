@@ -1,0 +1,217 @@
+"""Where points run: in this process, or in worker processes. State is on disk; nothing is kept here.
+
+Workers are spawned, one compute thread each. Every worker slot has its own one-process pool, so that a worker
+killed from outside takes one point down and not the campaign.
+"""
+
+import os
+import signal
+import traceback
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from simtools.core.errors import ConfigError
+from workflows.point import LOG_FILE, PointOutcome, run_point
+from workflows.values import suggestion
+
+__all__ = ["EXECUTORS", "InlineExecutor", "LocalExecutor", "StopRequest", "get_executor"]
+
+_POLL_S = 0.25
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+EXECUTORS = ("local", "inline", "slurm")
+
+
+class StopRequest:
+    """Whether a clean stop was asked for; `listening` turns Ctrl-C and SIGTERM into one."""
+
+    def __init__(self):
+        self.requested = False
+
+    def __call__(self):
+        """Return whether to stop: the form in which the dynamics ask."""
+        return self.requested
+
+    @contextmanager
+    def listening(self):
+        """Catch SIGINT and SIGTERM; a second Ctrl-C interrupts at once."""
+
+        def on_signal(number, frame):
+            if self.requested and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.requested = True
+
+        earlier = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+
+class InlineExecutor:
+    """Run one point after the other in this process: for tests, notebooks and debugging."""
+
+    def run(self, jobs, *, after, stop, display):
+        """Run `jobs` and whatever ``after(job, outcome)`` adds; return {job: outcome}."""
+        waiting, outcomes = deque(jobs), {}
+        while waiting and not stop.requested:
+            job = waiting.popleft()
+            running = [(job.spec.label, job.directory)]
+
+            def show(running=running):
+                display.update(running, _n_done(outcomes), len(outcomes) + len(waiting) + 1)
+
+            outcome = run_point(job, should_stop=stop, on_progress=show)
+            outcomes[job.spec.name] = outcome
+            waiting.extend(after(job, outcome))
+        return outcomes
+
+
+class LocalExecutor:
+    """Run points in up to `workers` processes on this machine."""
+
+    def __init__(self, workers=None):
+        self.workers = workers or available_cores()
+
+    def run(self, jobs, *, after, stop, display):
+        """Run `jobs` and whatever ``after(job, outcome)`` adds; return {job: outcome}."""
+        context = get_context("spawn")
+        flag = context.RawValue("b", 0)
+        waiting, running, outcomes, idle = deque(jobs), {}, {}, []
+        n_slots = 0
+        with _single_threaded_children():
+            try:
+                while waiting or running:
+                    if stop.requested:
+                        flag.value = 1
+                        waiting.clear()
+                    while waiting and (idle or n_slots < self.workers):
+                        if not idle:
+                            idle.append(_pool(context, flag))
+                            n_slots += 1
+                        pool, job = idle.pop(), waiting.popleft()
+                        running[pool.submit(_run_in_worker, job)] = (job, pool)
+                    done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        job, pool = running.pop(future)
+                        outcome = _outcome_of(future, job)
+                        if outcome.status == "crashed":
+                            pool.shutdown(wait=False)
+                            n_slots -= 1
+                            outcome = PointOutcome(
+                                job.spec.name, "failed", None, outcome.message, outcome.log
+                            )
+                        else:
+                            idle.append(pool)
+                        outcomes[job.spec.name] = outcome
+                        added = after(job, outcome)
+                        if not stop.requested:
+                            waiting.extend(added)
+                    display.update(
+                        [(job.spec.label, job.directory) for job, _ in running.values()],
+                        _n_done(outcomes),
+                        len(outcomes) + len(waiting) + len(running),
+                    )
+            finally:
+                flag.value = 1
+                for pool in [*idle, *(pool for _, pool in running.values())]:
+                    pool.shutdown(wait=True, cancel_futures=True)
+        return outcomes
+
+
+def get_executor(name, workers=None):
+    """Return the executor called `name`.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown one, one that is not available yet, or a number of workers that cannot be.
+    """
+    if name == "slurm":
+        raise ConfigError("--executor slurm: not available yet; use local (inside one job) or inline")
+    if name not in EXECUTORS:
+        raise ConfigError(f"--executor {name}: unknown{suggestion(name, EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers {workers}: expected a whole number above 0")
+    if name == "inline":
+        if workers not in (None, 1):
+            raise ConfigError(
+                f"--workers {workers}: has no effect with --executor inline; remove one of them"
+            )
+        return InlineExecutor()
+    return LocalExecutor(workers)
+
+
+def available_cores():
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _n_done(outcomes):
+    return sum(outcome.status == "done" for outcome in outcomes.values())
+
+
+def _pool(context, flag):
+    return ProcessPoolExecutor(
+        max_workers=1, mp_context=context, initializer=_start_worker, initargs=(flag, os.getpid())
+    )
+
+
+def _outcome_of(future, job):
+    log = str(job.directory / LOG_FILE)
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        message = "the worker process died (killed, or out of memory)"
+        return PointOutcome(job.spec.name, "crashed", message=message, log=log)
+    except Exception as error:
+        job.directory.mkdir(parents=True, exist_ok=True)
+        with open(log, "a", encoding="utf-8") as stream:
+            stream.write("".join(traceback.format_exception(error)))
+        return PointOutcome(job.spec.name, "failed", message=f"{type(error).__name__}: {error}", log=log)
+
+
+@contextmanager
+def _single_threaded_children():
+    """Give processes started meanwhile one compute thread each: the points are the parallelism."""
+    earlier = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in earlier.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_worker = {}
+
+
+def _start_worker(flag, parent):
+    """Prepare a worker: Ctrl-C is the parent's business, SIGTERM means stop at a checkpoint."""
+    _worker.update(flag=flag, parent=parent, terminated=False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: _worker.update(terminated=True))
+
+
+def _worker_should_stop():
+    return bool(_worker["flag"].value) or _worker["terminated"] or os.getppid() != _worker["parent"]
+
+
+def _run_in_worker(job):
+    _worker["terminated"] = False
+    return run_point(job, should_stop=_worker_should_stop)

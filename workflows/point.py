@@ -1,0 +1,273 @@
+"""One state point in its folder: build, run, record. Doing it twice does it once; a stopped one goes on."""
+
+import logging
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simtools.core.errors import ConfigError, SimtoolsError
+from simtools.core.provenance import collect_provenance
+from simtools.md.protocols import StoppedInTime, run_stages
+from simtools.md.stages import Stage
+from workflows.progress import ProgressFile
+from workflows.statepoints import PointSpec, read_json, write_json
+from workflows.systems import build_cell, forces_of
+
+__all__ = ["FORCE_FIELD_FILE", "PointJob", "PointOutcome", "run_point"]
+
+FORCE_FIELD_FILE = "force_field.toml"
+LOG_FILE = "log.txt"
+_EQUILIBRATION_TAU_PS = 0.1
+_LOG_INTERVAL_FS = 20.0
+_LOGGERS = ("simtools", "potentials", "workflows")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PointJob:
+    """A point to be run under ``run_directory/points``."""
+
+    run_directory: str
+    spec: PointSpec
+    checkpoint_every_ps: float = 2.0
+
+    @property
+    def directory(self):
+        """Folder of the point."""
+        return Path(self.run_directory) / "points" / self.spec.name
+
+
+@dataclass(frozen=True)
+class PointOutcome:
+    """How a point ended: ``done``, ``stopped`` (resumable) or ``failed`` with a message and a log."""
+
+    name: str
+    status: str
+    outcome: dict | None = None
+    message: str = ""
+    log: str = ""
+
+
+def finished(job):
+    """Return the recorded outcome of a finished point, or None.
+
+    Raises
+    ------
+    ConfigError
+        If its folder belongs to other inputs.
+    DamagedFileError
+        If a record is not whole.
+    """
+    spec_file, done_file = job.directory / "spec.json", job.directory / "done.json"
+    if spec_file.exists() and read_json(spec_file) != job.spec.to_dict():
+        raise ConfigError(f"{job.directory} holds a run with other inputs; choose another -o DIR")
+    return read_json(done_file)["outcome"] if done_file.exists() else None
+
+
+def run_point(job, *, should_stop=None, on_progress=None):
+    """Run one point unless it is done; continue it from its checkpoint if it was stopped.
+
+    Parameters
+    ----------
+    job
+        What to run, and where.
+    should_stop
+        Called during the dynamics; true asks for a checkpoint and a clean stop.
+    on_progress
+        Called without arguments after the progress file was renewed.
+
+    Returns
+    -------
+    PointOutcome
+        Failures are returned, not raised: the traceback is in the point's log.
+    """
+    directory = job.directory
+    try:
+        outcome = finished(job)
+        if outcome is not None:
+            return PointOutcome(job.spec.name, "done", outcome)
+        directory.mkdir(parents=True, exist_ok=True)
+        with _logging_to(directory / LOG_FILE):
+            return _run(job, should_stop, on_progress)
+    except (SimtoolsError, OSError) as error:
+        return PointOutcome(job.spec.name, "failed", message=_one_line(error), log=str(directory / LOG_FILE))
+
+
+def _run(job, should_stop, on_progress):
+    directory, spec = job.directory, job.spec
+    log = str(directory / LOG_FILE)
+    try:
+        if not (directory / "spec.json").exists():
+            write_json(directory / "spec.json", spec.to_dict())
+        atoms, calculator = _system(job)
+        outcome = run_stages(
+            atoms,
+            calculator,
+            _stages(spec, job.checkpoint_every_ps),
+            directory,
+            progress=ProgressFile(directory, on_write=on_progress),
+            should_stop=should_stop,
+            info=_trajectory_info(job, atoms),
+        )
+        outcome = _outcome(outcome, atoms, calculator)
+        record = {
+            "outcome": outcome,
+            "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
+        }
+        write_json(directory / "done.json", record)
+        return PointOutcome(spec.name, "done", outcome)
+    except StoppedInTime:
+        logger.info("%s: stopped at a checkpoint", spec.label)
+        return PointOutcome(spec.name, "stopped")
+    except Exception as error:
+        logger.error("%s failed\n%s", spec.label, traceback.format_exc())
+        return PointOutcome(spec.name, "failed", message=_one_line(error), log=log)
+
+
+def _system(job):
+    spec = job.spec
+    inputs = spec.inputs
+    copy = Path(job.run_directory) / FORCE_FIELD_FILE
+    forces = forces_of(_potential_table(inputs["potential"]), path=copy if copy.exists() else None)
+    if forces.force_field is not None and forces.force_field.sha256 != inputs["potential"]["sha256"]:
+        raise ConfigError(f"{copy}: not the force field that {spec.name} was made with")
+    atoms = build_cell(
+        inputs["structure"],
+        inputs["defects"],
+        forces,
+        lattice_parameter_A=inputs["cell"]["lattice_parameter_A"],
+        seed=inputs["seeds"]["defects"],
+    )
+    _set_masses(atoms, forces)
+    atoms.info["formal_charges_e"] = forces.formal_charges_e
+    return atoms, forces.calculator()
+
+
+def _set_masses(atoms, forces):
+    if forces.force_field is not None:
+        masses = forces.force_field.masses_amu
+        atoms.set_masses([masses[symbol] for symbol in atoms.get_chemical_symbols()])
+
+
+def _potential_table(identity):
+    """Return the [potential] keys behind a point's recorded identity."""
+    keys = ("name", "calculator", "accuracy", "net_charge", "formal_charges_e")
+    return {key: identity[key] for key in keys if key in identity}
+
+
+def _stages(spec, checkpoint_every_ps):
+    md = spec.inputs["md"]
+    first, second = np.random.SeedSequence(spec.inputs["seeds"]["dynamics"]).generate_state(2, np.uint32)
+    log_every_fs = _whole_steps(_LOG_INTERVAL_FS, md)
+    common = {
+        "temperature_K": spec.temperature_K,
+        "timestep_fs": md["timestep_fs"],
+        "checkpoint_every_ps": _whole_steps(1000 * checkpoint_every_ps, md) / 1000,
+    }
+    unsampled = dict.fromkeys(("sample_every_fs", "current_every_fs", "thermo_every_fs"), log_every_fs)
+    volume = spec.role == "volume"
+    equilibration_ps = md["npt_equilibration_ps"] if volume else md["equilibration_ps"]
+    stages = []
+    if equilibration_ps > 0:
+        stages.append(
+            Stage(
+                name="equilibration",
+                ensemble="NVT",
+                thermostat="langevin",
+                tau_ps=_EQUILIBRATION_TAU_PS,
+                duration_ps=equilibration_ps,
+                seed=int(first),
+                **unsampled,
+                **common,
+            )
+        )
+    if volume:
+        stages.append(
+            Stage(
+                name="volume",
+                ensemble="NPT",
+                duration_ps=md["npt_ps"],
+                pressure_GPa=md["pressure_GPa"],
+                barostat_tau_ps=md["barostat_tau_ps"],
+                seed=int(second),
+                **unsampled,
+                **common,
+            )
+        )
+        return tuple(stages)
+    thermostat = {}
+    if md["ensemble"] == "NVT":
+        thermostat = {"thermostat": md["thermostat"], "tau_ps": md["thermostat_tau_ps"]}
+    stages.append(
+        Stage(
+            name="production",
+            ensemble=md["ensemble"],
+            duration_ps=md["production_ps"],
+            sample_every_fs=md["sample_every_fs"],
+            current_every_fs=md["charge_current_every_fs"],
+            thermo_every_fs=md["sample_every_fs"],
+            velocities=md["velocities"],
+            seed=int(second),
+            write_trajectory=True,
+            **thermostat,
+            **common,
+        )
+    )
+    return tuple(stages)
+
+
+def _whole_steps(interval_fs, md):
+    """Return the nearest positive whole number of time steps, fs."""
+    return max(1, round(interval_fs / md["timestep_fs"])) * md["timestep_fs"]
+
+
+def _outcome(outcome, atoms, calculator):
+    """Return what the dynamics report, with the facts about the cell that the report tells."""
+    symbols = atoms.get_chemical_symbols()
+    last = outcome["stages"][-1]
+    return {
+        **outcome,
+        "mean_temperature_K": outcome["temperature_K"]["value"],
+        "mean_volume_A3": outcome["volume_A3"]["value"],
+        "drift": last["conserved_drift_eV_per_atom_per_ns"],
+        "composition": {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))},
+        "net_charge_e": atoms.info["net_charge_e"],
+        "defects": atoms.info["defects"],
+        "engine": calculator.settings(atoms) if hasattr(calculator, "settings") else {},
+    }
+
+
+def _trajectory_info(job, atoms):
+    return {
+        "point": job.spec.name,
+        "replica": job.spec.replica,
+        "seeds": job.spec.inputs["seeds"],
+        "formal_charges_e": atoms.info["formal_charges_e"],
+    }
+
+
+@contextmanager
+def _logging_to(path):
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [item.level for item in loggers]
+    for item in loggers:
+        item.addHandler(handler)
+        item.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for item, level in zip(loggers, levels, strict=True):
+            item.removeHandler(handler)
+            item.setLevel(level)
+        handler.close()
+
+
+def _one_line(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,203 @@
+"""From points to ``summary.json`` and ``results/``: which trajectories go together, what to warn of.
+
+The estimates themselves are simtools.analysers' business.
+"""
+
+import logging
+import warnings as python_warnings
+
+from simtools.analysers.arrhenius import fit_arrhenius
+from simtools.analysers.transport import analyse_transport
+from simtools.core.errors import SimtoolsError, SimtoolsWarning
+from simtools.core.provenance import collect_provenance
+from simtools.md.h5md import read_trajectory
+from workflows.point import FORCE_FIELD_FILE
+from workflows.statepoints import PROTOCOL, write_json
+
+__all__ = ["SCHEMA", "analyse"]
+
+SCHEMA = 1
+
+logger = logging.getLogger(__name__)
+
+
+def analyse(campaign):
+    """Analyse every temperature that has production frames; write ``results/`` and ``summary.json``.
+
+    Parameters
+    ----------
+    campaign
+        A `workflows.campaign.Campaign`; it may be unfinished: what is there is analysed, and said so.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds.
+
+    Raises
+    ------
+    SimtoolsError
+        If no point has production frames, or a file is damaged.
+    """
+    listed = campaign.points()
+    notes = _state_warnings(campaign, listed)
+    transports, associations = [], []
+    with python_warnings.catch_warnings(record=True) as caught:
+        python_warnings.simplefilter("always", SimtoolsWarning)
+        for temperature in sorted(campaign.recipe.md.temperatures_K):
+            trajectories = _trajectories(listed, temperature, notes)
+            if not trajectories:
+                continue
+            transports.append(_transport(campaign, temperature, trajectories))
+            association = _association(campaign, temperature, trajectories)
+            if association is not None:
+                associations.append(association)
+        arrhenius = _arrhenius(transports, notes)
+    notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
+    for result in transports:
+        notes += [f"{result.temperature_K:g} K, {result.species}: {note}" for note in result.warnings]
+    notes += _point_warnings(listed)
+    summary = {
+        "schema": SCHEMA,
+        "title": campaign.recipe.title,
+        "provenance": _provenance(campaign, listed),
+        "transport": [result.to_summary() for result in transports],
+        "arrhenius": arrhenius.to_summary() if arrhenius is not None else {},
+        "warnings": _unique(notes),
+    }
+    if associations:
+        summary["association"] = [result.to_summary() for result in associations]
+    results = campaign.directory / "results"
+    results.mkdir(exist_ok=True)
+    for stale in results.glob("*.json"):
+        stale.unlink()
+    for result in transports:
+        _write_result(results / f"transport-{result.temperature_K:g}K-{result.species}.json", result)
+    for result in associations:
+        _write_result(results / f"association-{result.temperature_K:g}K.json", result)
+    if arrhenius is not None:
+        _write_result(results / "arrhenius.json", arrhenius)
+    write_json(campaign.directory / "summary.json", summary)
+    return summary
+
+
+def _trajectories(listed, temperature_K, notes):
+    """Return the production trajectories of one temperature: whole ones, and partial ones with a note."""
+    found = []
+    for job, outcome in listed:
+        if job.spec.role != "production" or job.spec.temperature_K != temperature_K:
+            continue
+        if outcome is None:
+            trajectory = _partial_trajectory(job)
+            if trajectory is None:
+                continue
+            notes.append(f"{job.spec.label} is unfinished: its first {trajectory.duration_ps:g} ps are used")
+        else:
+            trajectory = read_trajectory(job.directory)
+        found.append(trajectory)
+    return found
+
+
+def _partial_trajectory(job):
+    """Return what an unfinished point has sampled, or None if that is next to nothing."""
+    folder = job.directory / "trajectory"
+    if not folder.exists():
+        return None
+    try:
+        trajectory = read_trajectory(job.directory)
+    except SimtoolsError as error:
+        logger.info("%s: nothing to analyse yet: %s", job.spec.label, error)
+        return None
+    return trajectory if len(trajectory.positions_A) >= 10 else None
+
+
+def _transport(campaign, temperature_K, trajectories):
+    host = tuple(campaign.system["host"]) or None
+    return analyse_transport(
+        trajectories,
+        species=campaign.recipe.analysis.mobile,
+        temperature_K=temperature_K,
+        hop_length_A=campaign.system["hop_length_A"],
+        host_species=host,
+    )
+
+
+def _association(campaign, temperature_K, trajectories):
+    """Return the fraction of bound vacancies where the defects can associate, else None."""
+    kinds = {(row.kind, symbol) for row in campaign.recipe.defects for symbol in row.species}
+    vacant = {symbol for _, symbol in kinds}
+    charges = campaign.forces.formal_charges_e
+    if not any(charges[symbol] > 0 for symbol in vacant) or not any(charges[symbol] < 0 for symbol in vacant):
+        return None
+    from simtools.analysers.association import bound_fraction
+
+    return bound_fraction(trajectories, temperature_K=temperature_K)
+
+
+def _arrhenius(transports, notes):
+    if len(transports) < 2:
+        return None
+    try:
+        return fit_arrhenius(transports)
+    except SimtoolsError as error:
+        notes.append(f"no Arrhenius fit: {error}")
+        return None
+
+
+def _state_warnings(campaign, listed):
+    notes = []
+    done = sum(outcome is not None for _, outcome in listed)
+    if done < campaign.n_points:
+        notes.append(f"partial results: {done} of {campaign.n_points} points are done")
+    charge = campaign.system["net_charge_e"]
+    if charge:
+        notes.append(
+            f"the cell carries {charge:+d} e, neutralised by a declared uniform background: absolute "
+            "energies and pressures include the background"
+        )
+    if campaign.recipe.md.volume_from == "perfect_crystal" and campaign.recipe.defects:
+        notes.append(
+            "the volume is that of the perfect crystal at each temperature (NPT of the neutral host), not of "
+            "the defective cell"
+        )
+    weak = campaign.system["potential"].get("low_confidence", [])
+    parameters = [row for row in weak if row["confidence"] in ("R", "R, corroborated", "F")]
+    if parameters:
+        names = ", ".join(sorted({row["subject"] for row in parameters}))
+        notes.append(
+            f"force field {campaign.system['potential']['name']}: {len(parameters)} parameters are recalled "
+            f"or fitted, not verified ({names})"
+        )
+    return notes
+
+
+def _point_warnings(listed):
+    return [
+        f"{job.spec.label}: {note}"
+        for job, outcome in listed
+        if outcome
+        for note in outcome.get("warnings", [])
+    ]
+
+
+def _provenance(campaign, listed):
+    return collect_provenance(
+        recipe=campaign.recipe.to_dict(),
+        protocol=PROTOCOL,
+        system=campaign.system,
+        force_field_file=FORCE_FIELD_FILE if campaign.forces.force_field is not None else None,
+        points=[
+            {"name": job.spec.name, "done": outcome is not None, "seeds": job.spec.inputs["seeds"]}
+            for job, outcome in listed
+        ],
+    )
+
+
+def _write_result(path, result):
+    partial = path.with_suffix(".partial")
+    partial.write_text(result.to_json(), encoding="utf-8")
+    partial.replace(path)
+
+
+def _unique(notes):
+    return list(dict.fromkeys(notes))

@@ -1,0 +1,399 @@
+"""From a recipe's tables to atoms and forces, and the checks that come before any run.
+
+This is where the two halves of the house meet: structures and defects on one side, potentials on the other.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from potentials.schema import ForceField, load_force_field
+from simtools.core.errors import ConfigError
+from simtools.core.periodic import cell_heights_A
+from simtools.defects import DefectRequest, build_defects
+from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
+from workflows.values import shown, suggestion
+
+__all__ = [
+    "SHORTEST_HEIGHT_A",
+    "Forces",
+    "build_cell",
+    "check_recipe",
+    "describe_system",
+    "forces_of",
+    "start_lattice_parameter_A",
+]
+
+SHORTEST_HEIGHT_A = 10.0
+HEIGHT_IN_HOPS = 3.0
+_FORCE_FIELD_PROTOTYPES = {"cubic": "antiperovskite"}
+_GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "l1_0": 5.4}
+DEFAULT_ACCURACY = 1e-4
+
+
+@dataclass(frozen=True)
+class Forces:
+    """The forces of a recipe: a force field of ours, or somebody else's calculator by name."""
+
+    table: dict
+    force_field: ForceField | None
+
+    @property
+    def formal_charges_e(self):
+        """Integer formal charges by species, e."""
+        if self.force_field is None:
+            return dict(self.table["formal_charges_e"])
+        return dict(self.force_field.formal_charges_e)
+
+    def identity(self):
+        """Return what fixes the forces, for the hash of a point: no path, but the file's SHA-256."""
+        if self.force_field is None:
+            return dict(sorted(self.table.items()))
+        identity = {
+            "name": self.force_field.name,
+            "sha256": self.force_field.sha256,
+            "engine": "embedded",
+            "accuracy": self.table.get("accuracy", DEFAULT_ACCURACY),
+        }
+        if "net_charge" in self.table:
+            identity["net_charge"] = self.table["net_charge"]
+        return identity
+
+    def calculator(self):
+        """Return a new ASE calculator."""
+        if self.force_field is None:
+            from potentials.external import external_calculator
+
+            return external_calculator(self.table["calculator"])
+        from potentials.calculator import IonicCalculator
+
+        return IonicCalculator(
+            self.force_field,
+            accuracy=self.table.get("accuracy", DEFAULT_ACCURACY),
+            net_charge=self.table.get("net_charge"),
+        )
+
+
+def forces_of(table, *, where="", path=None, relative_to=None):
+    """Return the `Forces` of a [potential] table.
+
+    Parameters
+    ----------
+    table
+        Keys of `workflows.recipe.PotentialTable`, absent ones left out.
+    where
+        Start of error messages: the recipe's name and table.
+    path
+        Force-field file to read instead of the one `table` names (the copy in a run directory).
+    relative_to
+        Folder that a relative path in `table` starts from.
+    """
+    table = dict(table)
+    if "name" not in table:
+        return Forces(table, None)
+    name = path or table["name"]
+    if relative_to is not None and (Path(relative_to) / name).is_file():
+        name = Path(relative_to) / name
+    try:
+        force_field = _loaded(str(name))
+    except ConfigError as error:
+        raise ConfigError(f"{where}name = {shown(table['name'])}: {error}") from error
+    if not force_field.is_charged and "net_charge" in table:
+        raise ConfigError(
+            f"{where}net_charge = {shown(table['net_charge'])}: has no effect: the "
+            f"ions of {force_field.name!r} carry no charges; remove it"
+        )
+    return Forces(table, force_field)
+
+
+@lru_cache(maxsize=8)
+def _loaded(name_or_path):
+    return load_force_field(name_or_path)
+
+
+def build_perfect_cell(structure, lattice_parameter_A):
+    """Return the perfect supercell of a [structure] table at `lattice_parameter_A`."""
+    options = {"anion_centre": structure["anion_centre"]} if "anion_centre" in structure else {}
+    unit = build_prototype(
+        structure["prototype"], structure["formula"], lattice_parameter_A=lattice_parameter_A, **options
+    )
+    return build_supercell(unit, tuple(structure["supercell"]))
+
+
+def build_cell(structure, defects, forces, *, lattice_parameter_A, seed):
+    """Return the simulation cell: the perfect supercell with its defects.
+
+    Parameters
+    ----------
+    structure, defects
+        The tables of the recipe or of a point's inputs.
+    forces
+        Its `Forces`: their formal charges decide whether the cell is neutral.
+    lattice_parameter_A
+        Å.
+    seed
+        Of the placement.
+    """
+    perfect = build_perfect_cell(structure, lattice_parameter_A)
+    requests = [
+        DefectRequest(
+            kind=row["kind"],
+            species=tuple(row["species"]),
+            placement=row["placement"],
+            **{key: row[key] for key in ("count", "fraction") if key in row},
+        )
+        for row in defects
+    ]
+    return build_defects(
+        perfect,
+        requests,
+        formal_charges_e=forces.formal_charges_e,
+        net_charge=forces.table.get("net_charge"),
+        seed=seed,
+    )
+
+
+def hop_length_A(structure, mobile, lattice_parameter_A):
+    """Return the distance between nearest sites of `mobile` in the perfect crystal, Å."""
+    unit = build_perfect_cell({**structure, "supercell": [2, 2, 2]}, lattice_parameter_A)
+    sites = np.flatnonzero(np.asarray(unit.get_chemical_symbols()) == mobile)
+    distances = unit.get_distances(sites[0], sites[1:], mic=True)
+    return float(distances.min())
+
+
+def start_lattice_parameter_A(recipe, forces):
+    """Return where the cell starts, Å: the force field's own regression value, else a relaxation.
+
+    It only has to be near: the volume stage finds the mean at temperature. Rounded to 1e-6 Å so that
+    machines agree on the hash of what follows.
+    """
+    structure = recipe.to_dict()["structure"]
+    prototype = _FORCE_FIELD_PROTOTYPES.get(structure["prototype"], structure["prototype"])
+    if forces.force_field is not None:
+        for row in forces.force_field.regression:
+            if (row.quantity, row.prototype, row.formula) == (
+                "lattice_parameter_A",
+                prototype,
+                structure["formula"],
+            ):
+                return round(float(row.value), 6)
+    return _relaxed_lattice_parameter_A(recipe, forces)
+
+
+def _relaxed_lattice_parameter_A(recipe, forces):
+    structure = recipe.to_dict()["structure"]
+    relaxation = relax_lattice_parameter(
+        lambda a: build_perfect_cell({**structure, "supercell": [1, 1, 1]}, a),
+        forces.calculator(),
+        guess_A=_GUESSES_A[structure["prototype"]],
+    )
+    return round(relaxation.a_A, 6)
+
+
+def check_recipe(recipe, forces):
+    """Refuse a recipe whose system cannot be simulated as asked; return the cell of its first point.
+
+    Raises
+    ------
+    ConfigError
+        For species the force field does not know, a mobile species that is not there, a charge that does not
+        close, NPT with a charged cell, a cell too small.
+    """
+    source = recipe.source
+    resolved = recipe.to_dict()
+    structure = resolved["structure"]
+    guess = _first_lattice_parameter_A(recipe, forces)
+    try:
+        perfect = build_perfect_cell(structure, guess)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: [structure] {error}") from error
+    present = sorted(set(perfect.get_chemical_symbols()))
+    known = sorted(forces.formal_charges_e)
+    for symbol in present:
+        if symbol not in known:
+            raise ConfigError(
+                f"{source}: [structure] formula = {structure['formula']!r} contains {symbol}, which "
+                f"{forces.table.get('name', 'formal_charges_e')!r} does not know{suggestion(symbol, known)}"
+            )
+    _check_analysis(recipe, present)
+    for i, row in enumerate(resolved.get("defects", [])):
+        for symbol in row["species"]:
+            if symbol not in present:
+                raise ConfigError(
+                    f"{source}: [defects.{i}] species = {row['species']}: no {symbol} in "
+                    f"{structure['formula']}{suggestion(symbol, present)}"
+                )
+    _check_size(recipe, perfect, guess)
+    try:
+        cell = build_cell(
+            structure, resolved.get("defects", []), forces, lattice_parameter_A=guess, seed=recipe.md.seed
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{source}: [[defects]] {error}") from error
+    if recipe.analysis.mobile not in cell.get_chemical_symbols():
+        raise ConfigError(f"{source}: [[defects]] leave no {recipe.analysis.mobile} in the cell")
+    _check_charged_volume(recipe, forces, cell)
+    return cell
+
+
+def warm_up(recipe, forces):
+    """Compile what the dynamics will call, so that the workers find it in the cache."""
+    resolved = recipe.to_dict()
+    cell = build_cell(
+        resolved["structure"],
+        resolved.get("defects", []),
+        forces,
+        lattice_parameter_A=_first_lattice_parameter_A(recipe, forces),
+        seed=recipe.md.seed,
+    )
+    if forces.force_field is None:
+        return
+    cell.calc = forces.calculator()
+    cell.get_forces()
+    if recipe.md.lattice_parameter_A is None:
+        cell.get_stress()
+
+
+def build_for_export(recipe):
+    """Return the simulation cell of a recipe: at its first lattice parameter, else the relaxed one."""
+    forces = forces_of(
+        recipe.to_dict()["potential"],
+        where=f"{recipe.source}: [potential] ",
+        relative_to=recipe.source.parent,
+    )
+    check_recipe(recipe, forces)
+    lattice = recipe.md.lattice_parameter_at(recipe.md.temperatures_K[0])
+    resolved = recipe.to_dict()
+    return build_cell(
+        resolved["structure"],
+        resolved.get("defects", []),
+        forces,
+        lattice_parameter_A=lattice or _relaxed_lattice_parameter_A(recipe, forces),
+        seed=recipe.md.seed,
+    )
+
+
+def write_cell(atoms, path):
+    """Write a cell with ASE, the format by the file's suffix.
+
+    Raises
+    ------
+    ConfigError
+        If the suffix names no format that ASE writes, or the file cannot be written.
+    """
+    from ase.io import write
+    from ase.io.formats import UnknownFileTypeError
+
+    try:
+        write(path, atoms)
+    except (UnknownFileTypeError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: no format that ASE writes has this suffix ({error}); try .extxyz, .cif or .vasp"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def net_formal_charge_e(atoms, forces):
+    """Return the sum of the formal charges of `atoms`, e."""
+    charges = forces.formal_charges_e
+    return sum(charges[symbol] for symbol in atoms.get_chemical_symbols())
+
+
+def describe_system(recipe, forces, cell):
+    """Return what was simulated, as the report tells it: composition, cell, charge, forces."""
+    symbols = cell.get_chemical_symbols()
+    description = {
+        "formula": recipe.structure.formula,
+        "prototype": recipe.structure.prototype,
+        "supercell": list(recipe.structure.supercell),
+        "n_atoms": len(cell),
+        "composition": {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))},
+        "n_defects": len(cell.info.get("defects", [])),
+        "net_charge_e": net_formal_charge_e(cell, forces),
+        "formal_charges_e": forces.formal_charges_e,
+        "hop_length_A": recipe.analysis.hop_length_A
+        or hop_length_A(
+            recipe.to_dict()["structure"],
+            recipe.analysis.mobile,
+            float(np.linalg.norm(cell.cell[0])) / recipe.structure.supercell[0],
+        ),
+        "host": list(host_species(recipe, symbols)),
+        "potential": forces.identity(),
+    }
+    if forces.force_field is not None:
+        field = forces.force_field
+        description["potential"].update(
+            version=field.version,
+            description=field.description,
+            low_confidence=[
+                {
+                    "subject": row.subject,
+                    "group": row.group,
+                    "name": row.name,
+                    "value": row.value,
+                    "unit": row.unit,
+                    "source": row.source,
+                    "confidence": row.confidence,
+                }
+                for row in field.low_confidence()
+            ],
+        )
+    return description
+
+
+def host_species(recipe, symbols):
+    """Return the species whose drift is removed: as asked, else all that are not mobile."""
+    if recipe.analysis.host is not None:
+        return recipe.analysis.host
+    return tuple(sorted(set(symbols) - {recipe.analysis.mobile}))
+
+
+def _first_lattice_parameter_A(recipe, forces):
+    """Return a lattice parameter good enough for checks that come before anything is computed."""
+    asked = recipe.md.lattice_parameter_A
+    if asked is not None:
+        return min(asked) if isinstance(asked, tuple) else asked
+    if forces.force_field is not None:
+        for row in forces.force_field.regression:
+            if row.quantity == "lattice_parameter_A" and row.formula == recipe.structure.formula:
+                return row.value
+    return _GUESSES_A[recipe.structure.prototype]
+
+
+def _check_analysis(recipe, present):
+    source, analysis = recipe.source, recipe.analysis
+    for key, symbols in (("mobile", (analysis.mobile,)), ("host", analysis.host or ())):
+        for symbol in symbols:
+            if symbol not in present:
+                raise ConfigError(
+                    f"{source}: [analysis] {key} = {shown(symbol)}: not in {recipe.structure.formula}"
+                    f"{suggestion(symbol, present)}"
+                )
+
+
+def _check_size(recipe, perfect, lattice_parameter_A):
+    structure = recipe.to_dict()["structure"]
+    height = float(min(cell_heights_A(np.asarray(perfect.cell))))
+    hop = hop_length_A(structure, recipe.analysis.mobile, lattice_parameter_A)
+    needed = max(SHORTEST_HEIGHT_A, HEIGHT_IN_HOPS * hop)
+    if height < needed:
+        repeats = [max(n, math.ceil(needed / lattice_parameter_A - 1e-9)) for n in structure["supercell"]]
+        raise ConfigError(
+            f"{recipe.source}: [structure] supercell = {structure['supercell']} is {height:.1f} Å at its "
+            f"shortest: MD needs {needed:.1f} Å ({SHORTEST_HEIGHT_A:g} Å and three hops of {hop:.2f} Å), "
+            f"such as {repeats}"
+        )
+
+
+def _check_charged_volume(recipe, forces, cell):
+    charge = net_formal_charge_e(cell, forces)
+    if charge and recipe.md.volume_from == "cell":
+        raise ConfigError(
+            f"{recipe.source}: [md] volume_from = 'cell': the cell carries {charge:+d} e, and a "
+            'charged cell has no pressure for NPT; give volume_from = "perfect_crystal" (the volume of the '
+            "neutral host) or lattice_parameter_A"
+        )
