@@ -1,0 +1,186 @@
+"""Ions on the sites of the perfect crystal, and the vacancies between them. Pairs: see association.py."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtools.analysers.kernels import sites as kernels
+from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.md.trajectory import Trajectory
+
+_OFFSET_ITERATIONS = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SiteOccupation:
+    """Where the ions of one sublattice are, frame by frame.
+
+    Attributes
+    ----------
+    sublattice : str
+        The species that belongs on these sites.
+    site_indices : ndarray of int
+        Index of each site into ``trajectory.lattice_sites``, shape (n_sites,).
+    atom_indices : ndarray of int
+        The ions followed: those of the species itself and foreign ions that started on its sites, shape
+        (n_ions,).
+    sites : ndarray of int32
+        The site each ion is nearest to, counted within `site_indices`, shape (n_frames, n_ions).
+    vacancies : ndarray of int32
+        Net vacancies, counted within `site_indices`, shape (n_frames, n_sites - n_ions), in ascending order
+        within a frame.
+    n_excess : ndarray of int32
+        Ions in excess of one per site, per frame: doubly occupied sites and interstitials, each of which has
+        cancelled its nearest empty site.
+    """
+
+    sublattice: str
+    site_indices: np.ndarray
+    atom_indices: np.ndarray
+    sites: np.ndarray
+    vacancies: np.ndarray
+    n_excess: np.ndarray
+
+    @property
+    def excess_fraction(self) -> float:
+        """Ions in excess per ion, averaged over frames."""
+        return float(self.n_excess.mean() / self.sites.shape[1])
+
+
+def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
+    """Return the sublattice of every atom: its own species, or for a foreign ion that of its first site.
+
+    Returns
+    -------
+    ndarray of str
+        Shape (n_atoms,).
+
+    Raises
+    ------
+    ConfigError
+        If the trajectory carries no lattice sites.
+    """
+    lattice = _lattice(trajectory)
+    home = trajectory.species.copy().astype(object)
+    foreign = np.flatnonzero(~np.isin(trajectory.species, lattice.species))
+    if len(foreign):
+        cells = _cells(trajectory)[:1]
+        s_tnc = trajectory.positions_A[:1, foreign] @ np.linalg.inv(cells[0])
+        first = kernels.assign_sites(s_tnc, cells, lattice.scaled_positions, np.zeros(1))[0]
+        home[foreign] = lattice.species[first]
+    return home.astype(str)
+
+
+def site_occupation(trajectory: Trajectory, *, species: str) -> SiteOccupation:
+    """Assign the ions of one sublattice to its sites and list the vacancies.
+
+    Each ion belongs to the nearest site of its sublattice, in the frame in which the other sublattices sit
+    on their sites on average (so neither a drift of the cell's content nor hops of a few host ions matter),
+    at any cell shape, with the cell of each frame.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped, with `lattice_sites`.
+    species
+        The species that belongs on the sites.
+
+    Returns
+    -------
+    SiteOccupation
+
+    Raises
+    ------
+    UnknownSpeciesError
+        If no site belongs to `species`.
+    ConfigError
+        If the trajectory carries no lattice sites, or has more ions than sites.
+    """
+    lattice = _lattice(trajectory)
+    site_indices = np.flatnonzero(lattice.species == species)
+    if len(site_indices) == 0:
+        raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
+    home = sublattice_of_atoms(trajectory)
+    atom_indices = np.flatnonzero(home == species)
+    if len(atom_indices) > len(site_indices):
+        raise ConfigError(
+            f"{len(atom_indices)} ions for {len(site_indices)} {species} sites: lattice_sites must be those "
+            "of the perfect supercell"
+        )
+    cells = _cells(trajectory)
+    inverse = np.linalg.inv(cells)
+    sites_sc = np.ascontiguousarray(lattice.scaled_positions[site_indices])
+    offset_tc = _host_offset(trajectory, lattice, home, species, cells, inverse)
+    s_tnc = _scaled(trajectory, atom_indices, inverse) - offset_tc[:, None, :]
+    site_tn = kernels.assign_sites(s_tnc, cells, sites_sc, _inscribed_A(sites_sc, cells))
+    vacancy_tv, excess_t = kernels.empty_sites(site_tn, sites_sc, cells)
+    return SiteOccupation(
+        sublattice=species,
+        site_indices=site_indices,
+        atom_indices=atom_indices,
+        sites=site_tn,
+        vacancies=vacancy_tv,
+        n_excess=excess_t,
+    )
+
+
+def _lattice(trajectory):
+    if trajectory.lattice_sites is None:
+        raise ConfigError(
+            "this trajectory carries no lattice_sites, so vacancies cannot be located; build the cell with "
+            "simtools.defects.build_defects or set Trajectory.lattice_sites"
+        )
+    return trajectory.lattice_sites
+
+
+def _cells(trajectory):
+    cells = np.asarray(trajectory.cells_A)
+    return np.ascontiguousarray(cells[None] if cells.ndim == 2 else cells)
+
+
+def _scaled(trajectory, atoms, inverse):
+    positions = trajectory.positions_A[:, atoms]
+    return np.ascontiguousarray(positions @ (inverse[0] if len(inverse) == 1 else inverse))
+
+
+def _inscribed_A(sites_sc, cells):
+    """Return half the smallest distance between sites, a lower bound per cell, shape (n_cells,)."""
+    if len(sites_sc) < 2:
+        return np.zeros(len(cells))
+    smallest = np.inf
+    for site in range(len(sites_sc)):
+        offsets = np.delete(sites_sc, site, axis=0) - sites_sc[site]
+        offsets -= np.round(offsets)
+        smallest = min(smallest, np.linalg.norm(offsets @ cells[0], axis=1).min())
+    stretch = np.linalg.svd(np.linalg.inv(cells[0]) @ cells, compute_uv=False)[..., -1]
+    return 0.5 * smallest * stretch
+
+
+def _host_offset(trajectory, lattice, home, species, cells, inverse):
+    """Return how far the host sits off its sites, fractional, shape (n_frames, 3); zero without a host."""
+    offset_tc = np.zeros((trajectory.n_frames, 3))
+    host = np.flatnonzero((home != species) & np.isin(home, lattice.species))
+    if len(host) == 0:
+        return offset_tc
+    s_tnc = _scaled(trajectory, host, inverse)
+    offset_tc += (s_tnc - s_tnc[0]).mean(axis=1)
+    first_c = np.zeros(3)
+    for _ in range(_OFFSET_ITERATIONS):
+        residual = _residuals(s_tnc[:1] - first_c, home[host], lattice, cells[:1])[0]
+        first_c += np.median(residual, axis=0)
+    offset_tc += first_c
+    residual_tnc = _residuals(s_tnc - offset_tc[:, None, :], home[host], lattice, cells)
+    return offset_tc + residual_tnc.mean(axis=1)
+
+
+def _residuals(s_tnc, home, lattice, cells):
+    """Return each host ion's fractional distance from its nearest site, shape like `s_tnc`."""
+    residual = np.empty_like(s_tnc)
+    for name in dict.fromkeys(home.tolist()):
+        members = np.flatnonzero(home == name)
+        sites_sc = np.ascontiguousarray(lattice.scaled_positions[lattice.species == name])
+        part = np.ascontiguousarray(s_tnc[:, members])
+        sites = kernels.assign_sites(part, cells, sites_sc, _inscribed_A(sites_sc, cells))
+        difference = part - sites_sc[sites]
+        residual[:, members] = difference - np.round(difference)
+    return residual
