@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from potentials.errors import NetChargeError, NonFiniteError
@@ -16,29 +17,21 @@ from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
 from potentials.real_space import RealSpace
 from potentials.schema import ForceField, load_force_field
+from potentials.splitting import choose_splitting
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
-
-try:
-    from potentials.splitting import choose_splitting
-except ImportError:
-    from types import SimpleNamespace
-
-    def choose_splitting(cell, charges_n, *, accuracy, cutoff_A=None):
-        """Stand in until splitting.py exists."""
-        cutoff_A = cutoff_A or 9.0
-        alpha = 3.6 / cutoff_A
-        lengths = np.linalg.norm(cell, axis=1)
-        shape = [max(6, 2 * math.ceil(length / 0.9 / 2)) for length in lengths]
-        return SimpleNamespace(alpha=alpha, cutoff_A=cutoff_A, mesh_shape=shape, order=6)
-
 
 logger = logging.getLogger(__name__)
 
 COULOMB_METHODS = ("pme", "ewald", "none")
+PAIR_METHODS = ("tables", "exact")
 DEFAULT_ACCURACY = 1e-4
 DEFAULT_SKIN_A = 0.8
 EXACT_SCREENING = 6.2
 """alpha times cutoff of the exact sum: erfc(6.2) = 2e-18."""
+NEGLIGIBLE_SHARE = 0.01
+"""Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
+TABLE_SHARE = 0.02
+"""Part of the accuracy that one pair force may lose to its table."""
 RETUNE_STRAIN = 0.05
 """Lattice vectors may change by this fraction before splitting and mesh are chosen again."""
 TYPICAL_FORCE_EV_PER_A = 1.0
@@ -54,23 +47,27 @@ class IonicCalculator(Calculator):
         A `ForceField`, or the name or path that `load_force_field` takes.
     accuracy
         Wanted RMS force error relative to the RMS force of a hot crystal, default 1e-4. Splitting, Coulomb
-        cutoff, mesh and pair tables follow from it. Not with ``coulomb="ewald"``, which is exact.
+        cutoff, mesh and pair tables follow from it. Not with exact sums.
     coulomb
-        "pme" (smooth particle mesh, pair tables), "ewald" (exact sums, slow: the reference) or "none" (only for
-        force fields without charges). Default: "pme" if the force field has charges, else "none".
+        "pme" (smooth particle mesh), "ewald" (exact sums, slow: the reference) or "none" (only for force
+        fields without charges). Default: "pme" if the force field has charges, else "none".
+    pair_terms
+        "tables" (cubic tables in r²) or "exact" (forms and erfc pair by pair, slow: the reference).
+        Default: "exact" with ``coulomb="ewald"``, else "tables".
     net_charge
         "background" allows a charged cell and adds a uniform neutralising background (its energy and its
         stress); by default a net charge is an error.
     skin_A
         Neighbour-list skin, Å; results do not depend on it beyond rounding.
     cutoff_A
-        Coulomb real-space cutoff, Å; by default chosen with the mesh. The pair terms' cutoff is the force field's.
+        Coulomb real-space cutoff, Å; by default chosen with the mesh. The cutoff of the pair terms is the
+        force field's.
 
     Notes
     -----
-    Any triclinic cell of any size; periodic in all three directions. Properties: energy, free_energy (the same),
-    energies (half of every pair to each of its ions), forces, stress (dE/dstrain / volume, ASE's sign and order).
-    After lattice vectors have changed by more than 5 %, splitting and mesh are chosen again.
+    Any triclinic cell of any size; periodic in all three directions. Properties: energy, free_energy (the
+    same), energies (half of every pair to each of its ions), forces, stress (dE/dstrain / volume, ASE's sign
+    and order). After lattice vectors have changed by more than 5 %, splitting and mesh are chosen again.
 
     Raises
     ------
@@ -85,7 +82,15 @@ class IonicCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (ASE's contract)
 
     def __init__(
-        self, force_field, *, accuracy=None, coulomb=None, net_charge=None, skin_A=None, cutoff_A=None
+        self,
+        force_field,
+        *,
+        accuracy=None,
+        coulomb=None,
+        pair_terms=None,
+        net_charge=None,
+        skin_A=None,
+        cutoff_A=None,
     ):
         super().__init__()
         self.field = force_field if isinstance(force_field, ForceField) else load_force_field(force_field)
@@ -110,23 +115,28 @@ class IonicCalculator(Calculator):
                     )
         if net_charge not in (None, "background"):
             raise ConfigError(f'net_charge must be "background" or left out, got {net_charge!r}')
-        if accuracy is not None and coulomb == "ewald":
-            raise ConfigError(
-                f"accuracy = {accuracy!r} has no meaning with coulomb = 'ewald': those sums are exact"
-            )
+        if pair_terms is None:
+            pair_terms = "exact" if coulomb == "ewald" else "tables"
+        if pair_terms not in PAIR_METHODS:
+            raise ConfigError(f"pair_terms must be one of {', '.join(PAIR_METHODS)}, got {pair_terms!r}")
+        if coulomb == "ewald" and pair_terms == "tables":
+            raise ConfigError("coulomb = 'ewald' is the exact reference: it takes pair_terms = 'exact' only")
+        if accuracy is not None and coulomb != "pme" and pair_terms == "exact":
+            raise ConfigError(f"accuracy = {accuracy!r} has no meaning here: these sums are exact")
         accuracy = DEFAULT_ACCURACY if accuracy is None else _positive("accuracy", accuracy)
         if not 1e-9 <= accuracy <= 0.1:
             raise ConfigError(
                 f"accuracy must lie between 1e-9 and 0.1 (relative RMS force error), got {accuracy!r}"
             )
-        self.accuracy, self.coulomb, self.net_charge = accuracy, coulomb, net_charge
+        self.accuracy, self.coulomb, self.pair_terms = accuracy, coulomb, pair_terms
+        self.net_charge = net_charge
         self.skin_A = DEFAULT_SKIN_A if skin_A is None else _positive("skin_A", skin_A)
         self.cutoff_A = None if cutoff_A is None else _positive("cutoff_A", cutoff_A)
         self._system = None
         self._stress_wanted = False
 
     def check_state(self, atoms, tol=1e-15):
-        """Return what changed since the last calculation; any change of a bit counts, so `tol` is not used."""
+        """Return what changed since the last calculation; a change of one bit counts, whatever `tol`."""
         if self.atoms is None:
             return ["positions", "numbers", "cell", "pbc"]
         old, changes = self.atoms, []
@@ -177,7 +187,7 @@ class IonicCalculator(Calculator):
         self.results = results
 
     def settings(self, atoms):
-        """Return what was chosen for `atoms`: method, splitting, cutoffs, mesh, skin, errors expected (JSON-able)."""
+        """Return what was chosen for `atoms`: method, splitting, cutoffs, mesh, skin, errors (JSON-able)."""
         system = self._prepare(atoms)
         ranges, tables = system.real_space.ranges, system.real_space.tables
         species = self.field.species
@@ -192,7 +202,8 @@ class IonicCalculator(Calculator):
             "force_field_version": self.field.version,
             "force_field_sha256": self.field.sha256,
             "coulomb": self.coulomb,
-            "accuracy": None if self.coulomb == "ewald" else self.accuracy,
+            "pair_terms": self.pair_terms,
+            "accuracy": self.accuracy if self.coulomb == "pme" or self.pair_terms == "tables" else None,
             "net_charge_e": system.net_charge_e,
             "background": bool(system.is_charged_cell),
             "skin_A": self.skin_A,
@@ -214,13 +225,16 @@ class IonicCalculator(Calculator):
         Returns
         -------
         dict
-            `relative_rms_force_error` and `max_relative_force_error` (both against `rms_force_eV_per_A`, the RMS
-            force per ion at these positions), `energy_error_eV_per_atom`, `stress_error_GPa`.
+            `relative_rms_force_error` and `max_relative_force_error`, both against `force_scale_eV_per_A`:
+            the RMS force per ion at these positions, or 1 eV/Å where that vanishes by symmetry;
+            `rms_force_eV_per_A`, `energy_error_eV_per_atom`, `stress_error_eV_per_A3`, `accuracy`.
         """
         exact = IonicCalculator(
-            self.field, coulomb="ewald" if self.field.is_charged else None, net_charge=self.net_charge
+            self.field,
+            coulomb="ewald" if self.field.is_charged else "none",
+            pair_terms="exact",
+            net_charge=self.net_charge,
         )
-        exact._exact_pairs = True
         reference_nc = exact.get_property("forces", atoms)
         error_n = np.linalg.norm(self.get_property("forces", atoms) - reference_nc, axis=1)
         rms = math.sqrt(float((reference_nc**2).sum()) / len(reference_nc))
@@ -243,6 +257,8 @@ class IonicCalculator(Calculator):
             "version": STATE_VERSION,
             "force_field_sha256": self.field.sha256,
             "coulomb": self.coulomb,
+            "pair_terms": self.pair_terms,
+            "accuracy": self.accuracy,
             "skin_A": self.skin_A,
             "stress_wanted": int(self._stress_wanted),
             "numbers": np.empty(0, dtype=np.int64),
@@ -263,13 +279,15 @@ class IonicCalculator(Calculator):
             "version": STATE_VERSION,
             "force_field_sha256": self.field.sha256,
             "coulomb": self.coulomb,
+            "pair_terms": self.pair_terms,
+            "accuracy": self.accuracy,
             "skin_A": self.skin_A,
         }
         for name, value in expected.items():
             if name not in state or _plain(state[name]) != value:
                 raise ConfigError(
-                    f"this calculator state does not fit: {name} = {_plain(state.get(name))!r}, expected {value!r}; "
-                    "continue with the force field and settings the state was written with"
+                    f"this calculator state does not fit: {name} = {_plain(state.get(name))!r}, expected "
+                    f"{value!r}; continue with the force field and settings the state was written with"
                 )
         self.results, self.atoms = {}, None
         self._stress_wanted = bool(_plain(state["stress_wanted"]))
@@ -287,8 +305,6 @@ class IonicCalculator(Calculator):
                 reference, np.array(state["reference_cell_A"], dtype=float)
             )
 
-    _exact_pairs = False
-
     def _remember(self, atoms):
         old = self.atoms
         if old is None or len(old) != len(atoms) or not np.array_equal(old.numbers, atoms.numbers):
@@ -303,8 +319,8 @@ class IonicCalculator(Calculator):
         """Return the system of these atoms, kept from the last call if it still fits."""
         if not atoms.pbc.all():
             raise ConfigError(
-                f"the cell must be periodic in all three directions, got pbc = {atoms.pbc.tolist()}; set atoms.pbc = "
-                "True (with vacuum around a slab or molecule if that is meant)"
+                f"the cell must be periodic in all three directions, got pbc = {atoms.pbc.tolist()}; set "
+                "atoms.pbc = True (with vacuum around a slab or molecule if that is meant)"
             )
         cell, numbers = atoms.cell.array, atoms.arrays["numbers"]
         system = self._system
@@ -339,15 +355,15 @@ class _System:
             raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
         self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
         alpha = self.tuning["alpha_per_A"]
-        exact = calculator.coulomb == "ewald" or calculator._exact_pairs
         self.real_space = RealSpace(
             field,
             self.type_n,
             alpha=alpha,
             coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
             skin_A=calculator.skin_A,
-            method="exact" if exact else "tables",
-            negligible_force_eV_per_A=1e-3 * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
+            method=calculator.pair_terms,
+            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
+            table_force_error_eV_per_A=TABLE_SHARE * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
         )
         self.reciprocal = None
         if calculator.coulomb == "ewald":
@@ -384,8 +400,6 @@ class _System:
 
 def _types(field, numbers):
     """Return the type index of every atom."""
-    from ase.data import chemical_symbols
-
     index = {species: i for i, species in enumerate(field.species)}
     types = np.empty(len(numbers), dtype=np.int64)
     for number in np.unique(numbers):
@@ -423,6 +437,8 @@ def _tune(calculator, cell, charges_n):
         "coulomb_cutoff_A": float(chosen.cutoff_A),
         "mesh_shape": [int(n) for n in chosen.mesh_shape],
         "mesh_order": int(chosen.order),
+        "estimated_relative_rms_force_error": float(chosen.predicted_error),
+        "force_scale_eV_per_A": float(chosen.rms_force_eV_per_A),
     }
 
 

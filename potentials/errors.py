@@ -12,8 +12,8 @@ class NetChargeError(ConfigError):
 
     def __str__(self):
         return (
-            f"the cell carries a net charge of {self.net_charge_e:+.6g} e ({self.balance}), expected 0: make the "
-            'defects neutral, or declare net_charge = "background" to add a uniform neutralising background'
+            f"the cell carries a net charge of {self.net_charge_e:+.6g} e ({self.balance}), expected 0: "
+            'make the defects neutral, or declare net_charge = "background" to add a uniform background'
         )
 
 
@@ -33,9 +33,10 @@ class CloseContactError(SimtoolsError, RuntimeError):
         (i, j), (a, b) = self.atoms, self.species
         when = "" if self.when is None else f" at {self.when}"
         return (
-            f"atoms {i} ({a}) and {j} ({b}) are {self.distance_A:.4f} Å apart{when}, closer than {self.limit_A:.4f} Å,"
-            " where the potential turns over and pulls them together; shorten the time step, equilibrate more "
-            "gently, lower the temperature, or check the starting positions and the pair term"
+            f"atoms {i} ({a}) and {j} ({b}) are {self.distance_A:.4f} Å apart{when}, closer than the "
+            f"{self.limit_A:.4f} Å down to which their potential is meaningful (a Buckingham potential pulls "
+            "ions together below that); shorten the time step, equilibrate more gently, lower the "
+            "temperature, or check the starting positions and the pair term"
         )
 
 
@@ -48,6 +49,6 @@ class NonFiniteError(SimtoolsError, RuntimeError):
 
     def __str__(self):
         return (
-            f"the {self.what} of atom {self.atom} is not a finite number; the run went unstable before this step: "
-            "shorten the time step or look at the last frames for ions that came too close"
+            f"the {self.what} of atom {self.atom} is not a finite number; the run went unstable before this "
+            "step: shorten the time step or look at the last frames for ions that came too close"
         )

@@ -1,4 +1,4 @@
-"""Neighbour list with a skin, rebuilt when atoms or cell have moved too far. The loops are in kernels/neighbours.py."""
+"""Neighbour list with a skin, remade when atoms or cell have moved too far. Loops: kernels/neighbours.py."""
 
 import logging
 
@@ -26,14 +26,16 @@ class NeighbourList:
     type_n
         Type index of every atom, shape (n_atoms,).
     cutoff_tt
-        Cutoff of every pair of types, Å, shape (n_types, n_types), symmetric; 0 for pairs that do not interact.
+        Cutoff of every pair of types, Å, shape (n_types, n_types), symmetric; 0 for pairs that never
+        interact.
     skin_A
         Extra distance kept in the list, Å.
 
     Attributes
     ----------
     r_xc : ndarray
-        Current positions of local atoms (spatially sorted) and their images, Å, shape (n_local + n_images, 4).
+        Current positions of local atoms (spatially sorted), then of their images, Å, shape
+        (n_local + n_images, 4); the last column is unused.
     type_x, owner_x : ndarray
         Type, and index in the caller's order, of each of these.
     first_it, neighbour_k : ndarray
@@ -55,7 +57,7 @@ class NeighbourList:
         self._neighbour_k = np.empty(0, dtype=np.int32)
 
     def update(self, positions_nc, cell):
-        """Bring `r_xc` to `positions_nc` (n_atoms, 3) in `cell` (3, 3), both Å; return True if the list was remade."""
+        """Bring `r_xc` to these positions (n_atoms, 3) and cell, Å; return True if the list was remade."""
         rebuilt = not self._is_valid(positions_nc, cell)
         if rebuilt:
             self.rebuild(positions_nc, cell)
@@ -116,9 +118,17 @@ class NeighbourList:
         self.first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
         while True:
             total = kernels.fill_list(
-                self.r_xc, fractional_nc, self.type_x, start_local_b, start_image_b, margin_c, bins_c, reach2_tt,
-                self.first_it, self._neighbour_k,
-            )  # fmt: skip
+                self.r_xc,
+                fractional_nc,
+                self.type_x,
+                start_local_b,
+                start_image_b,
+                margin_c,
+                bins_c,
+                reach2_tt,
+                self.first_it,
+                self._neighbour_k,
+            )
             if total >= 0:
                 break
             self._neighbour_k = np.empty(int(-1.1 * total) + 64, dtype=np.int32)

@@ -1,11 +1,11 @@
-"""Energy, forces and virial of everything that is summed over pairs. Reciprocal space: ewald_sum.py and mesh.py."""
+"""Energy, forces and virial of everything summed over pairs. Reciprocal space: ewald_sum.py, mesh.py."""
 
 import numpy as np
 
 from potentials.errors import CloseContactError, NonFiniteError
 from potentials.kernels import pair as kernels
 from potentials.neighbours import NeighbourList
-from potentials.tables import build_tables, pair_energy_and_slope, pair_ranges
+from potentials.tables import fit_tables, pair_energy_and_slope, pair_ranges
 
 
 class RealSpace:
@@ -27,8 +27,8 @@ class RealSpace:
         "tables" (production: cubic tables in r²) or "exact" (forms and erfc evaluated pair by pair).
     negligible_force_eV_per_A
         Pair terms weaker than this beyond the Coulomb cutoff are not listed there (tables only).
-    bins_per_octave
-        Fineness of the tables, a power of two.
+    table_force_error_eV_per_A
+        What the tables may add to the error of a pair force, eV/Å.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RealSpace:
         skin_A,
         method,
         negligible_force_eV_per_A=0.0,
-        bins_per_octave=128,
+        table_force_error_eV_per_A=1e-6,
     ):
         self.field, self.alpha, self.method = field, alpha, method
         exact = method == "exact"
@@ -53,10 +53,13 @@ class RealSpace:
         self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A)
         self.tables = None
         if not exact:
-            self.tables = build_tables(field, self.ranges, alpha=alpha, bins_per_octave=bins_per_octave)
+            self.tables = fit_tables(
+                field, self.ranges, alpha=alpha, force_error_eV_per_A=table_force_error_eV_per_A
+            )
             self._inverse_inner2 = 1.0 / self.tables.inner_A**2
             self._table_arguments = (
-                self.tables.coefficients_tbk, self.tables.top_tt, self._inverse_inner2, self.tables.base,
+                self.tables.coefficients_pbk,
+                self.tables.index_tt, self.tables.top_tt, self._inverse_inner2, self.tables.base,
                 self.tables.shift_bits,
             )  # fmt: skip
         self._f_xc = np.empty((0, 4))
@@ -82,7 +85,7 @@ class RealSpace:
         return energy, self._virial_cc
 
     def energies(self):
-        """Return the pair energy of every atom at the positions last computed, eV, half of each pair to each atom."""
+        """Return the pair energy of every atom at the positions last computed, eV: half of each pair."""
         nb = self.neighbours
         if self.tables is None:
             return self._exact()

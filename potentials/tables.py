@@ -54,12 +54,15 @@ def negligible_beyond_A(field, a, b, force_eV_per_A):
     return float(r[min(strong[-1] + 1, len(r) - 1)])
 
 
+COARSEST_BINS, FINEST_BINS = 128, 2048
+
+
 @dataclass(frozen=True)
 class PairRanges:
-    """How far each pair of types interacts, and how near it may come; all Å, all (n_types, n_types) or scalar.
+    """How far each pair of types interacts and how near it may come, Å; arrays are (n_types, n_types).
 
-    `short_tt` is the cutoff of the pair terms, `coulomb_A` that of the real-space Coulomb half (0: no Coulomb),
-    `list_tt` the larger of the two, `floor_tt` the closest distance allowed.
+    `short_tt` is the cutoff of the pair terms, `coulomb_A` that of the real-space Coulomb half (0: no
+    Coulomb), `list_tt` the larger of the two, `floor_tt` the closest distance allowed.
     """
 
     short_tt: np.ndarray
@@ -123,13 +126,14 @@ def pair_energy_and_slope(field, a, b, r, *, short_A, coulomb_A, alpha):
 class PairTables:
     r"""Cubic Hermite tables of the pair energy in s = (r / `inner_A`)².
 
-    A bin is found from the bits of s: `bins_per_octave` (a power of two) equal bins in each [2^k, 2^(k+1)). In
-    a bin :math:`E = c_0 + v (c_1 + v (c_2 + v c_3))` with v the distance in s from its lower edge, and the force
-    is the exact derivative of that energy. Bin 0 and bins below the closest allowed distance hold NaN; the last
-    bin, where `top_tt` sends everything beyond the cutoff, holds zeros.
+    A bin is found from the bits of s: `bins_per_octave` (a power of two) equal bins in each [2^k, 2^(k+1)).
+    In a bin :math:`E = c_0 + v (c_1 + v (c_2 + v c_3))` with v the distance in s from its lower edge, and
+    the force is the exact derivative of that energy. Bin 0 and bins below the closest allowed distance hold
+    NaN; the last bin, where `top_tt` sends everything beyond the cutoff, holds zeros.
     """
 
-    coefficients_tbk: np.ndarray  # (n_types * n_types, n_bins, 4)
+    coefficients_pbk: np.ndarray  # (n_pairs of types, n_bins, 4)
+    index_tt: np.ndarray  # first axis of `coefficients_pbk` for two types
     inner_A: float
     top_tt: np.ndarray  # cutoff of each pair in s
     bins_per_octave: int
@@ -144,6 +148,19 @@ class PairTables:
     def base(self):
         """Shifted bits of the lower edge of bin 1, less 1."""
         return int((1023 - OCTAVES) << int(np.log2(self.bins_per_octave))) - 1
+
+
+def fit_tables(field, ranges, *, alpha, force_error_eV_per_A):
+    """Return the coarsest `PairTables` whose pair forces are wrong by at most `force_error_eV_per_A`.
+
+    The finest ones tried have `FINEST_BINS` bins per octave: then the error is what `PairTables` says.
+    """
+    bins_per_octave = COARSEST_BINS
+    while True:
+        tables = build_tables(field, ranges, alpha=alpha, bins_per_octave=bins_per_octave)
+        if tables.force_error_eV_per_A <= force_error_eV_per_A or bins_per_octave >= FINEST_BINS:
+            return tables
+        bins_per_octave *= 2
 
 
 def build_tables(field, ranges, *, alpha, bins_per_octave):
@@ -164,51 +181,55 @@ def build_tables(field, ranges, *, alpha, bins_per_octave):
     r_low, r_high = inner * np.sqrt(low), inner * np.sqrt(high)
     r_mid = inner * np.sqrt(0.5 * (low + high))
     n_bins = len(low)
-    coefficients = np.zeros((n_types * n_types, n_bins + 2, 4))
+    type_pairs = [(i, j) for i in range(n_types) for j in range(i, n_types)]
+    index_tt = np.zeros((n_types, n_types), dtype=np.int64)
+    coefficients = np.zeros((len(type_pairs), n_bins + 2, 4))
     worst = 0.0
-    for i, a in enumerate(field.species):
-        for j, b in enumerate(field.species):
-            entry = coefficients[i * n_types + j]
-            entry[0] = np.nan
-            if ranges.list_tt[i, j] == 0.0:
-                entry[:] = 0.0
-                continue
-            allowed = (r_high > ranges.floor_tt[i, j]) & (low < (ranges.list_tt[i, j] / inner) ** 2)
-            table_start = shortest_tabulated_A(field, a, b)
+    for p, (i, j) in enumerate(type_pairs):
+        a, b = field.species[i], field.species[j]
+        index_tt[i, j] = index_tt[j, i] = p
+        entry = coefficients[p]
+        entry[0] = np.nan
+        if ranges.list_tt[i, j] == 0.0:
+            entry[:] = 0.0
+            continue
+        allowed = (r_high > ranges.floor_tt[i, j]) & (low < (ranges.list_tt[i, j] / inner) ** 2)
+        table_start = shortest_tabulated_A(field, a, b)
 
-            def evaluate(r, bins, a=a, b=b, i=i, j=j, start=table_start):
-                short = np.where(below[bins], ranges.short_tt[i, j] >= inner, ranges.short_tt[i, j] > inner)
-                energy, slope = np.zeros_like(r), np.zeros_like(r)
-                for on in (True, False):
-                    for near in (True, False):
-                        chosen = (short == on) & (below[bins] == near)
-                        coulomb = ranges.coulomb_A > 0.0 and (near or ranges.coulomb_A > inner)
-                        if np.any(chosen):
-                            energy[chosen], slope[chosen] = pair_energy_and_slope(
-                                field, a, b, np.clip(r[chosen], start, None), alpha=alpha,
-                                short_A=np.inf if on else 0.0, coulomb_A=np.inf if coulomb else 0.0,
-                            )  # fmt: skip
-                return energy, slope
+        def evaluate(r, bins, a=a, b=b, i=i, j=j, start=table_start):
+            short = np.where(below[bins], ranges.short_tt[i, j] >= inner, ranges.short_tt[i, j] > inner)
+            energy, slope = np.zeros_like(r), np.zeros_like(r)
+            for on in (True, False):
+                for near in (True, False):
+                    chosen = (short == on) & (below[bins] == near)
+                    coulomb = ranges.coulomb_A > 0.0 and (near or ranges.coulomb_A > inner)
+                    if np.any(chosen):
+                        energy[chosen], slope[chosen] = pair_energy_and_slope(
+                            field, a, b, np.clip(r[chosen], start, None), alpha=alpha,
+                            short_A=np.inf if on else 0.0, coulomb_A=np.inf if coulomb else 0.0,
+                        )  # fmt: skip
+            return energy, slope
 
-            bins = np.flatnonzero(allowed)
-            e0, d0 = evaluate(r_low[bins], bins)
-            e1, d1 = evaluate(r_high[bins], bins)
-            d0 = d0 * inner**2 / (2.0 * r_low[bins])
-            d1 = d1 * inner**2 / (2.0 * r_high[bins])
-            h = high[bins] - low[bins]
-            mean = (e1 - e0) / h
-            entry[1 : n_bins + 1] = np.where(r_high <= ranges.floor_tt[i, j], np.nan, 0.0)[:, None]
-            entry[bins + 1, 0] = e0
-            entry[bins + 1, 1] = d0
-            entry[bins + 1, 2] = (3.0 * mean - 2.0 * d0 - d1) / h
-            entry[bins + 1, 3] = (d0 + d1 - 2.0 * mean) / h**2
-            _, exact = evaluate(r_mid[bins], bins)
-            c, v = entry[bins + 1], 0.5 * h
-            made = (c[:, 1] + v * (2.0 * c[:, 2] + v * 3.0 * c[:, 3])) * 2.0 * r_mid[bins] / inner**2
-            ordinary = np.abs(exact) < 20.0
-            worst = max(worst, np.abs(made - exact)[ordinary].max(initial=0.0))
+        bins = np.flatnonzero(allowed)
+        e0, d0 = evaluate(r_low[bins], bins)
+        e1, d1 = evaluate(r_high[bins], bins)
+        d0 = d0 * inner**2 / (2.0 * r_low[bins])
+        d1 = d1 * inner**2 / (2.0 * r_high[bins])
+        h = high[bins] - low[bins]
+        mean = (e1 - e0) / h
+        entry[1 : n_bins + 1] = np.where(r_high <= ranges.floor_tt[i, j], np.nan, 0.0)[:, None]
+        entry[bins + 1, 0] = e0
+        entry[bins + 1, 1] = d0
+        entry[bins + 1, 2] = (3.0 * mean - 2.0 * d0 - d1) / h
+        entry[bins + 1, 3] = (d0 + d1 - 2.0 * mean) / h**2
+        _, exact = evaluate(r_mid[bins], bins)
+        c, v = entry[bins + 1], 0.5 * h
+        made = (c[:, 1] + v * (2.0 * c[:, 2] + v * 3.0 * c[:, 3])) * 2.0 * r_mid[bins] / inner**2
+        ordinary = np.abs(exact) < 20.0
+        worst = max(worst, np.abs(made - exact)[ordinary].max(initial=0.0))
     return PairTables(
-        coefficients_tbk=np.ascontiguousarray(coefficients),
+        coefficients_pbk=coefficients,
+        index_tt=index_tt,
         inner_A=inner,
         top_tt=(ranges.list_tt / inner) ** 2,
         bins_per_octave=bins_per_octave,

@@ -1,8 +1,8 @@
-"""Neighbour lists over explicit image atoms, for any triclinic periodic cell. No potentials here: see pair.py.
+"""Neighbour lists over explicit image atoms, for any triclinic periodic cell. No potentials: see pair.py.
 
-Every pair within the cutoff is kept exactly once: a local atom beside a later local atom, or beside an image
-shifted by a lattice vector whose first non-zero component is positive. The cell may be smaller than the cutoff,
-and an atom may neighbour its own images.
+Every pair within the cutoff is kept exactly once: a local atom beside a later local atom, or beside an
+image shifted by a lattice vector whose first non-zero component is positive. The cell may be smaller than
+the cutoff, and an atom may neighbour its own images.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def wrap_atoms(positions_nc, inverse_cell):
 
 @kernel
 def count_images(fractional_nc, margin_c, reach_c):
-    """Return how many image atoms lie within `margin_c` (fractional) of the cell, on the positive half of shifts."""
+    """Return how many images lie within `margin_c` (fractional) of the cell; positive half of shifts."""
     count = 0
     for n in range(fractional_nc.shape[0]):
         for a in range(0, reach_c[0] + 1):
@@ -91,7 +91,7 @@ def make_images(fractional_nc, margin_c, reach_c, n_images):
 
 @kernel
 def bin_index(x, y, z, margin_c, bins_c, bin_c):
-    """Write the bin of one fractional position of the extended cell into `bin_c` and return its flat index."""
+    """Write the bin of a fractional position of the extended cell into `bin_c`; return its flat index."""
     bin_c[0] = min(int((x + margin_c[0]) / (1.0 + 2.0 * margin_c[0]) * bins_c[0]), bins_c[0] - 1)
     bin_c[1] = min(int((y + margin_c[1]) / (1.0 + 2.0 * margin_c[1]) * bins_c[1]), bins_c[1] - 1)
     bin_c[2] = min(int((z + margin_c[2]) / (1.0 + 2.0 * margin_c[2]) * bins_c[2]), bins_c[2] - 1)

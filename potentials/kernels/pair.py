@@ -1,7 +1,7 @@
 """Pair energies and forces over a neighbour list: from tables (production) or pair by pair (reference).
 
-No units or defaults here: the lists come from neighbours.py, the tables from tables.py. Forces are written for
-local atoms and their images together; the virial is then the sum of force times position over both.
+No units or defaults here: the lists come from neighbours.py, the tables from tables.py. Forces are written
+for local atoms and their images together; the virial is then the sum of force times position over both.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
 
 @kernel(fastmath=REASSOCIATING)
 def table_forces(
-    r_xc, type_x, first_it, neighbour_k, coefficients_tbk, top_tt, inverse_inner2, base, shift, f_xc
+    r_xc, type_x, first_it, neighbour_k, coefficients_pbk, index_tt, top_tt, inverse_inner2, base, shift, f_xc
 ):
     """Write dE/ds (r_j - r_i) sums into `f_xc` (zeroed here) and return the energy.
 
@@ -22,7 +22,7 @@ def table_forces(
     """
     n_types = top_tt.shape[0]
     n_local = (first_it.shape[0] - 1) // n_types
-    last = coefficients_tbk.shape[1] - 1
+    last = coefficients_pbk.shape[1] - 1
     mask = ~((np.int64(1) << shift) - np.int64(1))
     f_xc[:] = 0.0
     energy = 0.0
@@ -31,7 +31,7 @@ def table_forces(
         fx, fy, fz = 0.0, 0.0, 0.0
         type_i = type_x[i]
         for t in range(n_types):
-            table = coefficients_tbk[type_i * n_types + t]
+            table = coefficients_pbk[index_tt[type_i, t]]
             top = top_tt[type_i, t]
             for k in range(first_it[i * n_types + t], first_it[i * n_types + t + 1]):
                 j = neighbour_k[k]
@@ -63,7 +63,8 @@ def table_energies(
     owner_x,
     first_it,
     neighbour_k,
-    coefficients_tbk,
+    coefficients_pbk,
+    index_tt,
     top_tt,
     inverse_inner2,
     base,
@@ -73,11 +74,11 @@ def table_energies(
     """Add half of every pair energy to each of its two atoms in `energy_n` (caller's order)."""
     n_types = top_tt.shape[0]
     n_local = (first_it.shape[0] - 1) // n_types
-    last = coefficients_tbk.shape[1] - 1
+    last = coefficients_pbk.shape[1] - 1
     mask = ~((np.int64(1) << shift) - np.int64(1))
     for i in range(n_local):
         for t in range(n_types):
-            table = coefficients_tbk[type_x[i] * n_types + t]
+            table = coefficients_pbk[index_tt[type_x[i], t]]
             top = top_tt[type_x[i], t]
             for k in range(first_it[i * n_types + t], first_it[i * n_types + t + 1]):
                 j = neighbour_k[k]
