@@ -30,12 +30,13 @@ _CUTOFFS_A = tuple(np.arange(5.0, 14.01, 0.5).tolist())
 _REAL_SHARE = 0.6  # of the allowed error, in quadrature
 _REAL_SAFETY = 1.3  # the estimate for random ions is low by up to this in ordered crystals
 _RATTLE_A = 0.1  # displacement on which the mesh is measured, RMS per Cartesian axis
+_MESH_SAFETY = 1.3  # the force of an ion on itself through the mesh adds to the estimate for random pairs
 _PIECE = 20  # mesh points per axis on which the estimate is worked out
 _LARGEST_OVER_RMS = 6.0  # a single ion's error may exceed the RMS by this before the mesh is refined
 
 # Nanoseconds on one core; only their ratios matter.
 _PAIR_NS = 2.2
-_LIST_SKIN_A = 0.5
+_LIST_SKIN_A = 0.8
 _POINT_NS = 9.0
 _ATOM_NS, _ATOM_ORDER2_NS = 60.0, 4.6
 
@@ -263,8 +264,8 @@ def choose_splitting(
     problem = _Problem(cell, charges_n, volume, accuracy * force, {})
     cutoffs_A = _CUTOFFS_A if cutoff_A is None else (float(cutoff_A),)
     if positions_nc is None:
-        _, cutoff, alpha, shape, order = problem.cheapest(cutoffs_A, 1.0)
-        error, measured = problem.mesh_error(alpha, shape, order), False
+        _, cutoff, alpha, shape, order = problem.cheapest(cutoffs_A, _MESH_SAFETY)
+        error, measured = _MESH_SAFETY * problem.mesh_error(alpha, shape, order), False
     else:
         cutoff, alpha, shape, order, error = _measured_choice(problem, cutoffs_A, positions_nc)
         measured = True

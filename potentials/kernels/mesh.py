@@ -157,7 +157,7 @@ def influence(mesh_shape, reciprocal_gc, alpha, prefactor, corrections, factors)
             y = m1 * reciprocal_gc[0, 1] + m2 * reciprocal_gc[1, 1]
             z = m1 * reciprocal_gc[0, 2] + m2 * reciprocal_gc[1, 2]
             line = prefactor * corrections[0, i] * corrections[1, j]
-            for k in range(n3 // 2 + 1):
+            for k in range(1 if i == 0 and j == 0 else 0, n3 // 2 + 1):
                 kx = x + k * reciprocal_gc[2, 0]
                 ky = y + k * reciprocal_gc[2, 1]
                 kz = z + k * reciprocal_gc[2, 2]
