@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _FEW_SAMPLES = 10
 _DRIFT_SIGMAS = 3.0
+_SOKAL = 5.0
+_SELF_CONSISTENCY = 10
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -288,7 +290,6 @@ def _random_fractions(shell_vp, n_partners, n_shells, *, same):
 
 def _estimate(series, n_vacancies, interval_ps):
     """Return the mean of several time series of fractions as an Estimate, its correlation time and notes."""
-    frames = sum(len(one) for one in series)
     mean = float(np.concatenate(series).mean())
     deviations = [one - mean for one in series]
     variance = float(np.mean(np.concatenate(deviations) ** 2))
@@ -305,10 +306,8 @@ def _estimate(series, n_vacancies, interval_ps):
             n_eff=float(n_samples),
         )
         return estimate, float("inf"), tuple(notes)
-    tau = _correlation_frames(deviations, variance)
-    n_times = max(frames / (2 * tau), 1.0)
-    stderr = float(np.sqrt(variance / n_times))
-    dof = max(n_times - 1.0, 1.0)
+    stderr, tau, dof = _error_of_mean(deviations, variance)
+    n_times = max((variance + stderr**2) / stderr**2, 1.0)
     widening = stats.t.ppf(0.975, dof) / stats.norm.ppf(0.975)
     n_independent = mean * (1 - mean) / stderr**2
     low, high = _jeffreys(mean, n_independent / widening**2)
@@ -316,6 +315,11 @@ def _estimate(series, n_vacancies, interval_ps):
         notes.append(
             f"only {n_times:.1f} independent samples of the bound fraction (correlation time "
             f"{tau * interval_ps:.3g} ps): run longer before quoting it"
+        )
+    elif min(map(len, series)) < _FEW_SAMPLES * tau:
+        notes.append(
+            f"runs of {min(map(len, series)) * interval_ps:.3g} ps are short beside the correlation time of "
+            f"the bound fraction ({tau * interval_ps:.3g} ps): it still remembers how the defects were placed"
         )
     halves = [np.mean([half.mean() for half in part]) for part in zip(*map(_halves, series), strict=True)]
     if abs(halves[1] - halves[0]) > _DRIFT_SIGMAS * 2 * stderr:  # a half has sqrt(2) times the error
@@ -342,8 +346,15 @@ def _jeffreys(fraction, n):
     return (0.0 if fraction == 0 else float(low)), (1.0 if fraction == 1 else float(high))
 
 
-def _correlation_frames(deviations, variance):
-    """Return the integrated correlation time, frames: Sokal's window, about the replicas' common mean."""
+def _error_of_mean(deviations, variance):
+    """Return the standard error of the mean, the correlation time (frames), and degrees of freedom.
+
+    The integrated correlation time is cut by Sokal's window, over replicas about their common mean.
+    Deviations from a sample mean hide the mean's own variance from every lag; it is put back
+    self-consistently. Degrees of freedom follow from the variance of the windowed sum (N. Madras and
+    A. D. Sokal, J. Stat. Phys. 50, 109 (1988)), or are those of the replicas.
+    """
+    n_frames = sum(len(one) for one in deviations)
     longest = max(len(one) for one in deviations)
     padded = 1 << (2 * longest - 1).bit_length()
     total, count = np.zeros(longest), np.zeros(longest)
@@ -351,8 +362,14 @@ def _correlation_frames(deviations, variance):
         transform = np.fft.rfft(one, padded)
         total[: len(one)] += np.fft.irfft(transform * transform.conj(), padded)[: len(one)]
         count[: len(one)] += len(one) - np.arange(len(one))
-    correlation = total / np.maximum(count, 1) / variance
-    tau = 0.5 + np.cumsum(correlation[1:]) if longest > 1 else np.array([0.5])
-    window = np.flatnonzero(np.arange(1, len(tau) + 1) >= 5 * tau)
-    chosen = window[0] if len(window) else len(tau) // 2
-    return float(max(tau[chosen], 0.5))
+    covariance = total / np.maximum(count, 1)
+    fading = 1 - np.arange(longest) / longest
+    hidden = 0.0
+    for _ in range(_SELF_CONSISTENCY):
+        correlation = (covariance + hidden) / (variance + hidden)
+        times = np.maximum(0.5 + np.append(0.0, np.cumsum((fading * correlation)[1:])), 0.5)
+        enough = np.flatnonzero(np.arange(len(times)) >= _SOKAL * times)
+        window = int(enough[0]) if len(enough) else len(times) - 1
+        tau = float(times[window])
+        hidden = min(2 * tau / n_frames, 1.0) * (variance + hidden)
+    return float(np.sqrt(hidden)), tau, max(n_frames / (2 * window + 1), len(deviations) - 1.0, 1.0)
