@@ -50,6 +50,32 @@ class RegressionCheck:
         return abs(self.recomputed - self.expected.value) <= self.expected.tolerance
 
 
+@dataclass(frozen=True)
+class CheckReport:
+    """All stored values of one force field, recomputed; ``str`` gives a table to read."""
+
+    name: str
+    checks: tuple[RegressionCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every value was met."""
+        return all(check.passed for check in self.checks)
+
+    def __str__(self):
+        if not self.checks:
+            return f"{self.name}: stores no regression values; nothing to check"
+        lines = [f"{self.name}: {len(self.checks)} regression values recomputed"]
+        for check in self.checks:
+            entry = check.expected
+            stored = f"stored {entry.value:.7f} +- {entry.tolerance:g} {entry.unit}"
+            verdict = "ok" if check.passed else "DIFFERS"
+            lines.append(
+                f"  {entry.formula:<8}{entry.quantity:<28}{check.recomputed:>14.7f}  {stored}  {verdict}"
+            )
+        return "\n".join(lines)
+
+
 def prototype_cell(prototype: str, formula: str, lattice_parameter_A: float) -> Atoms:
     """Return the conventional cubic cell of `formula` in `prototype` (a key of `SITES`).
 
@@ -77,10 +103,11 @@ def formula_units(prototype: str) -> int:
 
 
 def exact_calculator(force_field: ForceField) -> Calculator:
-    """Return the embedded engine with exact Ewald sums."""
+    """Return the embedded engine with exact pair terms and exact Ewald sums."""
     from potentials.calculator import IonicCalculator  # kernels compile only when something is computed
 
-    return IonicCalculator(force_field, coulomb="ewald" if force_field.is_charged else None)
+    coulomb = "ewald" if force_field.is_charged else "none"
+    return IonicCalculator(force_field, coulomb=coulomb, pair_terms="exact")
 
 
 def static_properties(
@@ -143,19 +170,20 @@ def static_properties(
 
 def check_force_field(
     force_field: ForceField, *, calculator_for: Callable[[ForceField], Calculator] = exact_calculator
-) -> tuple[RegressionCheck, ...]:
+) -> CheckReport:
     """Recompute every regression value stored in the file of `force_field`."""
     crystals: dict[tuple[str, str], dict[str, float]] = {}
-    starts = {
-        (entry.prototype, entry.formula): entry.value
-        for entry in force_field.regression
-        if entry.quantity == "lattice_parameter_A"
-    }
-    for (prototype, formula), near_A in starts.items():
-        crystals[prototype, formula] = static_properties(
-            force_field, prototype, formula, near_A=near_A, calculator_for=calculator_for
-        )
-    return tuple(
+    for entry in force_field.regression:
+        if entry.quantity == "lattice_parameter_A":
+            crystals[entry.prototype, entry.formula] = static_properties(
+                force_field,
+                entry.prototype,
+                entry.formula,
+                near_A=entry.value,
+                calculator_for=calculator_for,
+            )
+    checks = tuple(
         RegressionCheck(entry, crystals[entry.prototype, entry.formula][entry.quantity])
         for entry in force_field.regression
     )
+    return CheckReport(force_field.name, checks)

@@ -134,7 +134,7 @@ class ForceField:
         return tuple(row for row in self.parameters if not idle & set(row.subject.split("-")))
 
     def low_confidence(self, species=None) -> tuple[Parameter, ...]:
-        """Return the parameters that were not read in a public text (marks R, F, C), as `parameters_table`."""
+        """Return the parameters not read in a public text (marks R, F, C); `species` as above."""
         return tuple(row for row in self.parameters_table(species) if row.confidence in LOW_CONFIDENCE)
 
     def formula_charge_e(self, symbols) -> float:

