@@ -1,7 +1,7 @@
 """One self-contained HTML page about a run: what it was, what came out, and what to distrust.
 
-The numbers are those of `simtools.runs.Run`; nothing is analysed here. Figures are in report_figures.py, the
-text of the tables in report_tables.py.
+The numbers are those of `simtools.runs.Run`; nothing is analysed here. Figures are in report_figures.py, what
+the tables say in report_tables.py and report_machinery.py.
 """
 
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from simtools import plots
+from workflows import report_machinery as machinery
 from workflows import report_tables as tables
 from workflows.recipe import to_toml
 from workflows.report_figures import displacement_figures, save_figures, single_figure, trace_figures
@@ -85,12 +86,12 @@ def _context(run):
         "association_figure": association,
         "association_table": tables.association_table(run),
         "warnings": tables.grouped_warnings(run.warnings),
-        "potential": tables.potential_block(run),
-        "engine_rows": tables.engine_rows(run),
-        "engine_table": tables.engine_table(run),
+        "potential": machinery.potential_block(run),
+        "engine_rows": machinery.engine_rows(run),
+        "cost_table": machinery.cost_table(run),
         "trace_figures": traces,
-        "points_table": tables.points_table(run),
-        "provenance": tables.provenance_rows(run),
+        "points_table": machinery.points_table(run),
+        "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
     figures = [item for item in (arrhenius, *displacements, association, *traces) if item is not None]
@@ -103,10 +104,10 @@ def _arrhenius_figure(run, literature):
     return single_figure(
         "arrhenius",
         "Conductivity against temperature",
-        "Filled: ionic conductivity from the charge diffusivity; open: Nernst–Einstein conductivity from the "
-        "tracer diffusivity; bars are 95 % intervals, arrows upper limits. Line and band: Arrhenius fit of σT "
-        "to the tracer or charge conductivity named below; dashed where it is extrapolated. Other symbols: "
-        "literature, at the compositions its authors give.",
+        "This work: ionic conductivity (filled) and Nernst–Einstein (open); bars are 95 % intervals, "
+        "arrows point down from upper limits. Line and band: Arrhenius fit of the ionic σT and its 95 % "
+        "band, dashed where extrapolated. Other symbols: the literature on this composition, open for "
+        "experiments; carrier concentrations differ and are often unknown.",
         plots.plot_arrhenius,
         run.transport,
         run.arrhenius,

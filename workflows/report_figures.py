@@ -135,6 +135,6 @@ def _trace_figure(temperature_K, records):
     return ReportFigure(
         f"traces-{temperature_K:g}K".replace(".", "p"),
         f"{temperature_K:g} K",
-        f"{len(records)} run{'s' if len(records) != 1 else ''}: {', '.join(label for label, _, _ in records)}.",
+        f"Runs: {', '.join(label for label, _, _ in records)}.",
         figure,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from simtools.plots.style import (
-    BLACK,
     BLUE,
     GREEN,
     GREY,
@@ -24,6 +23,7 @@ from simtools.plots.style import (
 )
 
 ROOM_TEMPERATURE_K = 300.0
+_KELVIN_TICKS = (100, 200, 250, 300, 400, 500, 600, 800, 1200, 2000)
 
 _LITERATURE_STYLE = (("s", VERMILION), ("D", GREEN), ("^", ORANGE), ("p", PURPLE), ("h", SKY), ("*", GREY))
 
@@ -36,12 +36,14 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     transports
         One `TransportResult` or several of one species: the ionic conductivity (from the charge
         diffusivity) as filled circles, Nernst-Einstein as open ones, both with 95 % intervals. Upper
-        limits are arrows that point down from the limit.
+        limits are arrows that point down from the limit. Where no ion carries a formal charge the tracer
+        diffusivity is drawn instead.
     fit
         `ArrheniusResult`: its line, its 95 % band and its value at 300 K, which lies outside the data and is
         marked as extrapolated. None (one temperature, nothing moved) leaves the line out.
     literature
-        Points of `simtools.reference.literature_points`, one marker for each study.
+        Points of `simtools.reference.literature_points`: the conductivities among them are drawn, one
+        marker for each study, open for experiments.
     ax
         Axes to draw on; a new figure by default.
 
@@ -53,10 +55,16 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     transports = tuple(transports) if isinstance(transports, (list, tuple)) else (transports,)
     ax = new_axes(width_in=7.2, height_in=5.2) if ax is None else ax
     ax.set_yscale("log")
+    _kelvin_axis(ax)
+    if not any(result.charge_e for result in transports):
+        pairs = [(result.temperature_K, result.tracer_diffusivity_cm2_per_s) for result in transports]
+        _draw_estimates(ax, pairs, power=0, label="this work, D*", fmt="o", color=BLUE, markersize=6.5)
+        add_legend(ax, loc="best")
+        return _dress(ax, "D*  (cm² s⁻¹)")
     _draw_estimates(
         ax,
         [(result.temperature_K, result.nernst_einstein_conductivity_S_per_cm) for result in transports],
-        label="Nernst–Einstein, from D*",
+        label="this work, Nernst–Einstein (from D*)",
         fmt="o",
         color=SKY,
         markerfacecolor="white",
@@ -66,7 +74,7 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     _draw_estimates(
         ax,
         [(result.temperature_K, result.ionic_conductivity_S_per_cm) for result in transports],
-        label="this work, ionic conductivity",
+        label="this work, ionic (from D_σ)",
         fmt="o",
         color=BLUE,
         markersize=6.5,
@@ -75,35 +83,38 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     if fit is not None:
         _draw_fit(ax, fit)
     _draw_literature(ax, literature)
-    _kelvin_axis(ax)
-    add_legend(ax, loc="best")
-    return dress(ax, xlabel="1000 / T  (K⁻¹)", ylabel="σT  (S K cm⁻¹)")
+    add_legend(ax, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
+    return _dress(ax, "σT  (S K cm⁻¹)")
 
 
-def _draw_estimates(ax, pairs, *, label, **style):
+def _dress(ax, ylabel):
+    dress(ax, xlabel="1000 / T  (K⁻¹)", ylabel=ylabel)
+    ax.tick_params(which="both", top=False)
+    return ax
+
+
+def _draw_estimates(ax, pairs, *, label, power=1, **style):
     known = [(temperature, estimate) for temperature, estimate in pairs if is_value(estimate)]
     if known:
         temperatures = np.array([temperature for temperature, _ in known], float)
-        values, bars = interval_bars([estimate for _, estimate in known], scale=temperatures)
+        scale = temperatures**power
+        values, bars = interval_bars([estimate for _, estimate in known], scale=scale)
         floor = np.array(values) * 1e-3
         bars[0] = np.minimum(bars[0], np.array(values) - floor)
         ax.errorbar(1000 / temperatures, values, yerr=bars, capsize=3, label=label, **style)
-    limits = [(temperature, estimate.upper_limit) for temperature, estimate in pairs if is_limit(estimate)]
+    limits = [
+        (temperature, estimate.upper_limit)
+        for temperature, estimate in pairs
+        if is_limit(estimate) and 0 < estimate.upper_limit < np.inf
+    ]
     for number, (temperature, limit) in enumerate(limits):
-        _draw_limit(
-            ax,
-            temperature,
-            limit,
-            style["color"],
-            None if number or known else f"{label}: upper limit",
-        )
+        named = None if number else f"{label}: upper limit"
+        _draw_limit(ax, 1000 / temperature, limit * temperature**power, style["color"], named)
 
 
-def _draw_limit(ax, temperature_K, limit_S_per_cm, colour, label=None):
-    x, y = 1000 / temperature_K, limit_S_per_cm * temperature_K
-    ax.plot(
-        [x], [y], marker="_", markersize=12, markeredgewidth=2, color=colour, linestyle="none", label=label
-    )
+def _draw_limit(ax, x, y, colour, label):
+    style = {"marker": "_", "markersize": 12, "markeredgewidth": 2, "linestyle": "none"}
+    ax.plot([x], [y], color=colour, label=label, **style)
     ax.annotate(
         "",
         xy=(x, y),
@@ -121,6 +132,16 @@ def _draw_fit(ax, fit):
     ax.plot(x, line, color=BLUE, linewidth=1.0, linestyle="--", zorder=2)
     ax.plot(x[fitted], np.asarray(line)[fitted], color=BLUE, linewidth=1.8, zorder=2, label=_fit_label(fit))
     ax.fill_between(x, band[0], band[1], color=BLUE, alpha=0.13, linewidth=0, label="95 % band of the fit")
+    _draw_estimates(
+        ax,
+        [(ROOM_TEMPERATURE_K, fit.conductivity_300K_S_per_cm)],
+        label="300 K, extrapolated",
+        fmt="X",
+        color=BLUE,
+        markerfacecolor="white",
+        markersize=8,
+        zorder=6,
+    )
 
 
 def _fit_label(fit):
@@ -129,33 +150,40 @@ def _fit_label(fit):
 
 
 def _draw_literature(ax, points):
-    styles = {}
+    studies = {}
     for point in points:
-        label = plain(point.label)
-        if label not in styles:
-            styles[label] = _LITERATURE_STYLE[len(styles) % len(_LITERATURE_STYLE)]
-            shown = label
-        else:
-            shown = None
-        marker, colour = styles[label]
-        ax.plot(
-            [1000 / point.temperature_K],
-            [point.conductivity_S_per_cm * point.temperature_K],
+        if point.quantity != "ionic_conductivity" or point.temperature_K is None:
+            continue
+        label = f"{plain(point.short)}, {point.method}"
+        marker, colour = studies.setdefault(label, _LITERATURE_STYLE[len(studies) % len(_LITERATURE_STYLE)])
+        known = label in ax.get_legend_handles_labels()[1]
+        low, high = (point.low, point.high) if point.low is not None else (point.value, point.value)
+        temperature = point.temperature_K
+        bars = [[(point.value - low) * temperature], [(high - point.value) * temperature]]
+        ax.errorbar(
+            [1000 / temperature],
+            [point.value * temperature],
+            yerr=bars if high > low else None,
             marker=marker,
             color=colour,
-            markeredgecolor=BLACK,
-            markeredgewidth=0.5,
+            markerfacecolor="white" if point.method == "experiment" else colour,
+            markeredgewidth=1.2,
             markersize=7,
             linestyle="none",
-            label=shown,
+            label=None if known else label,
             zorder=4,
         )
 
 
 def _kelvin_axis(ax):
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     top = ax.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
     top.set_xlabel("T (K)", fontsize=NOTE_SIZE)
-    top.tick_params(labelsize=NOTE_SIZE)
+    top.xaxis.set_major_locator(FixedLocator(_KELVIN_TICKS))
+    top.xaxis.set_minor_locator(NullLocator())
+    top.tick_params(labelsize=NOTE_SIZE, direction="in")
+    return top
 
 
 def _reciprocal(x):

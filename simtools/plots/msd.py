@@ -24,7 +24,7 @@ def plot_msd(results, *, ax=None):
     matplotlib.axes.Axes
     """
     results = _as_tuple(results)
-    ax = _draw(results, lambda result: result.msd_A2, _replicas_of, ax)
+    ax = _draw(results, lambda result: result.msd_A2, _replicas_of, lambda result: result.window_ps, ax)
     return dress(ax, xlabel="lag time (ps)", ylabel=f"MSD of {_species(results)} (Å²)")
 
 
@@ -43,7 +43,13 @@ def plot_charge_msd(results, *, ax=None):
     matplotlib.axes.Axes
     """
     results = _as_tuple(results)
-    ax = _draw(results, lambda result: result.charge_msd_A2, lambda result: None, ax)
+    ax = _draw(
+        results,
+        lambda result: result.charge_msd_A2,
+        lambda result: None,
+        lambda result: result.charge_window_ps,
+        ax,
+    )
     return dress(ax, xlabel="lag time (ps)", ylabel=f"charge MSD per {_species(results)} (Å²)")
 
 
@@ -75,7 +81,7 @@ def plot_local_exponent(results, *, ax=None):
     return dress(ax, xlabel="lag time (ps)", ylabel="d ln MSD / d ln t")
 
 
-def _draw(results, curve_of, replicas_of, ax):
+def _draw(results, curve_of, replicas_of, window_of, ax):
     ax = new_axes() if ax is None else ax
     colours = temperature_colours(result.temperature_K for result in results)
     highest = None
@@ -87,11 +93,11 @@ def _draw(results, curve_of, replicas_of, ax):
                 ax.loglog(*_positive(result.lag_times_ps, replica), color=colour, linewidth=0.6, alpha=0.55)
         lags, curve = _positive(result.lag_times_ps, curve_of(result))
         ax.loglog(lags, curve, color=colour, linewidth=1.8, label=f"{result.temperature_K:.0f} K")
-        _mark_window(ax, lags, curve, result.window_ps, colour)
+        _mark_window(ax, lags, curve, window_of(result), colour)
         if len(lags) and (highest is None or curve[-1] > highest[1][-1]):
             highest = lags, curve
-    if len(results) == 1 and _has_window(results[0].window_ps):
-        ax.axvspan(*results[0].window_ps, color=GREY, alpha=0.12, linewidth=0, label="fit window")
+    if len(results) == 1 and _has_window(window_of(results[0])):
+        ax.axvspan(*window_of(results[0]), color=GREY, alpha=0.12, linewidth=0, label="fit window")
     if highest is not None:
         _slope_guide(ax, *highest)
     return add_legend(ax, loc="upper left", ncols=1 if len(results) < 6 else 2)

@@ -20,8 +20,8 @@ def format_estimate(estimate, unit=""):
     Returns
     -------
     str
-        The interval's half width has two significant digits; below 0.01 and from 10⁴ all numbers share
-        one power of ten, unless the interval spans more than two decades.
+        The distance to the nearer end of the interval has two significant digits; below 0.01 and from 10⁴
+        all numbers share one power of ten, unless the interval spans more than two decades.
 
     Examples
     --------
@@ -37,6 +37,10 @@ def format_estimate(estimate, unit=""):
         return "not determined"
     tail = f" {unit}" if unit else ""
     if estimate.is_limit:
+        if not math.isfinite(estimate.upper_limit):
+            return "not determined"
+        if estimate.upper_limit == 0:
+            return "0"
         return f"< {format_number(estimate.upper_limit)}{tail}"
     value = estimate.value
     if not math.isfinite(value):
@@ -48,10 +52,10 @@ def format_estimate(estimate, unit=""):
         return f"{format_number(value)} ({format_number(low)} to {format_number(high)}){tail}"
     largest = max(abs(value), abs(low), abs(high))
     exponent = 0 if largest == 0 or 0.01 <= largest < 1e4 else math.floor(math.log10(largest))
-    half_width = (high - low) / 2
+    nearest = min((abs(end - value) for end in (low, high) if end != value), default=0.0)
     decimals = 2
-    if half_width > 0:
-        decimals = min(max(1 - math.floor(math.log10(half_width)) + exponent, 0), 8)
+    if nearest > 0:
+        decimals = min(max(1 - math.floor(math.log10(nearest)) + exponent, 0), 8)
     shown = [_minus(f"{number / 10.0**exponent:.{decimals}f}") for number in (value, low, high)]
     power = f" × 10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else ""
     return f"{shown[0]} ({shown[1]} to {shown[2]}){power}{tail}"
