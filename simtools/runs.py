@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from simtools.analysers.arrhenius import ArrheniusResult
+from simtools.analysers.association import AssociationResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
 from simtools.core.results import Estimate
@@ -168,7 +169,7 @@ def load_run(directory):
         summary=summary,
         transport=_read_results(TransportResult, results, "transport-*.json"),
         arrhenius=_read_result(ArrheniusResult, arrhenius_file) if arrhenius_file.exists() else None,
-        association=_read_associations(results),
+        association=_read_results(AssociationResult, results, "association-*.json"),
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
@@ -195,14 +196,6 @@ def _read_points(directory, recipe, summary):
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
     return tuple(sorted(found, key=lambda result: (result.temperature_K, getattr(result, "species", ""))))
-
-
-def _read_associations(folder):
-    if not any(folder.glob("association-*.json")):
-        return ()
-    from simtools.analysers.association import AssociationResult
-
-    return _read_results(AssociationResult, folder, "association-*.json")
 
 
 def _read_result(cls, path):

@@ -7,6 +7,7 @@ import logging
 import warnings as python_warnings
 
 from simtools.analysers.arrhenius import fit_arrhenius
+from simtools.analysers.association import association_partners, bound_fraction
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
@@ -49,13 +50,13 @@ def analyse(campaign):
             if not trajectories:
                 continue
             transports.append(_transport(campaign, temperature, trajectories))
-            association = _association(campaign, temperature, trajectories)
-            if association is not None:
-                associations.append(association)
+            associations += _associations(campaign, trajectories)
         arrhenius = _arrhenius(transports, notes)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
-    for result in transports:
+    for result in (*transports, *associations):
         notes += [f"{result.temperature_K:g} K, {result.species}: {note}" for note in result.warnings]
+    if arrhenius is not None:
+        notes += list(arrhenius.warnings)
     notes += _point_warnings(listed)
     summary = {
         "schema": SCHEMA,
@@ -74,7 +75,8 @@ def analyse(campaign):
     for result in transports:
         _write_result(results / f"transport-{result.temperature_K:g}K-{result.species}.json", result)
     for result in associations:
-        _write_result(results / f"association-{result.temperature_K:g}K.json", result)
+        name = f"association-{result.temperature_K:g}K-{result.species}-{result.partner}.json"
+        _write_result(results / name, result)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
     write_json(campaign.directory / "summary.json", summary)
@@ -122,16 +124,15 @@ def _transport(campaign, temperature_K, trajectories):
     )
 
 
-def _association(campaign, temperature_K, trajectories):
-    """Return the fraction of bound vacancies where the defects can associate, else None."""
-    kinds = {(row.kind, symbol) for row in campaign.recipe.defects for symbol in row.species}
-    vacant = {symbol for _, symbol in kinds}
-    charges = campaign.forces.formal_charges_e
-    if not any(charges[symbol] > 0 for symbol in vacant) or not any(charges[symbol] < 0 for symbol in vacant):
-        return None
-    from simtools.analysers.association import bound_fraction
-
-    return bound_fraction(trajectories, temperature_K=temperature_K)
+def _associations(campaign, trajectories):
+    """Return how far the mobile species' vacancies are bound, for each kind of partner in the cell."""
+    mobile = campaign.recipe.analysis.mobile
+    if not any(mobile in row.species for row in campaign.recipe.defects):
+        return []
+    return [
+        bound_fraction(trajectories, species=mobile, partner=partner)
+        for partner in association_partners(trajectories[0], species=mobile)
+    ]
 
 
 def _arrhenius(transports, notes):
