@@ -165,9 +165,8 @@ def fit_tables(field, ranges, *, alpha, force_error_eV_per_A):
 
 def build_tables(field, ranges, *, alpha, bins_per_octave):
     """Return the `PairTables` of a force field for these `PairRanges` and Ewald splitting (1/Å)."""
-    cutoffs = np.unique(ranges.list_tt[ranges.list_tt > 0.0])
-    if ranges.coulomb_A > 0.0:
-        cutoffs = np.unique(np.append(cutoffs, ranges.coulomb_A))
+    cutoffs = np.unique(np.append(ranges.short_tt, ranges.coulomb_A))
+    cutoffs = cutoffs[cutoffs > 0.0]
     if len(cutoffs) > 2:
         raise ConfigError(f"tables join at most two cutoffs, got {cutoffs.tolist()} Å")
     n_types = len(field.species)
