@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SHORTEST_HEIGHT_A = 10.0
-HEIGHT_IN_HOPS = 3.0
+HEIGHT_IN_HOPS = 2.0
 _FORCE_FIELD_PROTOTYPES = {"cubic": "antiperovskite"}
 _GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "l1_0": 5.4}
 DEFAULT_ACCURACY = 1e-4
@@ -384,7 +384,7 @@ def _check_size(recipe, perfect, lattice_parameter_A):
         repeats = [max(n, math.ceil(needed / lattice_parameter_A - 1e-9)) for n in structure["supercell"]]
         raise ConfigError(
             f"{recipe.source}: [structure] supercell = {structure['supercell']} is {height:.1f} Å at its "
-            f"shortest: MD needs {needed:.1f} Å ({SHORTEST_HEIGHT_A:g} Å and three hops of {hop:.2f} Å), "
+            f"shortest: MD needs {needed:.1f} Å ({SHORTEST_HEIGHT_A:g} Å and two hops of {hop:.2f} Å), "
             f"such as {repeats}"
         )
 

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from workflows.cli import main
+
+ARGON = """
+title = "argon, very small"
+[structure]
+prototype = "fcc"
+formula = "Ar"
+supercell = [2, 2, 2]
+[potential]
+name = "lennard_jones"
+[md]
+temperatures_K = [130, 170]
+replicas = 2
+lattice_parameter_A = 5.8
+timestep_fs = 5
+equilibration_ps = 1
+production_ps = 6
+sample_every_fs = 100
+checkpoint_every_ps = 1
+[analysis]
+mobile = "Ar"
+"""
+
+
+@pytest.fixture
+def argon(tmp_path):
+    """A recipe of 32 argon atoms: two temperatures, two replicas, a second or two in all."""
+    path = tmp_path / "argon.toml"
+    path.write_text(ARGON, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def simtools(capsys):
+    """Call the command line in this process: ``status, stdout, stderr = simtools("run", ...)``."""
+
+    def call(*arguments):
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def run_inline(simtools):
+    """Run a recipe in this process and insist that it is done."""
+
+    def run(recipe, directory, *overrides):
+        options = [part for override in overrides for part in ("--set", override)]
+        status, _, err = simtools("run", recipe, "-o", directory, "--executor", "inline", "-q", *options)
+        assert status == 0, err
+        return Path(directory)
+
+    return run
+
+
+def summary_of(directory):
+    return json.loads((Path(directory) / "summary.json").read_text(encoding="utf-8"))
