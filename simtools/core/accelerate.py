@@ -8,6 +8,10 @@ __all__ = ["kernel", "prange"]
 
 prange = numba.prange
 
+# Short unrolled rows (a spline's eight mesh points) become vector instructions only with this LLVM pass,
+# which numba leaves off; it reads the variable before each compilation.
+os.environ.setdefault("NUMBA_SLP_VECTORIZE", "1")
+
 _OPTIONS = {
     "nogil": True,
     "cache": os.environ.get("SIMTOOLS_NUMBA_CACHE", "1") == "1",
