@@ -7,6 +7,8 @@ the order are zero), so that every order runs the same wide instructions; the ch
 
 import math
 
+import numpy as np
+
 from simtools.core.accelerate import kernel
 
 __all__ = [
@@ -224,6 +226,7 @@ def multiply_with_virial(waves, factors, reciprocal_gc, alpha, n3, virial_cc):
 def gather(mesh, charges_n, inverse_gc, order, starts_nc, weights_ngl, slopes_ngl, energies_n, forces_nc):
     """Write each charge's energy in the mesh potential and the force, minus its analytic derivative."""
     n1, n2, n3 = mesh.shape[0], mesh.shape[1], mesh.shape[2] - LANES + 1
+    sums = np.empty((3, LANES))
     for n in range(len(charges_n)):
         weights, slope = weights_ngl[n], slopes_ngl[n]
         i = starts_nc[n, 0]
@@ -296,29 +299,37 @@ def gather(mesh, charges_n, inverse_gc, order, starts_nc, weights_ngl, slopes_ng
             i += 1
             if i == n1:
                 i = 0
-        l0, l1, l2, l3, l4, l5, l6, l7 = (
-            weights[2, 0],
-            weights[2, 1],
-            weights[2, 2],
-            weights[2, 3],
-            weights[2, 4],
-            weights[2, 5],
-            weights[2, 6],
-            weights[2, 7],
-        )
-        potential = l0 * v0 + l1 * v1 + l2 * v2 + l3 * v3 + l4 * v4 + l5 * v5 + l6 * v6 + l7 * v7
-        by_1 = l0 * x0 + l1 * x1 + l2 * x2 + l3 * x3 + l4 * x4 + l5 * x5 + l6 * x6 + l7 * x7
-        by_2 = l0 * y0 + l1 * y1 + l2 * y2 + l3 * y3 + l4 * y4 + l5 * y5 + l6 * y6 + l7 * y7
-        by_3 = (
-            slope[2, 0] * v0
-            + slope[2, 1] * v1
-            + slope[2, 2] * v2
-            + slope[2, 3] * v3
-            + slope[2, 4] * v4
-            + slope[2, 5] * v5
-            + slope[2, 6] * v6
-            + slope[2, 7] * v7
-        )
+        v, x, y = sums[0], sums[1], sums[2]
+        v[0] = v0
+        v[1] = v1
+        v[2] = v2
+        v[3] = v3
+        v[4] = v4
+        v[5] = v5
+        v[6] = v6
+        v[7] = v7
+        x[0] = x0
+        x[1] = x1
+        x[2] = x2
+        x[3] = x3
+        x[4] = x4
+        x[5] = x5
+        x[6] = x6
+        x[7] = x7
+        y[0] = y0
+        y[1] = y1
+        y[2] = y2
+        y[3] = y3
+        y[4] = y4
+        y[5] = y5
+        y[6] = y6
+        y[7] = y7
+        potential = by_1 = by_2 = by_3 = 0.0
+        for k in range(LANES):
+            potential += weights[2, k] * v[k]
+            by_1 += weights[2, k] * x[k]
+            by_2 += weights[2, k] * y[k]
+            by_3 += slope[2, k] * v[k]
         charge = charges_n[n]
         by_1 *= n1 * charge
         by_2 *= n2 * charge
