@@ -98,7 +98,7 @@ def load_checkpoint(directory):
 
 
 def _read(path):
-    with np.load(path, allow_pickle=False) as archive:
+    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
         tree = json.loads(bytes(archive["tree"]).decode())
         arrays = {name: archive[name] for name in archive.files if name != "tree"}
     if tree.get("format") != _FORMAT:

@@ -105,8 +105,9 @@ class Guards:
         hottest = _HOTTEST * self._stage.temperature_K
         if not temperature_K <= hottest:
             raise RunFailedError(
-                f"{self._where(step)}: the temperature is {temperature_K:.0f} K, expected below {hottest:.0f} K "
-                f"for a target of {self._stage.temperature_K:g} K; shorten timestep_fs or relax the structure"
+                f"{self._where(step)}: the temperature is {temperature_K:.0f} K, expected below "
+                f"{hottest:.0f} K for a target of {self._stage.temperature_K:g} K; shorten timestep_fs "
+                "or relax the structure"
             )
         if self._start_eV is None:
             self._start_eV = conserved_eV

@@ -22,7 +22,8 @@ from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoin
 from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
 from simtools.md.forces import ForceEvaluator
 from simtools.md.guards import Guards, HostSublattice, host_species_of
-from simtools.md.h5md import FOLDER, TrajectoryWriter, write_topology
+from simtools.md.h5md import TrajectoryWriter, write_topology
+from simtools.md.lock import directory_lock
 from simtools.md.observers import Sampler, formal_charges_of
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog, read_thermo
@@ -96,10 +97,12 @@ def run_stages(
         As asked by `should_stop`.
     """
     run = _Run(atoms, calculator, stages, directory, info or {}, momenta)
-    try:
-        return run.finished_outcome() or run.execute(progress, should_stop)
-    finally:
-        run.evaluator.release()
+    run.prepare_directory()
+    with directory_lock(run.directory):
+        try:
+            return run.finished_outcome() or run.execute(progress, should_stop)
+        finally:
+            run.evaluator.release()
 
 
 def load_final_atoms(directory):
@@ -139,8 +142,8 @@ class _Run:
         self.wall_before_s = 0.0
         self.began = time.monotonic()
 
-    def finished_outcome(self):
-        """Return the outcome of a run that is already done; make or check the directory."""
+    def prepare_directory(self):
+        """Make the directory, or refuse one that cannot be written or holds other inputs."""
         record = self.directory / "inputs.json"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -151,8 +154,11 @@ class _Run:
                 replace_file(record, lambda stream: stream.write(text))
         except OSError as error:
             raise ConfigError(f"cannot write {self.directory}: {error.strerror or error}") from error
-        outcome = self.directory / "outcome.json"
-        return json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else None
+
+    def finished_outcome(self):
+        """Return the outcome of a run that is already done, or None."""
+        path = self.directory / "outcome.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def _compare(self, record):
         try:
@@ -236,6 +242,7 @@ class _Run:
     def _keep_evidence(self):
         from ase.io import write
 
+        self.log.flush()
         bare = self.atoms.copy()
         bare.info = {}
         write(self.directory / "failure.xyz", bare, format="extxyz")
@@ -360,8 +367,8 @@ class _StageLoop:
         while step < n_steps:
             step += 1
             log_due = step % thermo == 0
-            dynamics.step(log_due and want_stress)
             self.step = step
+            dynamics.step(log_due and want_stress)
             self.guards.check_energy(step, evaluator.energy_eV)
             if self.sampler and (step % fine == 0 or step % frames == 0):
                 self.sampler.record(step)
@@ -500,7 +507,7 @@ def _describe_inputs(atoms, calculator, stages, info, momenta):
     return {
         "atoms": digest.hexdigest(),
         "calculator": type(calculator).__name__,
-        "force_field": getattr(getattr(calculator, "force_field", None), "sha256", None),
+        "force_field": getattr(getattr(calculator, "field", None), "sha256", None),
         "stages": plain_stages,
         "momenta": momenta,
         "info": _plain(info),

@@ -1,5 +1,6 @@
 """The log of temperatures, energies and volume: a CSV file cut back to the checkpoint on resuming."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -72,4 +73,9 @@ def read_thermo(directory):
     path = Path(directory) / NAME
     if not path.exists():
         raise ConfigError(f"{directory} holds no thermodynamic log: expected {path}")
-    return pd.read_csv(path, float_precision="round_trip")
+    with open(path, newline="", encoding="utf-8") as stream:
+        header, *rows = csv.reader(stream)
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+    return pd.DataFrame(
+        {name: list(map(str if name == "stage" else float, values)) for name, values in columns.items()}
+    )
