@@ -129,6 +129,7 @@ class ParticleMesh:
             self._corrections[axis, :n_points] = influence_corrections(n_points, self.order)
         self._mesh = np.zeros((n1, n2, n3 + kernels.LANES - 1))
         self._factors = np.zeros((n1, n2, n3 // 2 + 1))
+        self._waves = np.zeros((n1, n2, n3 // 2 + 1), dtype=complex)
         self._starts_nc = np.zeros((n_atoms, 3), dtype=np.int64)
         self._weights_ngl = np.zeros((n_atoms, 3, kernels.LANES))
         self._slopes_ngl = np.zeros((n_atoms, 3, kernels.LANES))
@@ -195,7 +196,9 @@ class ParticleMesh:
             self._mesh,
         )
         kernels.fold(self._mesh)
-        waves = scipy.fft.rfftn(self._mesh[:, :, :n3], workers=1)
+        points = self._mesh[:, :, :n3]
+        np.fft.rfft(points, axis=2, out=self._waves)
+        waves = scipy.fft.fftn(self._waves, axes=(0, 1), workers=1, overwrite_x=True)
         virial_cc = None
         if stress:
             virial_cc = np.empty((3, 3))
@@ -205,8 +208,9 @@ class ParticleMesh:
             virial_cc[2, 2] -= self._background
         else:
             kernels.multiply(waves, self._factors)
-        potential = scipy.fft.irfftn(waves, s=self.mesh_shape, workers=1, overwrite_x=True, norm="forward")
-        kernels.unfold(potential, self._mesh)
+        waves = scipy.fft.ifftn(waves, axes=(0, 1), workers=1, overwrite_x=True, norm="forward")
+        np.fft.irfft(waves, n3, axis=2, norm="forward", out=points)
+        kernels.unfold(self._mesh)
         energies_n, forces_nc = np.empty(n_atoms), np.empty((n_atoms, 3))
         kernels.gather(
             self._mesh,

@@ -130,16 +130,14 @@ def fold(mesh):
 
 
 @kernel
-def unfold(potential, mesh):
-    """Copy a potential into the padded mesh, repeating it past the end of the innermost axis."""
-    n1, n2, n3 = potential.shape
+def unfold(mesh):
+    """Repeat the first points of the innermost axis in its padding."""
+    n1, n2, n3 = mesh.shape[0], mesh.shape[1], mesh.shape[2] - LANES + 1
     for i in range(n1):
         for j in range(n2):
-            source, row = potential[i, j], mesh[i, j]
-            for k in range(n3):
-                row[k] = source[k]
+            row = mesh[i, j]
             for k in range(LANES - 1):
-                row[n3 + k] = source[k % n3]
+                row[n3 + k] = row[k % n3]
 
 
 @kernel
