@@ -9,6 +9,8 @@ from potentials.kernels import neighbours as kernels
 
 logger = logging.getLogger(__name__)
 
+BINS_PER_REACH = 3
+
 
 class NeighbourList:
     r"""Pairs of atoms within a cutoff, all periodic images included, each pair once.
@@ -89,10 +91,7 @@ class NeighbourList:
         fractional_nc, offset_nc, bad = kernels.wrap_atoms(positions_nc, inverse)
         if bad >= 0:
             raise NonFiniteError("position", int(bad))
-        bins_c = np.maximum(((1.0 + 2.0 * margin_c) * heights / (0.5 * reach)).astype(np.int64), 1)
-        limit = 16 * (len(positions_nc) + 64)
-        while np.prod(bins_c) > limit:
-            bins_c[np.argmax(bins_c)] = max(int(bins_c.max() * 0.8), 1)
+        bins_c = _bins((1.0 + 2.0 * margin_c) * heights, reach, len(positions_nc))
         order_n, start_local_b = kernels.sort_into_bins(fractional_nc, margin_c, bins_c)
         fractional_nc = fractional_nc[order_n]
 
@@ -114,7 +113,8 @@ class NeighbourList:
         self.r_xc = np.zeros((self.n_local + n_images, 4))
         self._place(positions_nc, cell)
 
-        reach2_tt = np.where(self.cutoff_tt > 0.0, (self.cutoff_tt + self.skin_A) ** 2, 0.0)
+        reach_tt = np.where(self.cutoff_tt > 0.0, self.cutoff_tt + self.skin_A, 0.0)
+        rows = _rows_within(cell * ((1.0 + 2.0 * margin_c) / bins_c)[:, None], reach_tt.max(axis=1))
         self.first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
         while True:
             total = kernels.fill_list(
@@ -125,13 +125,14 @@ class NeighbourList:
                 start_image_b,
                 margin_c,
                 bins_c,
-                reach2_tt,
+                reach_tt**2,
+                *rows,
                 self.first_it,
                 self._neighbour_k,
             )
             if total >= 0:
                 break
-            self._neighbour_k = np.empty(int(-1.1 * total) + 64, dtype=np.int32)
+            self._neighbour_k = np.empty(int(-total), dtype=np.int32)
         self.neighbour_k = self._neighbour_k[: int(total)]
         self.n_builds += 1
         logger.debug("neighbour list: %d atoms, %d images, %d pairs", self.n_local, n_images, int(total))
@@ -140,3 +141,36 @@ class NeighbourList:
         kernels.place_atoms(
             positions_nc, self._order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc
         )
+
+
+def _bins(heights_A, reach_A, n_atoms):
+    """Return numbers of bins along the axes: about `BINS_PER_REACH` to the reach, no crowd of empty ones."""
+    bins_c = np.maximum((heights_A / (reach_A / BINS_PER_REACH)).astype(np.int64), 1)
+    while np.prod(bins_c) > 16 * (n_atoms + 64):
+        bins_c[np.argmax(bins_c)] = max(int(bins_c.max() * 0.8), 1)
+    return bins_c
+
+
+def _rows_within(bin_cell, reach_t):
+    """Return the rows of bins within reach of some point of a bin, and where those of each type start.
+
+    The distance between two bins is bounded from below by interval arithmetic along the axes of the
+    triangular form of `bin_cell`: exact for right-angled bins.
+    """
+    lower = np.linalg.qr(bin_cell.T)[1].T  # lower triangular: the third axis alone reaches the third vector
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(bin_cell), axis=0)
+    most = np.ceil(reach_t.max() / heights).astype(int) + 1
+    steps = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1)
+    gap2 = np.zeros(steps.shape[:3])
+    for axis in range(3):
+        middle = steps @ lower[:, axis]
+        gap2 += np.maximum(np.abs(middle) - np.abs(lower[:, axis]).sum() * (1.0 + 1e-9), 0.0) ** 2
+    rows, starts = [], [0]
+    for reach in reach_t:
+        near = gap2 < reach**2
+        a, b = np.nonzero(near.any(axis=2))
+        first = near[a, b].argmax(axis=1) - most[2]
+        last = most[2] - near[a, b, ::-1].argmax(axis=1)
+        rows.append(np.stack([a - most[0], b - most[1], first, last], axis=1))
+        starts.append(starts[-1] + len(a))
+    return np.concatenate(rows).astype(np.int64), np.array(starts, dtype=np.int64)

@@ -9,8 +9,6 @@ import numpy as np
 
 from simtools.core.accelerate import kernel
 
-STENCIL = 2
-
 
 @kernel
 def wrap_atoms(positions_nc, inverse_cell):
@@ -131,54 +129,61 @@ def fill_list(
     margin_c,
     bins_c,
     reach2_tt,
+    row_ra,
+    row_start_t,
     first_it,
     neighbour_k,
 ):
     """Write the neighbours of every local atom, grouped by their type; return their number.
 
-    `r_xc` holds locals then images, both in bin order. `first_it[i * n_types + t]` is where the neighbours of
-    type t of atom i start in `neighbour_k`. A negative return says that `neighbour_k` was too short, and by
-    how much at least.
+    `r_xc` holds locals then images, both in bin order. ``row_ra[row_start_t[t]:row_start_t[t + 1]]`` are the
+    rows of bins (steps along the first two axes, first and last step along the third) within reach of an
+    atom of type t. `first_it[i * n_types + t]` is where the neighbours of type t of atom i start in
+    `neighbour_k`. A negative return says that `neighbour_k` was too short, and how long it should be.
     """
     n_local = fractional_nc.shape[0]
     n_types = reach2_tt.shape[0]
-    found_tk = np.empty((n_types, r_xc.shape[0]), dtype=np.int32)
-    count_t = np.empty(n_types, dtype=np.int64)
+    near_k = np.empty(r_xc.shape[0] + 1, dtype=np.int32)
+    near2_k = np.empty(r_xc.shape[0] + 1)
     bin_c = np.empty(3, dtype=np.int64)
     total = 0
     first_it[0] = 0
     for i in range(n_local):
         bin_index(fractional_nc[i, 0], fractional_nc[i, 1], fractional_nc[i, 2], margin_c, bins_c, bin_c)
         x, y, z = r_xc[i, 0], r_xc[i, 1], r_xc[i, 2]
-        reach2_t = reach2_tt[type_x[i]]
-        count_t[:] = 0
-        low = max(bin_c[2] - STENCIL, 0)
-        high = min(bin_c[2] + STENCIL, bins_c[2] - 1)
-        for a in range(max(bin_c[0] - STENCIL, 0), min(bin_c[0] + STENCIL + 1, bins_c[0])):
-            for b in range(max(bin_c[1] - STENCIL, 0), min(bin_c[1] + STENCIL + 1, bins_c[1])):
-                row = (a * bins_c[1] + b) * bins_c[2]
-                for part in range(2):
-                    if part == 0:
-                        begin = max(start_local_b[row + low], i + 1)
-                        end = start_local_b[row + high + 1]
-                    else:
-                        begin = n_local + start_image_b[row + low]
-                        end = n_local + start_image_b[row + high + 1]
-                    for j in range(begin, end):
-                        dx, dy, dz = r_xc[j, 0] - x, r_xc[j, 1] - y, r_xc[j, 2] - z
-                        t = type_x[j]
-                        if dx * dx + dy * dy + dz * dz < reach2_t[t]:
-                            found_tk[t, count_t[t]] = j
-                            count_t[t] += 1
-        needed = 0
+        type_i = type_x[i]
+        reach2 = 0.0
         for t in range(n_types):
-            needed += count_t[t]
-        if total + needed > neighbour_k.shape[0]:
-            return -(total + needed) * (n_local / (i + 1))
+            reach2 = max(reach2, reach2_tt[type_i, t])
+        n_near = 0
+        for row in range(row_start_t[type_i], row_start_t[type_i + 1]):
+            a, b = bin_c[0] + row_ra[row, 0], bin_c[1] + row_ra[row, 1]
+            if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
+                continue
+            low = max(bin_c[2] + row_ra[row, 2], 0)
+            high = min(bin_c[2] + row_ra[row, 3], bins_c[2] - 1)
+            first_bin = (a * bins_c[1] + b) * bins_c[2]
+            for part in range(2):
+                if part == 0:
+                    begin = max(start_local_b[first_bin + low], i + 1)
+                    end = start_local_b[first_bin + high + 1]
+                else:
+                    begin = n_local + start_image_b[first_bin + low]
+                    end = n_local + start_image_b[first_bin + high + 1]
+                for j in range(begin, end):
+                    dx, dy, dz = r_xc[j, 0] - x, r_xc[j, 1] - y, r_xc[j, 2] - z
+                    d2 = dx * dx + dy * dy + dz * dz
+                    near_k[n_near] = j
+                    near2_k[n_near] = d2
+                    n_near += d2 < reach2
+        if total + n_near >= neighbour_k.shape[0]:
+            return -1.2 * (total + n_near) * (n_local / (i + 1)) - 64.0
         for t in range(n_types):
-            for k in range(count_t[t]):
-                neighbour_k[total + k] = found_tk[t, k]
-            total += count_t[t]
+            reach2 = reach2_tt[type_i, t]
+            for k in range(n_near):
+                j = near_k[k]
+                neighbour_k[total] = j
+                total += (type_x[j] == t) & (near2_k[k] < reach2)
             first_it[i * n_types + t + 1] = total
     return float(total)
 
