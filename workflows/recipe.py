@@ -60,8 +60,9 @@ class PotentialTable:
 
     name: str | None = v.key(v.text(), default=None)
     calculator: str | None = v.key(v.text(), default=None)
+    model: str | None = v.key(v.text(), default=None)
     engine: str | None = v.key(v.choice("embedded", "lammps"), default=None)
-    accuracy: float | None = v.key(v.number(1e-12, 1e-2), default=None)
+    accuracy: float | None = v.key(v.number(1e-9, 1e-2), default=None)
     net_charge: str | None = v.key(v.choice("background"), default=None)
     formal_charges_e: dict | None = v.key(v.species_charges(), default=None)
 
@@ -298,7 +299,7 @@ def _check_potential(potential, source):
             f'{where} engine = "lammps": not available yet; leave it out for the embedded engine'
         )
     if potential.calculator is not None:
-        for name in ("engine", "accuracy", "net_charge"):
+        for name in ("engine", "accuracy"):
             if getattr(potential, name) is not None:
                 raise ConfigError(
                     f"{where} {name} = {v.shown(getattr(potential, name))}: has no effect with calculator = "
@@ -309,7 +310,10 @@ def _check_potential(potential, source):
                 f"{where} calculator = {potential.calculator!r} needs formal_charges_e, "
                 "such as { Li = 1, O = -2, Cl = -1 }: the conductivity is computed from them"
             )
-    elif potential.formal_charges_e is not None:
+        return
+    if potential.model is not None:
+        raise ConfigError(f"{where} model: only a calculator reads a model file; remove it")
+    if potential.formal_charges_e is not None:
         raise ConfigError(
             f"{where} formal_charges_e: the force field {potential.name!r} brings its own; remove it"
         )

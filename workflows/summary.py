@@ -151,7 +151,12 @@ def _state_warnings(campaign, listed):
     if done < campaign.n_points:
         notes.append(f"partial results: {done} of {campaign.n_points} points are done")
     charge = campaign.system["net_charge_e"]
-    if charge:
+    if charge and campaign.forces.force_field is None:
+        notes.append(
+            f"the formal charges of the cell sum to {charge:+d} e (declared); the calculator does not "
+            "know of them"
+        )
+    elif charge:
         notes.append(
             f"the cell carries {charge:+d} e, neutralised by a declared uniform background: absolute "
             "energies and pressures include the background"

@@ -3,6 +3,7 @@
 This is where the two halves of the house meet: structures and defects on one side, potentials on the other.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,7 +52,10 @@ class Forces:
     def identity(self):
         """Return what fixes the forces, for the hash of a point: no path, but the file's SHA-256."""
         if self.force_field is None:
-            return dict(sorted(self.table.items()))
+            identity = dict(sorted(self.table.items()))
+            if "model" in identity:
+                identity["model_sha256"] = hashlib.sha256(Path(identity["model"]).read_bytes()).hexdigest()
+            return identity
         identity = {
             "name": self.force_field.name,
             "sha256": self.force_field.sha256,
@@ -67,7 +71,7 @@ class Forces:
         if self.force_field is None:
             from potentials.external import external_calculator
 
-            return external_calculator(self.table["calculator"])
+            return external_calculator(self.table["calculator"], model=self.table.get("model"))
         from potentials.calculator import IonicCalculator
 
         return IonicCalculator(
@@ -93,7 +97,7 @@ def forces_of(table, *, where="", path=None, relative_to=None):
     """
     table = dict(table)
     if "name" not in table:
-        return Forces(table, None)
+        return Forces(_checked_calculator(table, where, relative_to), None)
     name = path or table["name"]
     if relative_to is not None and (Path(relative_to) / name).is_file():
         name = Path(relative_to) / name
@@ -107,6 +111,22 @@ def forces_of(table, *, where="", path=None, relative_to=None):
             f"ions of {force_field.name!r} carry no charges; remove it"
         )
     return Forces(table, force_field)
+
+
+def _checked_calculator(table, where, relative_to):
+    """Return the table of an external calculator with its model's absolute path."""
+    from potentials.external import list_external_calculators
+
+    known = list_external_calculators()
+    if table["calculator"] not in known:
+        hint = suggestion(table["calculator"], known)
+        raise ConfigError(f"{where}calculator = {shown(table['calculator'])}: unknown{hint}")
+    if "model" in table:
+        path = (Path(relative_to or ".") / table["model"]).resolve()
+        if not path.is_file():
+            raise ConfigError(f"{where}model = {shown(table['model'])}: no such file")
+        table["model"] = str(path)
+    return table
 
 
 @lru_cache(maxsize=8)
