@@ -8,7 +8,12 @@ from simtools.structures.antiperovskite import (
     parse_formula,
 )
 from simtools.structures.prototypes import PROTOTYPES, build_prototype
-from simtools.structures.relaxation import LatticeRelaxation, RelaxationError, relax_lattice_parameter
+from simtools.structures.relaxation import (
+    LatticeRelaxation,
+    PressureJumpError,
+    RelaxationError,
+    relax_lattice_parameter,
+)
 from simtools.structures.supercells import build_supercell
 
 __all__ = [
@@ -16,6 +21,7 @@ __all__ = [
     "Antiperovskite",
     "FormulaError",
     "LatticeRelaxation",
+    "PressureJumpError",
     "RelaxationError",
     "build_antiperovskite",
     "build_prototype",

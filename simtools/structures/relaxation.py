@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _BRACKET_STEP = 0.02
 _LARGEST_STRAIN = 0.35
 _BULK_MODULUS_STRAIN = 1e-3
+_LARGEST_JUMP = 0.05
 
 
 class RelaxationError(SimtoolsError, RuntimeError):
@@ -35,6 +36,21 @@ class RelaxationError(SimtoolsError, RuntimeError):
             f"{self.guess_A:.3f} Å): the pressure goes from {self.pressure_low_GPa:.3g} to "
             f"{self.pressure_high_GPa:.3g} GPa; give a guess nearer the crystal's lattice parameter, or "
             "check that the potential binds this structure"
+        )
+
+
+class PressureJumpError(SimtoolsError, RuntimeError):
+    """The pressure changes sign in a jump, so there is no lattice parameter where it has its target."""
+
+    def __init__(self, a_A, pressure_GPa, span_GPa):
+        super().__init__(a_A, pressure_GPa, span_GPa)
+        self.a_A, self.pressure_GPa, self.span_GPa = a_A, pressure_GPa, span_GPa
+
+    def __str__(self):
+        return (
+            f"the pressure jumps across its target at a = {self.a_A:.6f} Å: {self.pressure_GPa:.3g} GPa is "
+            f"left, where {self.span_GPa:.3g} GPa is the whole change over 2 % in a; the calculator's stress is "
+            "not continuous there, so check its cutoffs"
         )
 
 
@@ -102,6 +118,9 @@ def relax_lattice_parameter(
     ------
     RelaxationError
         If the pressure does not change sign within reach, or E(a) has no minimum there.
+    PressureJumpError
+        If the stress is discontinuous where the pressure changes sign, by more than 5 % of the pressure's
+        change over 2 % in a.
     ConfigError
         If the guess or the tolerance is not a positive number.
     """
@@ -190,9 +209,15 @@ def _root_of_pressure(crystal, guess_A, target, tolerance_A):
         moved = guess_A * math.exp((_BRACKET_STEP if too_high else -_BRACKET_STEP) * n)
         low, high = (high, moved) if too_high else (moved, low)
         if (crystal.pressure(moved) > target) != too_high:
-            return float(
+            a_A = float(
                 brentq(lambda a: crystal.pressure(a) - target, low, high, xtol=tolerance_A, rtol=1e-14)
             )
+            span = abs(crystal.pressure(low) - crystal.pressure(high))
+            if abs(crystal.pressure(a_A) - target) > _LARGEST_JUMP * span:
+                raise PressureJumpError(
+                    a_A, crystal.pressure(a_A) * EV_PER_A3_TO_GPA, span * EV_PER_A3_TO_GPA
+                )
+            return a_A
     ends = sorted((guess_A, moved))
     raise RelaxationError(guess_A, *ends, *(crystal.pressure(a) * EV_PER_A3_TO_GPA for a in ends))
 
@@ -215,4 +240,4 @@ def _minimum_of_enthalpy(crystal, guess_A, target):
     return float(found.x)
 
 
-__all__ = ["LatticeRelaxation", "RelaxationError", "relax_lattice_parameter"]
+__all__ = ["LatticeRelaxation", "PressureJumpError", "RelaxationError", "relax_lattice_parameter"]
