@@ -101,13 +101,19 @@ def _context(run):
 def _arrhenius_figure(run, literature):
     if not run.transport:
         return None
-    return single_figure(
-        "arrhenius",
+    title, caption = (
         "Conductivity against temperature",
         "This work: ionic conductivity (filled) and Nernst–Einstein (open); bars are 95 % intervals, "
-        "arrows point down from upper limits. Line and band: Arrhenius fit of the ionic σT and its 95 % "
+        "arrows point down from 95 % upper limits. Line and band: Arrhenius fit of the ionic σT and its 95 % "
         "band, dashed where extrapolated. Other symbols: the literature on this composition, open for "
         "experiments; carrier concentrations differ and are often unknown.",
+    )
+    if not any(result.charge_e for result in run.transport):
+        title, caption = "Tracer diffusivity against temperature", "Bars are 95 % intervals."
+    return single_figure(
+        "arrhenius",
+        title,
+        caption,
         plots.plot_arrhenius,
         run.transport,
         run.arrhenius,
@@ -123,8 +129,8 @@ def _association_figure(run):
     return single_figure(
         "association",
         "Vacancies bound to their partner",
-        "Fraction of the cation vacancies that have an anion vacancy within the binding distance, averaged "
-        "over the production run, with 95 % intervals.",
+        "Fraction of the cation vacancies whose nearest partner is in the first shell of sites around them, "
+        "averaged over production and replicas, with 95 % intervals; dashed: partners placed at random.",
         plots.plot_association,
         run.association,
         width_in=6.4,

@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from markupsafe import Markup
@@ -14,9 +15,10 @@ __all__ = ["ReportFigure", "displacement_figures", "save_figures", "single_figur
 _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 MAX_TRACE_PANELS = 12
+_PICTURE_DPI = 150
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReportFigure:
     """One figure of the report; `drawn` is the matplotlib Figure."""
 
@@ -25,7 +27,7 @@ class ReportFigure:
     caption: str
     drawn: object = field(repr=False)
 
-    @property
+    @cached_property
     def svg(self):
         """The figure as SVG markup that can stand inside an HTML page beside others.
 
@@ -40,15 +42,15 @@ class ReportFigure:
 
 
 def save_figures(figures, directory):
-    """Write every figure as SVG and as PNG (200 dpi) into `directory`; return the paths."""
+    """Write every figure as SVG and as PNG into `directory`; return the paths."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for figure in figures:
-        for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
-            path = directory / f"{figure.name}{suffix}"
-            figure.drawn.savefig(path, **options)
-            written.append(path)
+        drawing, picture = (directory / f"{figure.name}{suffix}" for suffix in (".svg", ".png"))
+        drawing.write_text(figure.svg, encoding="utf-8")
+        figure.drawn.savefig(picture, dpi=_PICTURE_DPI)
+        written += [drawing, picture]
     return written
 
 
@@ -124,11 +126,12 @@ def _trace_figure(temperature_K, records):
 
     figure = Figure(figsize=(11.4, 2.5), layout="constrained")
     axes = figure.subplots(1, 3)
-    for label, thermo, n_atoms in records:
-        plots.plot_temperature_trace(thermo, ax=axes[0], label=label)
+    for number, (label, thermo, n_atoms) in enumerate(records):
+        colour = plots.SEQUENCE[number % len(plots.SEQUENCE)]
+        plots.plot_temperature_trace(thermo, ax=axes[0], label=label, color=colour)
         for ax, quantity in ((axes[1], "potential_energy_eV"), (axes[2], "conserved_energy_eV")):
             if quantity in thermo and thermo[quantity].notna().any():
-                plots.plot_energy_trace(thermo, quantity=quantity, n_atoms=n_atoms, ax=ax)
+                plots.plot_energy_trace(thermo, quantity=quantity, n_atoms=n_atoms, ax=ax, color=colour)
     axes[0].axhline(temperature_K, color="black", linewidth=1.0, linestyle="--", zorder=4)
     if records:
         plots.mark_stages(axes[0], records[-1][1])

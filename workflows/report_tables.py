@@ -229,8 +229,8 @@ def sampling_table(run):
             result.n_ions,
             result.n_hops,
             f"{result.volume_A3:.1f}",
-            _window(result.window_ps),
-            _window(result.charge_window_ps),
+            _window(result.window_ps, result.tracer_diffusivity_cm2_per_s),
+            _window(result.charge_window_ps, result.charge_diffusivity_cm2_per_s),
             format_number(result.msd_A2[-1]),
             format_number(result.tracer_diffusivity_cm2_per_s.n_eff),
             format_number(result.charge_diffusivity_cm2_per_s.n_eff),
@@ -285,10 +285,27 @@ def literature_table(points):
 def association_table(run):
     """Return bound fractions, one row for each temperature."""
     rows = [
-        [f"{result.temperature_K:g}", format_estimate(result.bound_fraction), result.bound_fraction.method]
+        [
+            f"{result.temperature_K:g}",
+            f"V_{result.species}, {result.partner} {result.partner_kind}",
+            format_estimate(result.bound_fraction),
+            format_number(result.random_fraction),
+            format_estimate(result.second_shell_fraction),
+            format_number(result.random_second_shell_fraction),
+            format_number(result.correlation_time_ps),
+        ]
         for result in run.association
     ]
-    return _table(["T (K)", "bound fraction", "method"], rows)
+    columns = [
+        "T (K)",
+        "pair",
+        "bound (first shell)",
+        "if random",
+        "second shell",
+        "if random",
+        "correlation time (ps)",
+    ]
+    return _table(columns, rows)
 
 
 def grouped_warnings(warnings):
@@ -413,7 +430,7 @@ def _plural(count, noun):
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _window(window_ps):
-    if window_ps is None or not all(math.isfinite(end) for end in window_ps):
+def _window(window_ps, estimate):
+    if estimate.is_limit or not all(math.isfinite(end) for end in window_ps):
         return "none"
     return f"{format_number(window_ps[0])} to {format_number(window_ps[1])}"

@@ -4,11 +4,12 @@ from simtools.plots.arrhenius import plot_arrhenius
 from simtools.plots.association import plot_association
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
-from simtools.plots.style import new_axes
+from simtools.plots.style import SEQUENCE, new_axes
 from simtools.plots.text import format_estimate, format_number
 from simtools.plots.traces import mark_stages, plot_energy_trace, plot_temperature_trace
 
 __all__ = [
+    "SEQUENCE",
     "format_estimate",
     "format_number",
     "mark_stages",

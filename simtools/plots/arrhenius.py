@@ -63,7 +63,11 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
         return _dress(ax, "D*  (cm² s⁻¹)")
     _draw_estimates(
         ax,
-        [(result.temperature_K, result.nernst_einstein_conductivity_S_per_cm) for result in transports],
+        [
+            (result.temperature_K, result.nernst_einstein_conductivity_S_per_cm)
+            for result in transports
+            if is_value(result.nernst_einstein_conductivity_S_per_cm)
+        ],
         label="this work, Nernst–Einstein (from D*)",
         fmt="o",
         color=SKY,
@@ -83,7 +87,9 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     if fit is not None:
         _draw_fit(ax, fit)
     _draw_literature(ax, literature)
-    add_legend(ax, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
+    add_legend(
+        ax, first="this work", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False
+    )
     return _dress(ax, "σT  (S K cm⁻¹)")
 
 
@@ -108,7 +114,7 @@ def _draw_estimates(ax, pairs, *, label, power=1, **style):
         if is_limit(estimate) and 0 < estimate.upper_limit < np.inf
     ]
     for number, (temperature, limit) in enumerate(limits):
-        named = None if number else f"{label}: upper limit"
+        named = None if number else f"{label}: 95 % upper limit"
         _draw_limit(ax, 1000 / temperature, limit * temperature**power, style["color"], named)
 
 

@@ -15,7 +15,7 @@ def plot_msd(results, *, ax=None):
     results
         One `TransportResult` or several of one species: replicas are thin, their mean is thick, and the
         fit window is marked by a broad translucent band along the curve (and across the whole height
-        where there is only one temperature).
+        where there is only one temperature). A temperature with only an upper limit has no window.
     ax
         Axes to draw on; a new figure by default.
 
@@ -24,7 +24,7 @@ def plot_msd(results, *, ax=None):
     matplotlib.axes.Axes
     """
     results = _as_tuple(results)
-    ax = _draw(results, lambda result: result.msd_A2, _replicas_of, lambda result: result.window_ps, ax)
+    ax = _draw(results, lambda result: result.msd_A2, _replicas_of, _window_of, ax)
     return dress(ax, xlabel="lag time (ps)", ylabel=f"MSD of {_species(results)} (Å²)")
 
 
@@ -47,7 +47,7 @@ def plot_charge_msd(results, *, ax=None):
         results,
         lambda result: result.charge_msd_A2,
         lambda result: None,
-        lambda result: result.charge_window_ps,
+        lambda result: None if result.charge_diffusivity_cm2_per_s.is_limit else result.charge_window_ps,
         ax,
     )
     return dress(ax, xlabel="lag time (ps)", ylabel=f"charge MSD per {_species(results)} (Å²)")
@@ -74,7 +74,7 @@ def plot_local_exponent(results, *, ax=None):
         colour = colours[float(result.temperature_K)]
         lags, exponent = _positive(result.lag_times_ps, result.local_exponent, any_value=True)
         ax.semilogx(lags, exponent, color=colour, linewidth=1.4, label=f"{result.temperature_K:.0f} K")
-        _mark_window(ax, lags, exponent, result.window_ps, colour)
+        _mark_window(ax, lags, exponent, _window_of(result), colour)
     ax.axhline(1.0, color=GREY, linestyle="--", linewidth=1.0, zorder=1)
     ax.set_ylim(-0.5, 2.1)
     add_legend(ax, loc="lower left", ncols=2)
@@ -124,6 +124,10 @@ def _mark_window(ax, lags, curve, window_ps, colour):
         return
     used = (lags >= window_ps[0] * (1 - 1e-9)) & (lags <= window_ps[1] * (1 + 1e-9))
     ax.plot(lags[used], curve[used], color=colour, linewidth=8, alpha=0.25, solid_capstyle="butt")
+
+
+def _window_of(result):
+    return None if result.tracer_diffusivity_cm2_per_s.is_limit else result.window_ps
 
 
 def _has_window(window_ps):

@@ -16,6 +16,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#CC79A7",
 )
 GREY = "#6b7280"
+SEQUENCE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 
 LABEL_SIZE = 11
 TICK_SIZE = 10
@@ -42,10 +43,12 @@ def dress(ax, *, xlabel=None, ylabel=None):
     return ax
 
 
-def add_legend(ax, **options):
-    """Draw a legend if anything on `ax` is labelled."""
+def add_legend(ax, *, first="", **options):
+    """Draw a legend if anything on `ax` is labelled; labels that begin with `first` lead it."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
+        order = sorted(range(len(labels)), key=lambda i: not labels[i].startswith(first))
+        handles, labels = [handles[i] for i in order], [labels[i] for i in order]
         ax.legend(
             handles, labels, **{"fontsize": NOTE_SIZE, "framealpha": 0.9, "edgecolor": "#d1d5db"} | options
         )

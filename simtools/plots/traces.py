@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simtools.plots.style import BLACK, GREY, NOTE_SIZE, dress, new_axes
+from simtools.plots.style import BLACK, GREY, NOTE_SIZE, dress, new_axes, plain
 
 #: Longest curve drawn, in points: every k-th record beyond that, so that a report stays small.
 MAX_POINTS = 600
@@ -52,6 +52,7 @@ def plot_energy_trace(thermo, *, quantity="potential_energy_eV", n_atoms=None, a
     shift = known.iloc[-1] if len(known) else 0.0
     factor = 1000.0 / n_atoms if n_atoms else 1.0
     ax = _plot(thermo.assign(**{quantity: (thermo[quantity] - shift) * factor}), quantity, ax, line_style)
+    ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
     name = {"potential_energy_eV": "ΔE potential", "kinetic_energy_eV": "ΔE kinetic"}.get(
         quantity, "ΔE conserved"
     )
@@ -59,13 +60,12 @@ def plot_energy_trace(thermo, *, quantity="potential_energy_eV", n_atoms=None, a
 
 
 def mark_stages(ax, thermo):
-    """Draw a thin line where each stage of `thermo` begins, with its name; return `ax`."""
+    """Draw a thin line where each stage of `thermo` but the first begins, with its name; return `ax`."""
     first = thermo.groupby("stage", sort=False)["time_ps"].min()
-    for number, (stage, start_ps) in enumerate(first.items()):
-        if number:
-            ax.axvline(start_ps, color=GREY, linewidth=0.8, linestyle=":")
+    for stage, start_ps in first.iloc[1:].items():
+        ax.axvline(start_ps, color=GREY, linewidth=0.8, linestyle=":")
         ax.annotate(
-            str(stage).replace("$", r"\$"),
+            plain(stage),
             (start_ps, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(3, -3),
