@@ -376,15 +376,16 @@ class _Reader:
         return absent
 
     def check_every_pair(self, species, pairs, absent):
+        for pair in sorted(set(pairs) & set(absent)):
+            self.fail(
+                f"pair {'-'.join(pair)}", "has a pair term and is declared in [[no_interaction]] as well"
+            )
         for i, a in enumerate(species):
             for b in species[i:]:
                 pair = sorted_pair(a, b)
-                where = f"pair {pair[0]}-{pair[1]}"
-                if pair in pairs and pair in absent:
-                    self.fail(where, "has a pair term and is declared in [[no_interaction]] as well")
                 if pair not in pairs and pair not in absent:
                     self.fail(
-                        where,
+                        f"pair {'-'.join(pair)}",
                         "has no pair term; give one, or declare the pair in [[no_interaction]] with a reason",
                     )
 

@@ -1,0 +1,114 @@
+"""Random periodic cells for every shipped force field: what the engines are compared on.
+
+Perturbed crystals in skewed supercells (with and without vacancies) and random packings; seeded, so that a
+number names a cell for good.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from ase import Atoms
+from ase.build import make_supercell
+
+from potentials.check import prototype_cell
+from potentials.schema import list_force_fields, load_force_field
+
+CRYSTALS = {
+    # force field: (prototype, formula, lattice parameter, {symbol: what it may be replaced by})
+    "li3ocl_mouta_formal": ("antiperovskite", "Li3OCl", 3.9, {}),
+    "na3ocl_popoff_q067": ("antiperovskite", "Na3OCl", 4.45, {}),
+    "mna_oxyhalide_formal": ("antiperovskite", "Na3OCl", 4.4, {"Na": "Li", "Cl": "Br"}),
+    "lennard_jones": ("fcc", "Ar", 5.4, {}),
+    "lennard_jones_binary": ("fcc", "Ar", 5.2, {"Ar": "Ne"}),
+}
+CLOSEST_A = {"like": 2.6, "unlike": 1.75, "neutral": 2.9}
+
+
+@dataclass(frozen=True)
+class RandomCell:
+    """One cell with the force field and options it is meant for."""
+
+    label: str
+    force_field: object
+    atoms: Atoms
+    net_charge: str | None
+
+    @property
+    def options(self):
+        """Keyword for the calculator and for LAMMPS."""
+        return {"net_charge": self.net_charge} if self.net_charge else {}
+
+
+def random_cell(number, *, n_ions=None):
+    """Return cell `number`; force fields take turns, sizes run from about 40 to 2000 ions."""
+    names = list_force_fields()
+    missing = set(names) - set(CRYSTALS)
+    if missing:
+        raise KeyError(f"say in CRYSTALS which crystal suits {sorted(missing)}")
+    rng = np.random.default_rng([20, number])
+    force_field = load_force_field(names[number % len(names)])
+    if n_ions is None:
+        n_ions = int(40 * 50 ** rng.uniform())
+    kind = ("crystal", "vacancies", "packing")[(number // len(names)) % 3]
+    if kind == "packing":
+        atoms = random_packing(force_field, min(n_ions, 240), rng)
+    else:
+        atoms = perturbed_crystal(force_field, n_ions, rng)
+    if kind == "vacancies":
+        gone = rng.choice(len(atoms), size=rng.integers(1, 4), replace=False)
+        del atoms[sorted(gone.tolist())]
+    atoms.positions += rng.integers(-2, 3, size=(len(atoms), 3)) @ atoms.cell[:]  # ions may be anywhere
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    atoms.set_cell(atoms.cell[:] @ turn, scale_atoms=True)
+    charge = force_field.formula_charge_e(atoms.get_chemical_symbols())
+    background = "background" if abs(charge) > 1e-8 else None
+    label = f"{number}-{force_field.name}-{kind}-{len(atoms)}"
+    return RandomCell(label, force_field, atoms, background)
+
+
+def perturbed_crystal(force_field, n_ions, rng):
+    """Return a hot, slightly strained crystal in a supercell of random shape: cubic to strongly triclinic."""
+    prototype, formula, a, replaced = CRYSTALS[force_field.name]
+    unit = prototype_cell(prototype, formula, a)
+    edge = (n_ions / len(unit)) ** (1 / 3)
+    shape = np.diag([max(1, round(edge * factor)) for factor in rng.permutation([0.8, 1.0, 1.25])])
+    skew = np.eye(3, dtype=int)
+    for row, column in ((1, 0), (2, 0), (2, 1)):
+        skew[row, column] = rng.integers(-1, 2)
+    if rng.uniform() < 0.7:  # the others stay rectangular
+        shape = skew @ shape
+    atoms = make_supercell(unit, shape)
+    symbols = np.array(atoms.get_chemical_symbols())
+    for old, new in replaced.items():
+        symbols[(symbols == old) & (rng.uniform(size=len(symbols)) < 0.3)] = new
+    atoms.set_chemical_symbols(symbols.tolist())
+    strain = np.eye(3) + 0.03 * rng.normal(size=(3, 3))
+    atoms.set_cell(atoms.cell[:] @ strain, scale_atoms=True)
+    atoms.positions += 0.12 * rng.normal(size=(len(atoms), 3))
+    return atoms
+
+
+def random_packing(force_field, n_ions, rng):
+    """Return ions dropped one by one into a random triclinic cell, none too close to another's image."""
+    prototype, formula, a, replaced = CRYSTALS[force_field.name]
+    unit = prototype_cell(prototype, formula, a)
+    symbols = unit.get_chemical_symbols() * max(1, round(n_ions / len(unit)))
+    symbols = [replaced[s] if s in replaced and rng.uniform() < 0.3 else s for s in symbols]
+    cell = np.eye(3) + np.tril(rng.uniform(-0.8, 0.8, size=(3, 3)), -1)
+    cell *= (len(symbols) * unit.get_volume() / len(unit) * 2.2 / np.linalg.det(cell)) ** (1 / 3)
+    images = np.array(list(product((-1, 0, 1), repeat=3))) @ cell
+    placed = np.empty((0, 3))
+    charges = np.array([force_field.charges_e[s] for s in symbols])
+    while len(placed) < len(symbols):
+        here = rng.uniform(size=3) @ cell
+        if len(placed):
+            offsets = (placed - here)[:, None, :] + images
+            nearest = np.linalg.norm(offsets, axis=2).min(1)
+            product_qq = charges[: len(placed)] * charges[len(placed)]
+            allowed = np.where(product_qq > 0, CLOSEST_A["like"], CLOSEST_A["unlike"])
+            allowed[product_qq == 0] = CLOSEST_A["neutral"]
+            if (nearest < allowed).any():
+                continue
+        placed = np.vstack([placed, here])
+    return Atoms(symbols, positions=placed, cell=cell, pbc=True)
