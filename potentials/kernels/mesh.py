@@ -58,8 +58,8 @@ def _mesh_place(position, inverse, n_points):
     fraction = position[0] * inverse[0] + position[1] * inverse[1] + position[2] * inverse[2]
     scaled = (fraction - math.floor(fraction)) * n_points
     index = int(scaled)
-    if index >= n_points:  # a fraction just below zero rounds up to one
-        return 0, 0.0
+    if index < 0 or index >= n_points:  # a fraction just below zero rounds up to one; NaN has no index
+        return 0, scaled - math.floor(scaled)
     return index, scaled - index
 
 

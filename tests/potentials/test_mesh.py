@@ -158,6 +158,16 @@ def test_a_position_a_hair_below_the_boundary_is_safe():
     assert_allclose(below, inside, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_position_that_is_no_number_gives_no_number(bad):
+    positions, charges = ions(4)
+    positions[2, 1] = bad
+    mesh = ParticleMesh(TRICLINIC, charges, 0.5, mesh_shape=(6, 6, 6), order=5)
+    energy, _, forces, _ = mesh.compute(positions, TRICLINIC)
+    assert np.isnan(energy)
+    assert np.isnan(forces).any()
+
+
 def test_bad_input_is_named():
     cell = 8 * np.eye(3)
     with pytest.raises(ConfigError, match="order must be one of"):
