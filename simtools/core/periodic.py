@@ -49,12 +49,12 @@ def minimum_image(vectors_A, cell):
     fractions = vectors_A @ np.linalg.inv(reduced)
     nearest = (fractions - np.round(fractions)) @ reduced
     shifts = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]) @ reduced
-    best = nearest.copy()
+    best = nearest
     best_squared = np.sum(best**2, axis=-1)
     for shift in shifts:
         candidate = nearest + shift
         squared = np.sum(candidate**2, axis=-1)
         closer = squared < best_squared
-        best[closer] = candidate[closer]
-        best_squared[closer] = squared[closer]
+        best = np.where(closer[..., None], candidate, best)
+        best_squared = np.minimum(squared, best_squared)
     return best

@@ -49,7 +49,7 @@ class PressureJumpError(SimtoolsError, RuntimeError):
     def __str__(self):
         return (
             f"the pressure jumps across its target at a = {self.a_A:.6f} Å: {self.pressure_GPa:.3g} GPa is "
-            f"left, where {self.span_GPa:.3g} GPa is the whole change over 2 % in a; the calculator's stress is "
+            f"left, where {self.span_GPa:.3g} GPa is the whole change over 2 % in a; the stress is "
             "not continuous there, so check its cutoffs"
         )
 

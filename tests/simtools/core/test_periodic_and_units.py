@@ -48,3 +48,8 @@ def test_wrapping_keeps_the_crystal():
 
 def test_heights_of_an_orthorhombic_cell_are_its_edges():
     assert_allclose(cell_heights_A(np.diag([3.0, 4.0, 5.0])), [3.0, 4.0, 5.0])
+
+
+def test_minimum_image_of_one_vector_is_that_of_a_list_of_one():
+    vector = np.array([7.0, -3.0, 2.0])
+    assert_allclose(minimum_image(vector, SKEWED), minimum_image(vector[None], SKEWED)[0], rtol=1e-14)
