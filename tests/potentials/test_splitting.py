@@ -156,6 +156,7 @@ def test_the_choice_is_reproducible_and_plain_data():
     assert isinstance(first, Splitting)
     assert first.predicted_error <= 1e-4
     assert all(type(n) is int for n in first.mesh_shape)
+    assert all(210**9 % n == 0 for n in first.mesh_shape)  # no prime factor above 7: quick transforms
 
 
 def test_bad_input_is_named():
