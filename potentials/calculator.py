@@ -254,12 +254,7 @@ class IonicCalculator(Calculator):
     def get_state(self):
         """Return everything that a bit-identical continuation needs, as arrays, numbers and strings."""
         state = {
-            "version": STATE_VERSION,
-            "force_field_sha256": self.field.sha256,
-            "coulomb": self.coulomb,
-            "pair_terms": self.pair_terms,
-            "accuracy": self.accuracy,
-            "skin_A": self.skin_A,
+            **self._fixed_settings(),
             "stress_wanted": int(self._stress_wanted),
             "numbers": np.empty(0, dtype=np.int64),
         }
@@ -275,14 +270,7 @@ class IonicCalculator(Calculator):
 
     def set_state(self, state):
         """Take over a state written by `get_state` of a calculator with the same force field and settings."""
-        expected = {
-            "version": STATE_VERSION,
-            "force_field_sha256": self.field.sha256,
-            "coulomb": self.coulomb,
-            "pair_terms": self.pair_terms,
-            "accuracy": self.accuracy,
-            "skin_A": self.skin_A,
-        }
+        expected = self._fixed_settings()
         for name, value in expected.items():
             if name not in state or _plain(state[name]) != value:
                 raise ConfigError(
@@ -304,6 +292,19 @@ class IonicCalculator(Calculator):
             self._system.real_space.neighbours.rebuild(
                 reference, np.array(state["reference_cell_A"], dtype=float)
             )
+
+    def _fixed_settings(self):
+        """Return what a state and the calculator that takes it over must share."""
+        return {
+            "version": STATE_VERSION,
+            "force_field_sha256": self.field.sha256,
+            "coulomb": self.coulomb,
+            "pair_terms": self.pair_terms,
+            "accuracy": self.accuracy,
+            "net_charge": self.net_charge or "error",
+            "skin_A": self.skin_A,
+            "cutoff_A": self.cutoff_A or 0.0,
+        }
 
     def _remember(self, atoms):
         old = self.atoms

@@ -9,6 +9,7 @@ from scipy.special import erfc
 
 from potentials.forms import Tabulated
 from potentials.kernels import pair as kernels
+from potentials.real_space import RealSpace
 from potentials.schema import list_force_fields, load_force_field
 from potentials.tables import build_tables, fit_tables, pair_ranges, turning_point_A
 from simtools.core.units import COULOMB_EV_A
@@ -131,3 +132,29 @@ def test_weak_tails_beyond_the_coulomb_cutoff_are_left_out_only_when_allowed():
     assert np.all(full.list_tt == 10.0)
     assert cut.list_tt[li, o] == 7.5
     assert cut.list_tt[o, cl] == 10.0
+
+
+@pytest.mark.kernel
+def test_tables_and_pair_by_pair_sums_agree_in_a_cell_smaller_than_the_cutoff():
+    field = load_force_field("lennard_jones_binary")
+    rng = np.random.default_rng(3)
+    cell = np.array([[5.4, 0.3, 0], [0, 5.2, 0.4], [0.5, 0, 5.6]])
+    positions_nc = (np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]) @ cell) + rng.normal(
+        0, 0.1, (4, 3)
+    )
+    results = {}
+    for method in ("tables", "exact"):
+        part = RealSpace(
+            field, [0, 1, 1, 0], alpha=0.0, coulomb_cutoff_A=0.0, skin_A=0.3, method=method,
+            table_force_error_eV_per_A=1e-8,
+        )  # fmt: skip
+        for step in (0.0, 0.01):
+            forces_nc = np.zeros((4, 3))
+            energy, virial_cc = part.compute(
+                positions_nc + step * np.arange(12).reshape(4, 3) / 12, cell, forces_nc
+            )
+        assert part.neighbours.n_builds == 1
+        assert part.energies().sum() == pytest.approx(energy, rel=1e-12)
+        results[method] = energy, forces_nc, virial_cc.copy(), part.energies()
+    for made, expected in zip(*results.values(), strict=True):
+        assert_allclose(made, expected, rtol=1e-6, atol=1e-8)
