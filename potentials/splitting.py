@@ -25,7 +25,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 FLOOR_TEMPERATURE_K = 600.0
-_CUTOFFS_A = tuple(np.arange(7.0, 14.01, 0.5).tolist())  # short-range terms reach 7 Å anyway
+_CUTOFFS_A = tuple(np.arange(8.0, 14.01, 0.5).tolist())  # the short-range terms reach about 8 Å anyway
 _REAL_SHARE = 0.6  # of the allowed error, in quadrature
 _REAL_SAFETY = 1.3  # the estimate for random ions is low by up to this in ordered crystals
 _RATTLE_A = 0.1  # displacement on which the mesh is measured, RMS per Cartesian axis
@@ -34,7 +34,7 @@ _PIECE = 20  # mesh points per axis on which the estimate is worked out
 _LARGEST_OVER_RMS = 6.0  # a single ion's error may exceed the RMS by this before the mesh is refined
 
 # Nanoseconds on one core; only their ratios matter.
-_PAIR_NS = 2.7
+_PAIR_NS = 3.0
 _LIST_SKIN_A = 0.8
 _POINT_NS = 8.0
 _ATOM_NS, _ATOM_ORDER2_NS = 50.0, 1.6
