@@ -88,13 +88,15 @@ def shaken_salt():
     return atoms
 
 
-def assert_lammps_agrees(force_field, atoms, *, energy_rtol=1e-6, force_atol=1e-5, **options):
+def assert_lammps_agrees(
+    force_field, atoms, *, energy_rtol=1e-6, force_atol=1e-5, stress_atol=1e-6, **options
+):
     reference = ewald.evaluate(force_field, atoms)
     found = evaluate_with_lammps(force_field, atoms, **options)
     assert found.energy_eV == pytest.approx(reference.energy_eV, rel=energy_rtol)
     assert_allclose(found.forces_eV_per_A, reference.forces_eV_per_A, atol=force_atol)
     stress = full_3x3_to_voigt_6_stress(reference.stress_eV_per_A3)
-    assert_allclose(found.stress_eV_per_A3, stress, atol=1e-6)
+    assert_allclose(found.stress_eV_per_A3, stress, atol=stress_atol)
 
 
 @needs_lammps
@@ -129,7 +131,8 @@ def test_mesh_sum_comes_close():
     field, atoms = load_force_field("na3ocl_popoff_q067"), prototype_cell("antiperovskite", "Na3OCl", 4.4)
     atoms = atoms * (2, 2, 2)
     atoms.rattle(0.1, seed=6)
-    assert_lammps_agrees(field, atoms, energy_rtol=1e-4, force_atol=1e-3, kspace="pppm", accuracy=1e-6)
+    loose = {"energy_rtol": 1e-4, "force_atol": 1e-3, "stress_atol": 1e-5}
+    assert_lammps_agrees(field, atoms, **loose, kspace="pppm", accuracy=1e-6)
 
 
 @needs_lammps

@@ -22,6 +22,7 @@ CRYSTALS = {
     "lennard_jones": ("fcc", "Ar", 5.4, {}),
     "lennard_jones_binary": ("fcc", "Ar", 5.2, {"Ar": "Ne"}),
 }
+N_CELLS = 60  # sizes from 40 to 2000 ions are spread evenly (in the logarithm) over so many cells
 CLOSEST_A = {"like": 2.6, "unlike": 1.75, "neutral": 2.9}
 
 
@@ -49,10 +50,10 @@ def random_cell(number, *, n_ions=None):
     rng = np.random.default_rng([20, number])
     force_field = load_force_field(names[number % len(names)])
     if n_ions is None:
-        n_ions = int(40 * 50 ** rng.uniform())
+        n_ions = round(46 * (2000 / 46) ** (37 * number % N_CELLS / (N_CELLS - 1)))
     kind = ("crystal", "vacancies", "packing")[(number // len(names)) % 3]
     if kind == "packing":
-        atoms = random_packing(force_field, min(n_ions, 240), rng)
+        atoms = random_packing(force_field, min(n_ions, 400), rng)
     else:
         atoms = perturbed_crystal(force_field, n_ions, rng)
     if kind == "vacancies":
@@ -72,21 +73,31 @@ def perturbed_crystal(force_field, n_ions, rng):
     prototype, formula, a, replaced = CRYSTALS[force_field.name]
     unit = prototype_cell(prototype, formula, a)
     edge = (n_ions / len(unit)) ** (1 / 3)
-    shape = np.diag([max(1, round(edge * factor)) for factor in rng.permutation([0.8, 1.0, 1.25])])
+    cubic = rng.uniform() < 0.15
+    shape = np.diag(rng.permutation(repeats_of_about(n_ions / len(unit))))
     skew = np.eye(3, dtype=int)
     for row, column in ((1, 0), (2, 0), (2, 1)):
         skew[row, column] = rng.integers(-1, 2)
-    if rng.uniform() < 0.7:  # the others stay rectangular
+    if cubic:
+        shape = max(1, round(edge)) * np.eye(3, dtype=int)
+    elif rng.uniform() < 0.8:  # the others stay nearly rectangular
         shape = skew @ shape
     atoms = make_supercell(unit, shape)
     symbols = np.array(atoms.get_chemical_symbols())
     for old, new in replaced.items():
         symbols[(symbols == old) & (rng.uniform(size=len(symbols)) < 0.3)] = new
     atoms.set_chemical_symbols(symbols.tolist())
-    strain = np.eye(3) + 0.03 * rng.normal(size=(3, 3))
+    strain = np.eye(3) + (0.0 if cubic else 0.03) * rng.normal(size=(3, 3))
     atoms.set_cell(atoms.cell[:] @ strain, scale_atoms=True)
     atoms.positions += 0.12 * rng.normal(size=(len(atoms), 3))
     return atoms
+
+
+def repeats_of_about(n_units):
+    """Return three unequal repeats whose product is as near to `n_units` as such numbers come."""
+    edge = n_units ** (1 / 3)
+    sides = range(max(1, round(0.6 * edge)), max(2, round(1.7 * edge)) + 1)
+    return min(product(sides, repeat=3), key=lambda abc: (abs(np.prod(abc) - n_units), -len(set(abc)), abc))
 
 
 def random_packing(force_field, n_ions, rng):
