@@ -162,6 +162,7 @@ class IonicCalculator(Calculator):
         if name not in self.results:
             if not allow_calculation:
                 return None
+            self._stress_wanted |= name == "stress" and "forces" in self.results
             self.calculate(atoms, [name], changes)
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
@@ -172,11 +173,11 @@ class IonicCalculator(Calculator):
             atoms = self.atoms
         if atoms is None:
             raise ConfigError("no atoms to calculate: pass atoms, or set atoms.calc first")
-        self._stress_wanted = self._stress_wanted or "stress" in properties
+        stress = self._stress_wanted or "stress" in properties
         self.results = {}
         system = self._prepare(atoms)
         positions_nc, cell = np.ascontiguousarray(atoms.arrays["positions"], dtype=float), atoms.cell.array
-        energy, forces_nc, virial_cc, reciprocal_n = system.compute(positions_nc, cell, self._stress_wanted)
+        energy, forces_nc, virial_cc, reciprocal_n = system.compute(positions_nc, cell, stress)
         results = {"energy": energy, "free_energy": energy, "forces": forces_nc}
         if virial_cc is not None:
             stress_cc = (virial_cc + virial_cc.T) / (2.0 * abs(np.linalg.det(cell)))

@@ -21,7 +21,8 @@ class CloseContactError(SimtoolsError, RuntimeError):
     """Two ions came closer than the distance below which their potential is no longer physical.
 
     For Buckingham terms that is the turning point, the maximum of the pair energy with its Coulomb part, from
-    which the ions would fall into each other (the Buckingham catastrophe).
+    which the ions would fall into each other (the Buckingham catastrophe). Whoever moves the atoms may say
+    when it happened in `when`.
     """
 
     def __init__(self, atoms, species, distance_A, limit_A, when=None):
@@ -43,12 +44,13 @@ class CloseContactError(SimtoolsError, RuntimeError):
 class NonFiniteError(SimtoolsError, RuntimeError):
     """A position or a force is NaN or infinite."""
 
-    def __init__(self, what, atom):
-        super().__init__(what, atom)
-        self.what, self.atom = what, atom
+    def __init__(self, what, atom, when=None):
+        super().__init__(what, atom, when)
+        self.what, self.atom, self.when = what, atom, when
 
     def __str__(self):
+        when = "" if self.when is None else f" at {self.when}"
         return (
-            f"the {self.what} of atom {self.atom} is not a finite number; the run went unstable before this "
-            "step: shorten the time step or look at the last frames for ions that came too close"
+            f"the {self.what} of atom {self.atom} is not a finite number{when}; the run went unstable before "
+            "this step: shorten the time step or look at the last frames for ions that came too close"
         )
