@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from potentials.schema import (
     CONFIDENCE_MARKS,
     ForceFieldError,
+    _Reader,
     list_force_fields,
     load_force_field,
     parse_force_field,
@@ -290,3 +292,32 @@ def test_missing_and_unreadable_files_are_named(tmp_path):
 def test_shipped_list_is_complete():
     assert {"li3ocl_mouta_formal", "na3ocl_popoff_q067", "mna_oxyhalide_formal"} <= set(list_force_fields())
     assert {"lennard_jones", "lennard_jones_binary"} <= set(list_force_fields())
+
+
+def paths_of(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from paths_of(inner, (*path, key))
+
+
+PATHS = [path for path in paths_of(tomllib.loads(with_table(TABLE))) if path]
+NUMBERS = [0, -1, 1.5, float("nan"), float("-inf")]
+STRANGE = [*NUMBERS, True, "", "Li", [], ["Li"], {}, {"value": 1}, [1.0, 2.0], [{}]]
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=repr)
+def test_any_strange_value_anywhere_is_understood_or_refused_by_name(strange):
+    for path in PATHS:
+        data = tomllib.loads(with_table(TABLE))
+        table = data
+        for key in path[:-1]:
+            table = table[key]
+        table[path[-1]] = strange
+        try:
+            field = _Reader(data, "toy.toml").force_field("0" * 64)
+        except ForceFieldError as error:
+            complaint = str(error)
+        else:
+            complaint = "toy.toml: " * bool(np.isfinite(field.pair_energy("Li", "Cl", 2.0)))
+        assert complaint.startswith("toy.toml: "), path
