@@ -100,7 +100,8 @@ def predict_mesh_error_eV_per_A(cell, charges_n, *, alpha, mesh_shape, order):
     """Return the RMS force error of the mesh for uncorrelated ions, eV/Å.
 
     The mean over random positions of the squared difference between the mesh's and the exact pair force,
-    summed over pairs. Ions in a crystal, whose charges screen each other, do one and a half to four times better.
+    summed over pairs. Ions in a crystal, whose charges screen each other, do one and a half to
+    four times better.
 
     V. Ballenegger, J. J. Cerdà, C. Holm, J. Chem. Theory Comput. 8, 936 (2012). doi:10.1021/ct2001792
     """
