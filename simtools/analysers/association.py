@@ -103,18 +103,18 @@ class AssociationResult(Result):
 def association_partners(trajectory: Trajectory, *, species: str) -> tuple[str, ...]:
     """Return the possible partners of `species` vacancies: sublattices with vacancies, then foreign ions.
 
-    Empty for isolated vacancies, whose `bound_fraction` has no meaning.
+    Empty where `bound_fraction` has no meaning: isolated vacancies, no vacancies of `species` at all, or a
+    trajectory without lattice sites.
     """
     if trajectory.lattice_sites is None:
         return ()
     home = sublattice_of_atoms(trajectory)
     sites = trajectory.lattice_sites.species
-    sublattices = dict.fromkeys(sites.tolist())
-    vacant = [
-        name for name in sublattices if name != species and np.sum(sites == name) > np.sum(home == name)
-    ]
-    foreign = [name for name in dict.fromkeys(trajectory.species.tolist()) if name not in sublattices]
-    return (*vacant, *foreign)
+    vacant = [name for name in dict.fromkeys(sites.tolist()) if np.sum(sites == name) > np.sum(home == name)]
+    if species not in vacant:
+        return ()
+    foreign = [name for name in dict.fromkeys(trajectory.species.tolist()) if name not in sites]
+    return (*(name for name in vacant if name != species), *foreign)
 
 
 def bound_fraction(

@@ -216,6 +216,7 @@ def test_isolated_vacancies_have_no_partner():
         bound_fraction(trajectory, species="Li", partner="Cl")
     neutral = trajectory_of(cell_with_pairs(count=2))
     assert association_partners(neutral, species="Li") == ("Cl",)
+    assert association_partners(neutral, species="O") == ()
     with pytest.raises(ConfigError, match="2 and 0"):
         bound_fraction(neutral, species="Li", partner="O")
 
