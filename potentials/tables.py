@@ -21,10 +21,10 @@ def pair_charge_product(field, a, b):
     return COULOMB_EV_A * field.charges_e[a] * field.charges_e[b]
 
 
-def shortest_tabulated_A(field, a, b):
-    """Return the first distance of the tabulated terms of a pair, Å; 0 where there are none."""
-    firsts = [term.form.r[0] for term in field.terms(a, b) if isinstance(term.form, Tabulated)]
-    return max(firsts, default=0.0)
+def tabulated_range_A(field, a, b):
+    """Return first and last distance that the tabulated terms of a pair know, Å; 0 and infinity if none."""
+    tables = [term.form.r for term in field.terms(a, b) if isinstance(term.form, Tabulated)]
+    return max((r[0] for r in tables), default=0.0), min((r[-1] for r in tables), default=np.inf)
 
 
 def turning_point_A(field, a, b):
@@ -32,10 +32,12 @@ def turning_point_A(field, a, b):
 
     It is the first zero, from short distances outwards, of the slope of the full pair energy (pair terms plus
     bare Coulomb) where that slope starts positive: the maximum that stands before the Buckingham catastrophe.
-    Pairs that attract at every distance have no such maximum and give 0.
+    Pairs that attract at every distance have no such maximum and give 0; nor have tabulated pairs, whose
+    table says itself how close the ions may come.
     """
-    shortest = max(0.01, shortest_tabulated_A(field, a, b))
-    r = np.geomspace(shortest, field.cutoff_A, 20001)
+    if tabulated_range_A(field, a, b)[0] > 0.0:
+        return 0.0
+    r = np.geomspace(0.01, field.cutoff_A, 20001)
     slope = field.pair_derivative(a, b, r) - pair_charge_product(field, a, b) / r**2
     if not slope[0] > 0.0:
         return 0.0
@@ -47,7 +49,7 @@ def negligible_beyond_A(field, a, b, force_eV_per_A):
     """Return the distance beyond which the pair terms pull with less than `force_eV_per_A`, Å."""
     if not field.terms(a, b):
         return 0.0
-    r = np.linspace(max(0.2, shortest_tabulated_A(field, a, b)), field.cutoff_A, 4001)
+    r = np.linspace(max(0.2, tabulated_range_A(field, a, b)[0]), field.cutoff_A, 4001)
     strong = np.flatnonzero(np.abs(field.pair_derivative(a, b, r)) > force_eV_per_A)
     if len(strong) == 0:
         return float(r[0])
@@ -96,7 +98,7 @@ def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0):
             charged = pair_charge_product(field, a, b) != 0.0
             short_tt[i, j] = short
             list_tt[i, j] = max(short, coulomb_cutoff_A if charged else 0.0)
-            floor_tt[i, j] = max(turning_point_A(field, a, b), shortest_tabulated_A(field, a, b))
+            floor_tt[i, j] = max(turning_point_A(field, a, b), tabulated_range_A(field, a, b)[0])
     return PairRanges(short_tt=short_tt, coulomb_A=coulomb_cutoff_A, list_tt=list_tt, floor_tt=floor_tt)
 
 
@@ -193,20 +195,16 @@ def build_tables(field, ranges, *, alpha, bins_per_octave):
             entry[:] = 0.0
             continue
         allowed = (r_high > ranges.floor_tt[i, j]) & (low < (ranges.list_tt[i, j] / inner) ** 2)
-        table_start = shortest_tabulated_A(field, a, b)
 
-        def evaluate(r, bins, a=a, b=b, i=i, j=j, start=table_start):
-            short = np.where(below[bins], ranges.short_tt[i, j] >= inner, ranges.short_tt[i, j] > inner)
+        def evaluate(r, bins, a=a, b=b, short_A=ranges.short_tt[i, j]):
             energy, slope = np.zeros_like(r), np.zeros_like(r)
-            for on in (True, False):
-                for near in (True, False):
-                    chosen = (short == on) & (below[bins] == near)
-                    coulomb = ranges.coulomb_A > 0.0 and (near or ranges.coulomb_A > inner)
-                    if np.any(chosen):
-                        energy[chosen], slope[chosen] = pair_energy_and_slope(
-                            field, a, b, np.clip(r[chosen], start, None), alpha=alpha,
-                            short_A=np.inf if on else 0.0, coulomb_A=np.inf if coulomb else 0.0,
-                        )  # fmt: skip
+            for chosen, has_short, has_coulomb in (
+                (below[bins], short_A >= inner, ranges.coulomb_A > 0.0),
+                (~below[bins], short_A > inner, ranges.coulomb_A > inner),
+            ):
+                energy[chosen], slope[chosen] = _smooth_pair(
+                    field, a, b, r[chosen], alpha=alpha, has_short=has_short, has_coulomb=has_coulomb
+                )
             return energy, slope
 
         bins = np.flatnonzero(allowed)
@@ -234,3 +232,18 @@ def build_tables(field, ranges, *, alpha, bins_per_octave):
         bins_per_octave=bins_per_octave,
         force_error_eV_per_A=float(worst),
     )
+
+
+def _smooth_pair(field, a, b, r, *, alpha, has_short, has_coulomb):
+    """Return energy and slope without cutoffs, straight on past the ends of a tabulated pair."""
+    known = np.clip(r, *tabulated_range_A(field, a, b))
+    energy, slope = pair_energy_and_slope(
+        field,
+        a,
+        b,
+        known,
+        alpha=alpha,
+        short_A=np.inf if has_short else 0.0,
+        coulomb_A=np.inf if has_coulomb else 0.0,
+    )
+    return energy + slope * (r - known), slope

@@ -124,6 +124,23 @@ def test_a_tabulated_pair_is_refused_before_its_first_point():
     assert_allclose(made, [form.energy(x) - form.energy(8.5) for x in (3.5, 4.4, 8.0)], atol=1e-7)
 
 
+def test_a_table_that_ends_at_its_cutoff_is_enough_beyond_the_coulomb_cutoff():
+    field = load_force_field(LI3OCL)
+    (term,) = field.pairs[("Cl", "O")]
+    r = np.linspace(0.9, field.cutoff_A, 800)
+    form = Tabulated(r=tuple(r), V=tuple(term.form.energy(r)))
+    pairs = {**field.pairs, ("Cl", "O"): (replace(term, kind="tabulated", form=form),)}
+    tabulated = replace(field, pairs=pairs)
+    o, cl = field.species.index("O"), field.species.index("Cl")
+    tables = [
+        build_tables(f, pair_ranges(f, coulomb_cutoff_A=7.3), alpha=0.4, bins_per_octave=128)
+        for f in (field, tabulated)
+    ]
+    for x in (2.5, 7.2, 9.9, 9.999):
+        made, expected = (energy_and_force(table, o, cl, x)[0] for table in tables)
+        assert made == pytest.approx(expected, abs=1e-5)
+
+
 def test_weak_tails_beyond_the_coulomb_cutoff_are_left_out_only_when_allowed():
     field = load_force_field(LI3OCL)
     li, o, cl = (field.species.index(s) for s in ("Li", "O", "Cl"))
