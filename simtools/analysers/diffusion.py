@@ -1,136 +1,232 @@
-"""Straight lines through correlated displacements, in closed form. Which lags to use: see window.py."""
+"""Slopes of the tracer and the collective displacement with their covariance. Units: see transport.py."""
 
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from simtools.core.errors import ConfigError
+from simtools.analysers.lines import fit_variance_exponent, gls_line
+from simtools.analysers.uncertainty import covariance_of_means
+from simtools.analysers.window import charge_windows, choose_window, tracer_windows
 
-__all__ = ["brownian_covariance", "fit_variance_exponent", "gls_line", "gls_weights"]
+__all__ = ["Slopes", "fit_slopes"]
+
+_OCTAVE = 3
+_TRACER_SIGNIFICANCE = 0.002
+_CHARGE_SIGNIFICANCE = 0.001
+_COARSE_AGREEMENT = 0.2
+_MOVED_HOPS_SQUARED = 0.4
+_EXTRAPOLATED_SHARE = 0.7
+_EXTRAPOLATION_DOUBT = 0.7
+_THEORY_DOF = 20.0
+_REPLICA_SIGNIFICANCE = 0.01
+_FIXED = 1e-10
 
 
-def gls_weights(lag_times, variance_exponent):
-    r"""Return the matrix that turns mean squared displacements into intercept and slope.
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Slopes of the mean squared displacement and of its collective counterpart.
 
-    Generalised least squares for :math:`\mathrm{MSD}(t) = c + m t` with the covariance
-
-    .. math:: \Sigma_{ij} = s_i^2 N_i / N_j \quad (t_i \le t_j), \qquad s_i^2 N_i^2 \propto t_i^q,
-        \quad N_i \propto 1/t_i
-
-    of averages over :math:`N_i` independent stretches. This matrix is that of a Wiener process in
-    :math:`w = t^q`, so its inverse is tridiagonal and the fit is a plain one in the increments of
-    :math:`N_i\,\mathrm{MSD}(t_i)`. The smooth power law replaces the measured variances, whose noise would
-    make the matrix indefinite.
-
-    Parameters
+    Attributes
     ----------
-    lag_times
-        Increasing positive lag times, shape (n_lags,), at least two.
-    variance_exponent
-        q > 0; 1 for Brownian motion.
-
-    Returns
-    -------
-    ndarray
-        Shape (2, n_lags): rows give the intercept and the slope.
-
-    References
-    ----------
-    .. [1] A. R. McCluskey, S. W. Coles and B. J. Morgan, J. Chem. Theory Comput. (2024),
-       doi:10.1021/acs.jctc.4c01249.
-    """
-    t = np.asarray(lag_times, dtype=float)
-    if t.ndim != 1 or len(t) < 2 or t[0] <= 0 or not (np.diff(t) > 0).all():
-        raise ConfigError(f"lag_times must be at least two increasing positive times, got {lag_times!r}")
-    root = np.sqrt(np.diff(t**variance_exponent, prepend=0.0))
-    scaled = np.column_stack([1.0 / t, np.ones_like(t)])
-    design = np.diff(scaled, axis=0, prepend=np.zeros((1, 2))) / root[:, None]
-    pseudo_inverse = np.linalg.pinv(design)
-    over_root = pseudo_inverse / root
-    whitened = over_root.copy()
-    whitened[:, :-1] -= over_root[:, 1:]
-    return whitened / t
-
-
-def gls_line(lag_times, msd, *, variance, n_independent, variance_exponent=None):
-    """Fit a straight line to a mean squared displacement by closed-form generalised least squares.
-
-    Parameters
-    ----------
-    lag_times
-        Lag times, shape (n_lags,), ps.
-    msd
-        Mean squared displacement at those lags, shape (n_lags,), Å².
-    variance
-        Variance over ions and windows of the squared displacement itself at those lags, Å⁴.
-    n_independent
-        Independent stretches behind each average: ions (as many as move independently) times trajectory
-        length over lag, shape (n_lags,).
-    variance_exponent
-        q of `gls_weights`; fitted to `variance` by default.
-
-    Returns
-    -------
-    parameters : ndarray
-        Intercept (Å²) and slope (Å²/ps).
+    values : ndarray
+        6 D* and 6 D_sigma, shape (2,), Å²/ps.
     covariance : ndarray
-        Their covariance, shape (2, 2). Exact for independent ions whose variance is a power law of time.
+        Shape (2, 2).
+    dof : ndarray
+        Degrees of freedom of the two variances, shape (2,).
+    windows_ps : ndarray
+        First and last lag of each fit, shape (2, 2), ps.
+    settled : bool
+        False when the tracer slope still changes at the longest usable lag.
+    replicas_differ : bool
+        True when replicas scatter more than their own time blocks explain; the error is then theirs.
+    ordinary_slope : float
+        Unweighted fit of the tracer in the same window, Å²/ps.
+    fixed_sum : bool
+        True where the summed displacement stays zero: all mobile ions and no host, momentum conserved.
+    trend : float
+        Part of the tracer slope that was extrapolated away, relative.
+    independent_stderr : float
+        What the tracer's error would be if the ions moved independently (generalised least squares), Å²/ps.
+    """
+
+    values: np.ndarray
+    covariance: np.ndarray
+    dof: np.ndarray
+    windows_ps: np.ndarray
+    settled: bool
+    replicas_differ: bool
+    ordinary_slope: float
+    fixed_sum: bool
+    trend: float
+    independent_stderr: float
+
+
+def fit_slopes(blocks, *, hop_length_A):
+    r"""Return the `Slopes` of `DisplacementBlocks`.
+
+    Parameters
+    ----------
+    blocks
+        From `blocked_displacements`.
+    hop_length_A
+        Distance between neighbouring sites, Å.
+
+    Returns
+    -------
+    Slopes
 
     Notes
     -----
-    Limits: for exactly straight data the line is returned whatever the weights.
+    *Tracer.* The window begins where slopes stop changing, plus a factor of two, and no earlier than the lag
+    at which an ion has moved by 0.4 squared hops: up to there a longer lag costs nothing (the noise is that
+    of the number of hops) and jumps back die out. Where the run is too short for that, the remaining trend
+    of the slope over the last octave is extrapolated as far as it is significant.
+
+    *Collective.* One walker per replica, so the earliest window pays: it begins where the tracer's slope is
+    within 20 % of its final one, and later only if the collective slope itself says so.
+
+    *Errors.* The slope is a mean over replicas and time blocks, so their scatter gives its variance however
+    the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
+    the exact variance of a Brownian walker plus one over the number of hops, which counts as 20 degrees of
+    freedom.
     """
-    t = np.asarray(lag_times, dtype=float)
-    n = np.asarray(n_independent, dtype=float)
-    w = np.asarray(variance, dtype=float) * n
-    q = fit_variance_exponent(t, variance) if variance_exponent is None else variance_exponent
-    scale = np.exp(np.mean(np.log(w) - q * np.log(t))) / np.mean(n * t) ** 2
-    design = np.diff(np.column_stack([1.0 / t, np.ones_like(t)]), axis=0, prepend=np.zeros((1, 2)))
-    information = design.T @ (design / np.diff(t**q, prepend=0.0)[:, None])
-    return gls_weights(t, q) @ np.asarray(msd, dtype=float), scale * np.linalg.inv(information)
+    weights_r = blocks.weights_r
+    windows = tracer_windows(blocks)
+    chosen, settled, coarse = _tracer_window(blocks, windows, hop_length_A)
+    window = windows[chosen]
+    tracer_k, doubt = _extrapolated(blocks, window, windows[max(chosen - _OCTAVE, 0)])
+
+    fixed_sum = bool(blocks.charge_msd_k.max() <= _FIXED * blocks.msd_k.max())
+    if fixed_sum:
+        charge_window, theory = window, np.zeros((len(blocks.lags), len(blocks.lags)))
+    else:
+        charge_window, theory = _charge_window(blocks, coarse)
+
+    influence_rbq = np.stack(
+        [blocks.tracer_rbk @ tracer_k, blocks.charge_rbk @ charge_window.weights_k], axis=-1
+    )
+    values = weights_r @ influence_rbq.mean(axis=1)
+    covariance, dof = _joint_covariance(influence_rbq, weights_r, window, charge_window)
+    hops = max(blocks.n_hops, 1)
+    grouping = max(1.0, values[1] / values[0]) if values[0] > 0 else 1.0
+    relative = charge_window.weights_k @ theory @ charge_window.weights_k + grouping / hops
+    covariance, dof = _pool(covariance, dof, values[1] ** 2 * relative)
+    covariance, dof, differ = _replica_scatter(influence_rbq, weights_r, covariance, dof)
+    covariance[0, 0] += doubt**2
+
+    used = slice(window.first, window.last + 1)
+    times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
+    return Slopes(
+        values=values,
+        covariance=covariance,
+        dof=dof,
+        windows_ps=blocks.lag_times_ps[
+            [[window.first, window.last], [charge_window.first, charge_window.last]]
+        ],
+        settled=settled,
+        replicas_differ=differ,
+        ordinary_slope=float(np.polyfit(times, msd, 1)[0]),
+        fixed_sum=fixed_sum,
+        trend=float(doubt / _EXTRAPOLATION_DOUBT / abs(values[0])) if values[0] else 0.0,
+        independent_stderr=_independent_stderr(blocks, used),
+    )
 
 
-def fit_variance_exponent(lag_times, variance):
-    r"""Return q of :math:`s_i^2 N_i^2 \propto t^q` from the variance of single squared displacements.
+def _tracer_window(blocks, windows, hop_length_A):
+    """Return (index of the window, whether slopes agree from there on, first lag of coarse agreement)."""
+    weights_r, msd_k = blocks.weights_r, blocks.msd_k
+    agreed, settled = choose_window(blocks.tracer_rbk, windows, weights_r, significance=_TRACER_SIGNIFICANCE)
+    coarse, _ = choose_window(
+        blocks.tracer_rbk,
+        windows,
+        weights_r,
+        significance=_TRACER_SIGNIFICANCE,
+        relative=_COARSE_AGREEMENT,
+    )
+    chosen = min(agreed + _OCTAVE, len(windows) - 1)
+    while chosen + 1 < len(windows):
+        diffusive = windows[chosen].weights_k @ msd_k * blocks.lag_times_ps[windows[chosen].first]
+        if diffusive >= _MOVED_HOPS_SQUARED * hop_length_A**2:
+            break
+        chosen += 1
+    return chosen, settled, windows[coarse].first
 
-    The variance grows as :math:`t^{q+1}`: q = 1 for Brownian motion, near 0 where few ions hop once. The
-    result is kept between 0.25 and 2, where the covariance is safely positive definite.
-    """
-    t, v = np.log(np.asarray(lag_times, dtype=float)), np.asarray(variance, dtype=float)
-    known = v > 0
-    if known.sum() < 2:
-        return 1.0
-    return float(np.clip(np.polyfit(t[known], np.log(v[known]), 1)[0] - 1.0, 0.25, 2.0))
+
+def _charge_window(blocks, coarse):
+    windows, theory = charge_windows(blocks, coarse)
+    index, _ = choose_window(
+        blocks.charge_rbk,
+        windows,
+        blocks.weights_r,
+        significance=_CHARGE_SIGNIFICANCE,
+        start=min(coarse, len(windows) - 1),
+        covariance=theory,
+    )
+    return windows[index], theory
 
 
-@lru_cache(maxsize=64)
-def brownian_covariance(lags, n_frames):
-    """Return the covariance of the window-averaged MSD of one Brownian walker in three dimensions.
+def _extrapolated(blocks, window, earlier):
+    """Return the tracer's weights with the slope's own trend carried on, and the doubt that leaves."""
+    step_k = earlier.weights_k - window.weights_k
+    step_rb = blocks.tracer_rbk @ step_k
+    step = float(blocks.weights_r @ step_rb.mean(axis=1))
+    if step <= 0:
+        return window.weights_k, 0.0
+    variance = covariance_of_means(
+        step_rb[:, :, None], weights_r=blocks.weights_r, correlation=window.correlation_blocks
+    ).covariance[0, 0]
+    share = _EXTRAPOLATED_SHARE * max(0.0, 1 - variance / step**2)
+    return window.weights_k - share * step_k, _EXTRAPOLATION_DOUBT * share * step
 
-    Parameters
-    ----------
-    lags
-        Tuple of lags in frames.
-    n_frames
-        Frames in the trajectory; every window start is used.
 
-    Returns
-    -------
-    ndarray
-        Shape (n_lags, n_lags), for a walker whose MSD is 1 per frame, exact.
+def _joint_covariance(influence_rbq, weights_r, window, charge_window):
+    tracer, charge = (
+        covariance_of_means(influence_rbq, weights_r=weights_r, correlation=item.correlation_blocks)
+        for item in (window, charge_window)
+    )
+    wide = tracer if window.last >= charge_window.last else charge
+    scale = np.sqrt(np.diag(wide.covariance))
+    correlation = wide.covariance[0, 1] / scale.prod() if scale.prod() > 0 else 0.0
+    stderr = np.sqrt([tracer.covariance[0, 0], charge.covariance[1, 1]])
+    covariance = np.outer(stderr, stderr) * np.array([[1.0, correlation], [correlation, 1.0]])
+    return covariance, np.array([tracer.dof, charge.dof])
 
-    References
-    ----------
-    .. [1] H. Qian, M. P. Sheetz and E. L. Elson, Biophys. J. 60, 910 (1991);
-       X. Michalet, Phys. Rev. E 82, 041914 (2010): the same sums, here for any pair of lags.
-    """
-    covariance = np.empty((len(lags), len(lags)))
-    for i, a in enumerate(lags):
-        for j in range(i, len(lags)):
-            b = lags[j]
-            m = np.arange(-a + 1, b)
-            overlap = np.minimum(m + a, b) - np.maximum(m, 0)
-            pairs = np.minimum(n_frames - b, n_frames - a - m) - np.maximum(0, -m)
-            total = np.sum(np.maximum(pairs, 0) * overlap.astype(float) ** 2)
-            covariance[i, j] = covariance[j, i] = total * 2 / 3 / ((n_frames - a) * (n_frames - b))
-    return covariance
+
+def _pool(covariance, dof, expected):
+    """Return covariance and dof with the collective variance pooled with its theoretical value."""
+    measured = covariance[1, 1]
+    pooled = (_THEORY_DOF * expected + dof[1] * measured) / (_THEORY_DOF + dof[1])
+    scale = np.array([1.0, np.sqrt(pooled / measured) if measured > 0 else 1.0])
+    covariance = covariance * np.outer(scale, scale)
+    covariance[1, 1] = pooled
+    return covariance, dof + np.array([0.0, _THEORY_DOF])
+
+
+def _replica_scatter(influence_rbq, weights_r, covariance, dof):
+    """Return covariance and dof of the replicas' own scatter where time blocks cannot explain it."""
+    n_replicas = len(weights_r)
+    if n_replicas < 2:
+        return covariance, dof, False
+    deviation_rq = influence_rbq.mean(axis=1) - weights_r @ influence_rbq.mean(axis=1)
+    scatter = (deviation_rq.T * weights_r**2) @ deviation_rq * n_replicas / (n_replicas - 1)
+    excess = np.diag(scatter) > np.diag(covariance) * stats.f.isf(_REPLICA_SIGNIFICANCE, n_replicas - 1, dof)
+    if not excess.any():
+        return covariance, dof, False
+    scale = np.where(excess, np.sqrt(np.diag(scatter) / np.diag(covariance)), 1.0)
+    return covariance * np.outer(scale, scale), np.where(excess, n_replicas - 1.0, dof), True
+
+
+def _independent_stderr(blocks, used):
+    times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
+    variance = np.maximum(blocks.quartic_k[used] - msd**2, 1e-300)
+    samples = blocks.n_ions * sum(blocks.n_frames) / blocks.lags[used]
+    _, covariance = gls_line(
+        times,
+        msd,
+        variance=variance,
+        n_independent=samples,
+        variance_exponent=fit_variance_exponent(times, variance),
+    )
+    return float(np.sqrt(covariance[1, 1]))

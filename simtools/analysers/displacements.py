@@ -14,6 +14,7 @@ _LAGS_PER_OCTAVE = 3
 _MAX_BLOCKS = 24
 _SETTLING_PS = 0.5
 _HOP_FRACTION = 0.6
+_TRAVELLED_HOPS = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,9 @@ class DisplacementBlocks:
         Fourth power of the ions' displacements, averaged over everything, shape (n_lags,), Å⁴.
     n_hops : int
         Lasting displacements by a hop, summed over ions and replicas.
+    n_travelled : int
+        Ions, over all replicas, that settled more than 1.2 hops from their first home: what swaps places
+        with one neighbour for ever has none.
     """
 
     lags: np.ndarray
@@ -48,6 +52,7 @@ class DisplacementBlocks:
     charge_rbk: np.ndarray
     quartic_k: np.ndarray
     n_hops: int
+    n_travelled: int
 
     @property
     def n_replicas(self):
@@ -101,7 +106,7 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         Time between frames, ps.
     hop_length_A
         Distance between neighbouring sites, Å. A hop counts when the ion's position, averaged over half a
-        picosecond, has moved by more than 0.6 of it and stays.
+        picosecond (at least three frames), has moved by more than 0.6 of it and stays.
 
     Returns
     -------
@@ -117,18 +122,19 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         raise ConfigError(f"transport needs at least 8 frames in every replica, got {shortest}")
     lags = lag_grid(shortest)
     n_blocks = int(min(_MAX_BLOCKS, shortest // 4))
-    window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 1, max(1, shortest // 20)))
-    tracer, charge, quartic, n_hops = [], [], [], 0
+    window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, max(1, shortest // 20)))
+    tracer, charge, quartic, n_hops, n_travelled = [], [], [], 0, 0
     for r_tnc in positions:
         n_ions = r_tnc.shape[1]
         blocks_kb, quartic_k = kernels.blocked_displacements(r_tnc, lags, n_blocks)
         summed_tnc = np.ascontiguousarray(summed_displacement(r_tnc)[:, None, :])
         charge_kb, _ = kernels.blocked_displacements(summed_tnc, lags, n_blocks)
-        hops_n, _ = kernels.count_hops(r_tnc, window, _HOP_FRACTION * hop_length_A)
+        hops_n, reach_n = kernels.count_hops(r_tnc, window, _HOP_FRACTION * hop_length_A)
         tracer.append(blocks_kb.T)
         charge.append(charge_kb.T / n_ions)
         quartic.append(quartic_k)
         n_hops += int(hops_n.sum())
+        n_travelled += int((reach_n > (_TRAVELLED_HOPS * hop_length_A) ** 2).sum())
     frames = np.array([len(r_tnc) for r_tnc in positions], dtype=float)
     return DisplacementBlocks(
         lags=lags,
@@ -139,4 +145,5 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         charge_rbk=np.array(charge),
         quartic_k=frames @ np.array(quartic) / frames.sum(),
         n_hops=n_hops,
+        n_travelled=n_travelled,
     )

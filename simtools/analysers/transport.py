@@ -2,13 +2,15 @@
 
 import logging
 from dataclasses import dataclass
+from math import inf, nan
 
 import numpy as np
+from scipy import stats
 
-from simtools.analysers.diffusion import brownian_covariance
+from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
-from simtools.analysers.uncertainty import covariance_of_means, log_interval, poisson_upper_limit
-from simtools.analysers.window import candidate_windows, choose_window, local_exponent
+from simtools.analysers.uncertainty import log_interval, poisson_upper_limit
+from simtools.analysers.window import local_exponent
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -19,6 +21,9 @@ __all__ = ["TransportResult", "analyse_transport"]
 logger = logging.getLogger(__name__)
 
 _FEWEST_HOPS = 5
+_FEWEST_TRAVELLED = 2
+_SIGNIFICANT = 2.0
+_CM2_PER_S_FROM_SLOPE = A2_PER_PS_TO_CM2_PER_S / 6
 _SUMMARY_FIELDS = (
     "temperature_K",
     "species",
@@ -33,7 +38,11 @@ _SUMMARY_FIELDS = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TransportResult(Result):
-    """Transport of one species at one temperature, each quantity with its 95 % interval."""
+    """Transport of one species at one temperature, each quantity with its 95 % interval.
+
+    `log_covariance` and `log_dof` belong to (ln D*, ln D_sigma). `effective_ions` is the number of
+    independent ions that would have given the error of D*: below `n_ions` where ions push each other along.
+    """
 
     species: str
     temperature_K: float = quantity("K")
@@ -56,6 +65,8 @@ class TransportResult(Result):
     charge_window_ps: np.ndarray = quantity("ps", shape="(2,)")
     log_covariance: np.ndarray = quantity("1", shape="(2, 2)")
     log_dof: np.ndarray = quantity("1", shape="(2,)")
+    effective_ions: float = nan
+    ordinary_least_squares_cm2_per_s: float = quantity("cm^2/s", default=nan)
     warnings: tuple = ()
 
     def to_summary(self):
@@ -67,70 +78,96 @@ class TransportResult(Result):
 
 
 def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None, host_species=None):
-    """Return the `TransportResult` of replicas at one temperature."""
+    r"""Return the transport of one mobile species from all replicas at one temperature.
+
+    .. math::
+        D^* = \lim_{t\to\infty} \frac{1}{6 N} \frac{d}{dt} \sum_i \langle |\Delta r_i|^2 \rangle, \quad
+        D_\sigma = \lim_{t\to\infty} \frac{1}{6 N} \frac{d}{dt} \Big\langle \Big| \sum_i \Delta r_i
+        \Big|^2 \Big\rangle, \quad H_R = D^* / D_\sigma, \quad
+        \sigma = \frac{N z^2 e^2}{V k_B T} D_\sigma
+
+    Parameters
+    ----------
+    trajectories
+        Replicas (`Trajectory`) of the same system, production only. One is enough for an interval, which is
+        then wide.
+    species
+        Symbol of the mobile ion; all its ions carry the same formal charge.
+    hop_length_A
+        Distance between neighbouring sites of the mobile ion, Å: what counts as a hop.
+    temperature_K
+        Temperature, K; the trajectories' own by default.
+    host_species
+        Symbols of the immobile sublattice, in whose frame displacements are measured; by default every other
+        species. Without any, positions are used as they are.
+
+    Returns
+    -------
+    TransportResult
+        Intervals are Student intervals of the logarithm. Where fewer than five lasting hops were seen, or
+        the slope is within two standard errors of zero (rattling, or circling a trap), the estimate is a
+        one-sided 95 % upper limit. So it is where fewer than two ions went farther than a neighbouring site.
+
+    Raises
+    ------
+    ConfigError
+        For no trajectory, replicas that differ in ions or frame interval, fewer than eight frames, no
+        temperature.
+    UnknownSpeciesError
+        If there is no such ion.
+
+    Notes
+    -----
+    Limits: independent ions give H_R = 1, N ions in lock-step 1/N, a lone vacancy on the cation sublattice
+    of cubic X3BA 0.69. The conductivity uses the integer formal charge whatever charges the force field has.
+    How windows and errors are found: `simtools.analysers.diffusion.fit_slopes`.
+
+    References
+    ----------
+    .. [1] F. Grasselli and S. Baroni, Nat. Phys. 15, 967 (2019): integer charges give the conductivity.
+    """
     trajectories = tuple(trajectories)
+    temperature_K = _check(trajectories, species, hop_length_A, temperature_K)
     first = trajectories[0]
-    charge_e = int(first.formal_charges_e.get(species, 0))
-    temperature_K = first.temperature_K if temperature_K is None else temperature_K
-    if temperature_K is None:
-        raise ConfigError("temperature_K is needed: the trajectory does not carry one")
     if host_species is None:
         host_species = tuple(sorted(set(first.species.tolist()) - {species}))
-    framed = [item.in_host_frame(host_species) if host_species else item for item in trajectories]
     blocks = blocked_displacements(
-        [item.positions_of(species) for item in framed],
+        [
+            (item.in_host_frame(host_species) if host_species else item).positions_of(species)
+            for item in trajectories
+        ],
         frame_interval_ps=first.frame_interval_ps,
         hop_length_A=hop_length_A,
     )
-    volume_A3 = float(np.mean([item.mean_volume_A3 for item in trajectories]))
-    windows = candidate_windows(blocks)
-    weights_r = blocks.weights_r
-    chosen = choose_window(blocks.tracer_rbk, windows, weights_r)
-    rough = choose_window(blocks.tracer_rbk, windows, weights_r, relative=0.2)
-    charge_chosen = choose_window(blocks.charge_rbk, windows, weights_r, start=rough)
-    window, charge_window = windows[chosen], windows[charge_chosen]
-    influence = np.stack(
-        [blocks.tracer_rbk @ window.weights_k, blocks.charge_rbk @ charge_window.weights_k], axis=-1
-    )
-    slopes = weights_r @ influence.mean(axis=1)
-    spread = covariance_of_means(
-        influence,
-        weights_r=weights_r,
-        correlation=max(window.correlation_blocks, charge_window.correlation_blocks),
-    )
-    covariance, dof = spread.covariance.copy(), np.array([spread.dof, spread.dof])
-    total_frames = sum(blocks.n_frames)
-    single = brownian_covariance(tuple(blocks.lags.tolist()), min(blocks.n_frames))
-    theory = charge_window.weights_k @ single @ charge_window.weights_k / blocks.frame_interval_ps**-2
-    theory *= min(blocks.n_frames) / total_frames * slopes[1] ** 2
-    prior = 20.0
-    pooled = (prior * theory + dof[1] * covariance[1, 1]) / (prior + dof[1])
-    scale = np.sqrt(pooled / covariance[1, 1]) if covariance[1, 1] > 0 else 1.0
-    covariance[1, 1], dof[1] = pooled, dof[1] + prior
-    covariance[0, 1] *= scale
-    covariance[1, 0] *= scale
-
-    elapsed_ps = total_frames * blocks.frame_interval_ps * blocks.n_ions
-    limit_A2_per_ps = poisson_upper_limit(blocks.n_hops) / elapsed_ps * hop_length_A**2
-    warnings = []
-    estimates = []
-    for name, slope, variance, nu in zip(
-        ("tracer GLS", "charge GLS"), slopes, np.diag(covariance), dof, strict=True
-    ):
-        estimates.append(_diffusivity(name, slope, variance, nu, blocks.n_hops, limit_A2_per_ps))
-    tracer, charge = estimates
-    log_covariance = np.full((2, 2), np.nan)
+    volume_A3 = float(np.average([item.mean_volume_A3 for item in trajectories], weights=blocks.weights_r))
+    charge_e = int(first.formal_charges_e.get(species, 0))
+    slopes = fit_slopes(blocks, hop_length_A=hop_length_A)
+    tracer, charge = _diffusivities(blocks, slopes, hop_length_A)
+    log_covariance = np.full((2, 2), nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = slopes.covariance / np.outer(slopes.values, slopes.values)
+    for i, item in enumerate((tracer, charge)):
+        if not item.is_limit:
+            log_covariance[i, i] = relative[i, i]
     if not tracer.is_limit and not charge.is_limit:
-        log_covariance = covariance / np.outer(slopes, slopes)
+        log_covariance = relative
     conversion = conductivity_S_per_cm(
         1.0,
         number_density_per_A3=blocks.n_ions / volume_A3,
         charge_e=charge_e,
         temperature_K=temperature_K,
     )
+    logger.debug(
+        "%s at %g K: %d hops, tracer window %s ps, collective window %s ps",
+        species,
+        temperature_K,
+        blocks.n_hops,
+        *slopes.windows_ps,
+    )
+    variance = slopes.covariance[0, 0]
     return TransportResult(
         species=species,
-        temperature_K=float(temperature_K),
+        temperature_K=temperature_K,
         n_replicas=blocks.n_replicas,
         n_ions=blocks.n_ions,
         charge_e=charge_e,
@@ -138,7 +175,7 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
         n_hops=blocks.n_hops,
         tracer_diffusivity_cm2_per_s=tracer,
         charge_diffusivity_cm2_per_s=charge,
-        haven_ratio=_ratio(tracer, charge, log_covariance, dof),
+        haven_ratio=_ratio(tracer, charge, log_covariance, slopes.dof),
         nernst_einstein_conductivity_S_per_cm=_conductivity(tracer, conversion),
         ionic_conductivity_S_per_cm=_conductivity(charge, conversion),
         lag_times_ps=blocks.lag_times_ps,
@@ -146,46 +183,111 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
         msd_per_replica_A2=blocks.tracer_rbk.mean(axis=1),
         charge_msd_A2=blocks.charge_msd_k,
         local_exponent=local_exponent(blocks.lag_times_ps, blocks.msd_k),
-        window_ps=blocks.lag_times_ps[[window.first, window.last]],
-        charge_window_ps=blocks.lag_times_ps[[charge_window.first, charge_window.last]],
+        window_ps=slopes.windows_ps[0],
+        charge_window_ps=slopes.windows_ps[1],
         log_covariance=log_covariance,
-        log_dof=dof,
-        warnings=tuple(warnings),
+        log_dof=slopes.dof,
+        effective_ions=float(blocks.n_ions * slopes.independent_stderr**2 / variance) if variance else nan,
+        ordinary_least_squares_cm2_per_s=slopes.ordinary_slope * _CM2_PER_S_FROM_SLOPE,
+        warnings=tuple(_warnings(blocks, slopes, tracer, charge, temperature_K)),
         provenance=collect_provenance(
-            species=species, hop_length_A=hop_length_A, host_species=list(host_species)
+            species=species,
+            hop_length_A=hop_length_A,
+            temperature_K=temperature_K,
+            host_species=list(host_species),
         ),
     )
 
 
-def _diffusivity(name, slope, variance, dof, n_hops, limit_A2_per_ps):
-    to_cm2_per_s = A2_PER_PS_TO_CM2_PER_S / 6
-    if n_hops < _FEWEST_HOPS or slope <= 1.7 * np.sqrt(variance):
-        bound = max(limit_A2_per_ps, (max(slope, 0.0) + 1.7 * np.sqrt(variance)) if n_hops else 0.0)
-        return Estimate.limit(
-            bound * to_cm2_per_s, method=f"{name}: {n_hops} hops, Poisson limit", n_eff=float(n_hops)
-        )
-    relative = variance / slope**2
-    low, high = log_interval(slope, relative, dof)
-    return Estimate(
-        value=float(slope) * to_cm2_per_s,
-        stderr=float(np.sqrt(variance)) * to_cm2_per_s,
-        ci95=(low * to_cm2_per_s, high * to_cm2_per_s),
-        method=name,
-        n_eff=float(2 / 3 / relative),
+def _check(trajectories, species, hop_length_A, temperature_K):
+    if not trajectories:
+        raise ConfigError("analyse_transport needs at least one trajectory, got none")
+    if not hop_length_A > 0:
+        raise ConfigError(f"hop_length_A must be positive, got {hop_length_A!r}")
+    first = trajectories[0]
+    for number, item in enumerate(trajectories):
+        if item.n_of(species) != first.n_of(species):
+            raise ConfigError(
+                f"replica {number} has {item.n_of(species)} {species}, replica 0 has {first.n_of(species)}: "
+                "analyse different systems apart"
+            )
+        if not np.isclose(item.frame_interval_ps, first.frame_interval_ps, rtol=1e-6):
+            raise ConfigError(
+                f"replica {number} has a frame every {item.frame_interval_ps} ps, replica 0 every "
+                f"{first.frame_interval_ps} ps: replicas must be sampled alike"
+            )
+    temperature_K = first.temperature_K if temperature_K is None else temperature_K
+    if temperature_K is None or not temperature_K > 0:
+        raise ConfigError(f"temperature_K must be given and positive, got {temperature_K!r}")
+    return float(temperature_K)
+
+
+def _diffusivities(blocks, slopes, hop_length_A):
+    """Return the estimates of D* and D_sigma, cm²/s."""
+    n, r = blocks.n_ions, blocks.n_replicas
+    elapsed_ps = sum(blocks.n_frames) * blocks.frame_interval_ps
+    hop_bound = poisson_upper_limit(blocks.n_hops) / (n * elapsed_ps) * hop_length_A**2
+    samples = f"{r} replica{'s' if r > 1 else ''} x {blocks.n_blocks} time blocks"
+    methods = (
+        f"generalised least squares slope of the MSD, error from {samples}",
+        f"generalised least squares slope of the collective MSD, error from {samples} and theory",
     )
+    unmoved = _unmoved(blocks)
+    estimates, still = [], bool(unmoved)
+    for value, variance, dof, method in zip(
+        slopes.values, np.diag(slopes.covariance), slopes.dof, methods, strict=True
+    ):
+        stderr = float(np.sqrt(variance))
+        limited = still or not value > _SIGNIFICANT * stderr
+        if slopes.fixed_sum and estimates and not still:
+            limited, bound, how = True, 0.0, "the summed displacement is fixed by momentum conservation"
+        elif unmoved:
+            bound, how = hop_bound, f"Poisson limit from {blocks.n_hops} hops, uncorrelated; {unmoved}"
+        elif limited:
+            bound = max(float(value), 0.0) + stats.t.ppf(0.95, dof) * stderr
+            how = f"no lasting growth in {blocks.n_hops} hops: limit from {method}"
+        if limited:
+            estimates.append(
+                Estimate.limit(bound * _CM2_PER_S_FROM_SLOPE, method=how, n_eff=float(blocks.n_hops))
+            )
+            still = True
+            continue
+        low, high = log_interval(value, variance / value**2, dof)
+        estimates.append(
+            Estimate(
+                value=float(value) * _CM2_PER_S_FROM_SLOPE,
+                stderr=stderr * _CM2_PER_S_FROM_SLOPE,
+                ci95=(low * _CM2_PER_S_FROM_SLOPE, high * _CM2_PER_S_FROM_SLOPE),
+                method=method,
+                n_eff=float(2 / 3 * value**2 / variance),
+            )
+        )
+    return estimates
+
+
+def _unmoved(blocks):
+    """Return why this is not diffusion, or an empty string."""
+    if blocks.n_hops < _FEWEST_HOPS:
+        return f"{blocks.n_hops} lasting hops seen, {_FEWEST_HOPS} are needed"
+    if blocks.n_travelled < _FEWEST_TRAVELLED:
+        return (
+            f"{blocks.n_hops} lasting hops seen, but {blocks.n_travelled} ions went farther than a neighbour"
+        )
+    return ""
 
 
 def _ratio(tracer, charge, log_covariance, dof):
     if tracer.is_limit or charge.is_limit:
-        return Estimate.limit(np.inf, method="no ratio: D* or D_sigma is a limit")
+        return Estimate.limit(inf, method="no ratio: D* or D_sigma is a limit")
     ratio = tracer.value / charge.value
-    variance = log_covariance[0, 0] + log_covariance[1, 1] - 2 * log_covariance[0, 1]
-    low, high = log_interval(ratio, variance, dof.min())
+    parts = np.diag(log_covariance)
+    variance = parts.sum() - 2 * log_covariance[0, 1]
+    low, high = log_interval(ratio, variance, parts.sum() ** 2 / np.sum(parts**2 / dof))
     return Estimate(
         value=ratio,
         stderr=float(ratio * np.sqrt(variance)),
         ci95=(low, high),
-        method="ratio of means, ln interval",
+        method="ratio of means over replicas, interval of its logarithm with the covariance of both",
         n_eff=float(2 / 3 / variance),
     )
 
@@ -194,3 +296,34 @@ def _conductivity(diffusivity, conversion):
     if conversion == 0:
         return Estimate.limit(0.0, method="no formal charge")
     return diffusivity.scaled(conversion)
+
+
+def _warnings(blocks, slopes, tracer, charge, temperature_K):
+    where = f"{temperature_K:g} K"
+    unmoved = _unmoved(blocks)
+    if unmoved:
+        yield f"{where}: {unmoved}; only upper limits are given"
+        return
+    if tracer.is_limit:
+        yield (
+            f"{where}: ions hop but do not get away (a rattling cage or a trap), or the run is too short; "
+            "only upper limits are given"
+        )
+        return
+    if slopes.fixed_sum:
+        yield f"{where}: the ions' summed displacement is fixed, so there is no charge diffusivity to measure"
+    elif charge.is_limit:
+        yield f"{where}: the summed displacement does not grow significantly; D_sigma is an upper limit"
+    if not slopes.settled:
+        yield f"{where}: the slope of the MSD still changes at the longest usable lag; run longer"
+    if slopes.trend > 0.1:
+        yield (
+            f"{where}: the run is short beside the time in which jumps back die out; the slope of the MSD "
+            f"was extrapolated by {-100 * slopes.trend:.0f} %"
+        )
+    if slopes.replicas_differ:
+        yield f"{where}: replicas differ more than their time blocks explain; errors are their scatter"
+    if abs(slopes.ordinary_slope - slopes.values[0]) > 3 * np.sqrt(slopes.covariance[0, 0]) + 0.02 * abs(
+        slopes.values[0]
+    ):
+        yield f"{where}: ordinary and generalised least squares differ by more than three standard errors"

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from simtools.analysers.diffusion import fit_variance_exponent, gls_weights
+from simtools.analysers.lines import brownian_covariance, fit_variance_exponent, gls_weights, least_squares
 from simtools.analysers.uncertainty import covariance_of_means
 
-__all__ = ["FitWindow", "candidate_windows", "choose_window", "local_exponent"]
+__all__ = ["FitWindow", "charge_windows", "choose_window", "local_exponent", "tracer_windows"]
 
-_SPAN = 4.0
-_TOLERANCE = 1.5
+_SPAN = 2.5
+_LONGEST_TRACER = 0.30
+_LONGEST_CHARGE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,59 +37,109 @@ class FitWindow:
 
 def local_exponent(lag_times_ps, msd_A2):
     """Return d ln(MSD) / d ln(t), shape (n_lags,): 2 for flight, 1 for diffusion, 0 in a cage."""
-    if len(lag_times_ps) < 2:
+    lag_times_ps, msd_A2 = np.asarray(lag_times_ps, dtype=float), np.asarray(msd_A2, dtype=float)
+    if len(lag_times_ps) < 2 or not (msd_A2 > 0).all():
         return np.full(len(lag_times_ps), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.gradient(np.log(msd_A2), np.log(lag_times_ps))
+    return np.gradient(np.log(msd_A2), np.log(lag_times_ps))
 
 
-def candidate_windows(blocks, *, longest_fraction=0.25):
-    """Return the `FitWindow` that starts at each lag, a factor of four wide, up to a fraction of the run."""
-    lags = blocks.lags
+def tracer_windows(blocks):
+    """Return the `FitWindow` that starts at each lag, a factor of 2.5 wide, up to 0.3 of the shortest run."""
     shortest = min(blocks.n_frames)
-    limit = max(int(longest_fraction * shortest), 3)
     variance_k = np.maximum(blocks.quartic_k - blocks.msd_k**2, 0.0)
     windows = []
-    for first in range(len(lags)):
-        last = int(np.searchsorted(lags, _SPAN * lags[first]))
-        if last >= len(lags) or lags[last] > limit:
+    for first in range(len(blocks.lags)):
+        last = _last_lag(blocks.lags, first, 0.0, _LONGEST_TRACER * shortest)
+        if last is None:
             break
         used = slice(first, last + 1)
         times = blocks.lag_times_ps[used]
-        weights_k = np.zeros(len(lags))
+        weights_k = np.zeros(len(blocks.lags))
         weights_k[used] = gls_weights(times, fit_variance_exponent(times, variance_k[used]))[1]
-        windows.append(FitWindow(first, last, weights_k, lags[last] * blocks.n_blocks / shortest))
+        windows.append(_window(blocks, first, last, weights_k))
     return windows
 
 
-def choose_window(samples_rbk, windows, weights_r, *, start=0, tolerance=_TOLERANCE, relative=0.0):
-    """Return the index of the earliest window whose slope agrees with that of every later one.
+def charge_windows(blocks, start):
+    r"""Return windows for the summed displacement, weighted for one Brownian walker behind vibrations.
+
+    Parameters
+    ----------
+    blocks
+        `DisplacementBlocks`.
+    start
+        First lag to believe, as an index: the amplitude of the vibrations is read from there on.
+
+    Returns
+    -------
+    windows : list of FitWindow
+        One for each first lag; as wide as the vibrations demand, up to a quarter of the shortest run.
+    covariance : ndarray
+        Relative covariance of the mean over all replicas: multiply by the squared slope; shape
+        (n_lags, n_lags), ps².
+    """
+    lags, msd_k = blocks.lags, blocks.charge_msd_k
+    shortest = min(blocks.n_frames)
+    limit = _LONGEST_CHARGE * shortest
+    parts = brownian_covariance(tuple(lags.tolist()), shortest)
+    far = int(np.searchsorted(lags, limit / 2))
+    slope, noise = msd_k[far] / lags[far], 0.0
+    start = min(start, far)
+    for _ in range(3):
+        noise = max(0.0, msd_k[start] - slope * lags[start]) / (2 * slope)
+        last = _last_lag(lags, start, noise, limit)
+        if last is None:
+            break
+        used = slice(start, last + 1)
+        slope = max(least_squares(lags[used], _mixed(parts, noise)[used, used]) @ msd_k[used], 0.1 * slope)
+    covariance = _mixed(parts, noise)
+    windows = []
+    for first in range(len(lags)):
+        last = _last_lag(lags, first, noise, limit)
+        if last is None:
+            break
+        used = slice(first, last + 1)
+        weights_k = np.zeros(len(lags))
+        weights_k[used] = least_squares(blocks.lag_times_ps[used], covariance[used, used])
+        windows.append(_window(blocks, first, last, weights_k))
+    share = shortest / sum(blocks.n_frames)
+    return windows, covariance * blocks.frame_interval_ps**2 * share
+
+
+def choose_window(samples_rbk, windows, weights_r, *, significance, start=0, relative=0.0, covariance=None):
+    """Return the earliest window whose slope agrees with that of every later one.
 
     Parameters
     ----------
     samples_rbk
         Squared displacements, shape (n_replicas, n_blocks, n_lags).
     windows
-        From `candidate_windows`.
+        From `tracer_windows` or `charge_windows`.
     weights_r
         Weights of the replicas.
+    significance
+        Two slopes disagree when a difference like theirs has a smaller chance than this. Slopes from one
+        trajectory share most of their noise, so their difference is known far better than either. It has to
+        be small: many pairs are compared, and a false alarm picks the most deviant of the late slopes.
     start
         First window allowed.
-    tolerance
-        Largest difference accepted, in its own standard errors. Two slopes from the same trajectory share
-        most of their noise, so the difference is known far better than either.
     relative
-        Largest difference accepted in any case, as a fraction of the later slope.
+        Differences up to this fraction of the later slope are accepted in any case.
+    covariance
+        Relative covariance of the displacements from theory; the larger of both errors counts.
 
     Returns
     -------
-    int
+    index : int
+        The last window when no earlier one agrees with it.
+    settled : bool
+        False when only the last window was left.
     """
     weights_wk = np.array([window.weights_k for window in windows])
     slopes_rbw = samples_rbk @ weights_wk.T
     slope_w = weights_r @ slopes_rbw.mean(axis=1)
-    for early in range(start, len(windows)):
-        for late in range(early + 1, len(windows)):
+    for early in range(start, len(windows) - 1):
+        for late in range(len(windows) - 1, early, -1):
             difference = slope_w[early] - slope_w[late]
             if abs(difference) <= relative * abs(slope_w[late]):
                 continue
@@ -96,8 +148,31 @@ def choose_window(samples_rbk, windows, weights_r, *, start=0, tolerance=_TOLERA
                 weights_r=weights_r,
                 correlation=windows[late].correlation_blocks,
             )
-            if difference**2 > tolerance**2 * spread.covariance[0, 0]:
+            variance = spread.covariance[0, 0]
+            if covariance is not None:
+                gap_k = weights_wk[early] - weights_wk[late]
+                variance = max(variance, slope_w[early] ** 2 * (gap_k @ covariance @ gap_k))
+            if abs(difference) > stats.t.isf(significance / 2, spread.dof) * np.sqrt(variance):
                 break
         else:
-            return early
-    return len(windows) - 1
+            return early, True
+    return len(windows) - 1, start >= len(windows) - 1
+
+
+def _window(blocks, first, last, weights_k):
+    reach = blocks.lags[last] * blocks.n_blocks / min(blocks.n_frames)
+    return FitWindow(first, last, weights_k, float(reach))
+
+
+def _last_lag(lags, first, noise, limit):
+    """Return the index of the last lag of a window, or None where the run is too short for one."""
+    shortest_end = max(int(np.searchsorted(lags, _SPAN * lags[first])), first + 1)
+    if shortest_end >= len(lags) or (first > 0 and lags[shortest_end] > max(limit, lags[1])):
+        return None
+    wanted = int(np.searchsorted(lags, _SPAN * max(lags[first], 2 * noise)))
+    allowed = int(np.searchsorted(lags, limit, side="right")) - 1
+    return max(shortest_end, min(wanted, allowed))
+
+
+def _mixed(parts, noise):
+    return parts[0] + noise * parts[1] + noise**2 * parts[2]

@@ -41,14 +41,14 @@ def count_hops(r_tnc, window, threshold):
     """Count lasting displacements larger than `threshold` of the `window`-frame mean position, per ion.
 
     A hop counts when two windows in a row both lie farther than `threshold` from the ion's last home and
-    closer than that to each other; the second becomes the new home. Returns (hops, net squared
-    displacement of the mean position from first to last window), each of shape (n_atoms,).
+    closer than that to each other; the second becomes the new home. Returns (hops, largest squared distance
+    of a home from the first one), each of shape (n_atoms,).
     """
     n_frames, n_atoms = r_tnc.shape[0], r_tnc.shape[1]
     n_windows = n_frames // window
     limit = threshold * threshold
     hops_n = np.zeros(n_atoms, dtype=np.int64)
-    net_n = np.zeros(n_atoms)
+    reach_n = np.zeros(n_atoms)
     home, previous, here, first = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     for n in range(n_atoms):
         for w in range(n_windows):
@@ -70,7 +70,9 @@ def count_hops(r_tnc, window, threshold):
                 if away_here > limit and away_previous > limit and apart < limit:
                     hops_n[n] += 1
                     home[:] = here
+                    reach = 0.0
+                    for c in range(3):
+                        reach += (here[c] - first[c]) ** 2
+                    reach_n[n] = max(reach_n[n], reach)
             previous[:] = here
-        for c in range(3):
-            net_n[n] += (here[c] - first[c]) ** 2
-    return hops_n, net_n
+    return hops_n, reach_n
