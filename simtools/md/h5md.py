@@ -18,7 +18,14 @@ from simtools.core.provenance import library_versions
 from simtools.md.checkpoint import replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
 
-__all__ = ["Segment", "TrajectoryError", "TrajectoryWriter", "read_trajectory", "write_topology"]
+__all__ = [
+    "Segment",
+    "TrajectoryError",
+    "TrajectoryWriter",
+    "read_trajectory",
+    "segment_files",
+    "write_topology",
+]
 
 FOLDER = "trajectory"
 INDEX = "index.json"
@@ -79,6 +86,7 @@ class TrajectoryWriter:
             if not (self._folder / row["file"]).exists():
                 raise TrajectoryError(f"{self._folder / row['file']} is missing; the checkpoint follows it")
         index["segments"] = kept + ours
+        index["complete"] = [name for name in index["complete"] if name != self._stage.name]
         _write_index(self._folder, index)
         listed = {row["file"] for row in index["segments"]}
         for path in sorted(self._folder.glob(f"{self._stage.name}-*.h5md*")):
@@ -264,6 +272,17 @@ def read_trajectory(directory, *, stage="production"):
         defects=tuple(first["defects"]),
         metadata=metadata,
     )
+
+
+def segment_files(directory, *, stage="production"):
+    """Return the paths of one stage's segments in order, for programs that chain files.
+
+    ``MDAnalysis.Universe(topology, segment_files(...))`` with the ``topology.xyz`` beside them.
+    """
+    folder = Path(directory) / FOLDER
+    if not (folder / INDEX).exists():
+        raise TrajectoryError(f"{directory} holds no trajectory: expected {folder / INDEX}")
+    return [str(folder / row["file"]) for row in _read_index(folder)["segments"] if row["stage"] == stage]
 
 
 def _interval(folder, rows, parts, first):

@@ -5,11 +5,9 @@ uninterrupted run writes (on the same kind of processor and library versions), a
 lies after its last checkpoint. Analysis is left to simtools.analysers.
 """
 
-import hashlib
 import json
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +15,17 @@ from ase import Atoms
 
 from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
 from simtools.core.provenance import collect_provenance
-from simtools.md.averages import block_average, drift_rate
 from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoint
 from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
 from simtools.md.forces import ForceEvaluator
 from simtools.md.guards import Guards, HostSublattice, host_species_of
 from simtools.md.h5md import TrajectoryWriter, write_topology
+from simtools.md.inputs import check_inputs, describe_inputs, plain, refuse_charged_npt
 from simtools.md.lock import directory_lock
 from simtools.md.observers import Sampler, formal_charges_of
+from simtools.md.outcomes import stage_outcome
 from simtools.md.stages import Stage
-from simtools.md.thermo import ThermoLog, read_thermo
+from simtools.md.thermo import ThermoLog
 from simtools.md.trajectory import LatticeSites
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 __all__ = ["Stage", "StoppedInTime", "load_final_atoms", "run_stages"]
 
 _POLL_S = 0.25
-_NPT_DISCARD = 0.25
 
 
 class StoppedInTime(SimtoolsError, RuntimeError):
@@ -98,6 +96,9 @@ def run_stages(
     """
     run = _Run(atoms, calculator, stages, directory, info or {}, momenta)
     run.prepare_directory()
+    outcome = run.finished_outcome()
+    if outcome is not None:
+        return outcome
     with directory_lock(run.directory):
         try:
             return run.finished_outcome() or run.execute(progress, should_stop)
@@ -125,12 +126,12 @@ class _Run:
         self.stages = tuple(stages)
         self.directory = Path(directory)
         self.info = info
-        _check_inputs(atoms, self.stages, momenta)
+        check_inputs(atoms, self.stages, momenta)
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
-        _refuse_charged_npt(atoms, self.stages, self.formal_charges_e)
+        refuse_charged_npt(atoms, self.stages, self.formal_charges_e)
         self.atoms = _private_copy(atoms)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
-        self.inputs = _describe_inputs(atoms, calculator, self.stages, info, momenta)
+        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta)
         self.momenta = momenta
         host = host_species_of(atoms.get_chemical_symbols(), self.formal_charges_e, info)
         self.host = HostSublattice(atoms, host)
@@ -236,7 +237,7 @@ class _Run:
             error.add_note(f"while running {loop.where()} in {self.directory}")
             raise
         self.log.flush()
-        self.finished.append(self._stage_outcome(stage, loop))
+        self.finished.append(stage_outcome(stage, self.directory, self.atoms, self.host, loop.guards))
         self._save(stage, loop, finished=True)
 
     def _keep_evidence(self):
@@ -269,45 +270,6 @@ class _Run:
     def wall_s(self):
         """Return the time spent on this run so far, over all its parts."""
         return self.wall_before_s + time.monotonic() - self.began
-
-    def _stage_outcome(self, stage, loop):
-        table = read_thermo(self.directory)
-        rows = table[table["stage"] == stage.name].iloc[1:]
-        discard = _NPT_DISCARD if stage.ensemble == "NPT" else 0.0
-        outcome = {
-            "name": stage.name,
-            "ensemble": stage.ensemble,
-            "target_temperature_K": stage.temperature_K,
-        }
-        for name in ("temperature_K", "potential_energy_eV", "volume_A3", "pressure_GPa"):
-            values = rows[name].to_numpy()
-            known = len(values) >= 2 and np.isfinite(values).all()
-            mean = block_average(values, discard_fraction=discard) if known else None
-            outcome[name] = mean.to_dict() if mean else None
-        known = stage.ensemble == "NPT" and outcome["volume_A3"] is not None
-        scale = (outcome["volume_A3"]["value"] / self.atoms.cell.volume) ** (1 / 3) if known else 1.0
-        outcome["mean_cell_A"] = (np.array(self.atoms.cell) * scale).tolist()
-        warnings = list(self._host_outcome(outcome, rows))
-        outcome["conserved_drift_eV_per_atom_per_ns"] = None
-        if len(rows) >= 8:
-            per_atom = rows["conserved_energy_eV"].to_numpy() / len(self.atoms)
-            drift = drift_rate(rows["time_ps"].to_numpy() / 1000, per_atom)
-            outcome["conserved_drift_eV_per_atom_per_ns"] = drift.to_dict()
-            warnings.extend(loop.guards.drift_warnings(drift, stage.duration_ps))
-        outcome["warnings"] = [f"stage {stage.name!r}: {text}" for text in warnings]
-        outcome["n_steps"] = stage.n_steps
-        return outcome
-
-    def _host_outcome(self, outcome, rows):
-        late = rows.iloc[len(rows) // 2 :]
-        if len(late) == 0 or not np.isfinite(late["host_displacement_A"]).all():
-            outcome["host_displacement_A"] = outcome["host_displaced_fraction"] = None
-            return ()
-        displacement = float(late["host_displacement_A"].mean())
-        fraction = float(late["host_displaced_fraction"].mean())
-        outcome["host_displacement_A"], outcome["host_displaced_fraction"] = displacement, fraction
-        outcome["host_spacing_A"] = self.host.spacing_A
-        return self.host.warnings(displacement, fraction)
 
     def _close(self):
         last = self.finished[-1]
@@ -447,30 +409,6 @@ class _StageLoop:
             self.writer.resume(self.n_segments)
 
 
-def _check_inputs(atoms, stages, momenta):
-    if not stages or len({stage.name for stage in stages}) < len(stages):
-        raise ConfigError(f"stages need distinct names, got {[stage.name for stage in stages]}")
-    if len(atoms) < 2:
-        raise ConfigError(f"dynamics needs at least 2 atoms, got {len(atoms)}")
-    if atoms.constraints:
-        raise ConfigError("constraints on atoms are not supported in dynamics; remove them")
-    if not atoms.cell.rank == 3:
-        raise ConfigError("dynamics needs a three-dimensional cell")
-    if momenta not in {"draw", "keep"}:
-        raise ConfigError(f"momenta = {momenta!r}, expected 'draw' or 'keep'")
-
-
-def _refuse_charged_npt(atoms, stages, formal_charges_e):
-    if not formal_charges_e or not any(stage.ensemble == "NPT" for stage in stages):
-        return
-    total = sum(formal_charges_e[name] for name in atoms.get_chemical_symbols())
-    if total:
-        raise ConfigError(
-            f"NPT of a cell with net formal charge {total:+d} e is refused: its pressure depends on the "
-            "neutralising background; use the volume of a neutral cell"
-        )
-
-
 def _private_copy(atoms):
     copied = atoms.copy()
     copied.set_array("positions", np.array(atoms.positions, dtype=float, order="C"))
@@ -488,42 +426,6 @@ def _description(run, species_names):
         "masses_amu": run.atoms.get_masses(),
         "formal_charges_e": run.formal_charges_e,
         "lattice_sites": sites,
-        "defects": _plain(run.atoms.info.get("defects", [])),
+        "defects": plain(run.atoms.info.get("defects", [])),
         "metadata": {"info": run.inputs["info"], "provenance": collect_provenance()},
     }
-
-
-def _describe_inputs(atoms, calculator, stages, info, momenta):
-    """Return what fixes the result, in a form that can be compared; `checkpoint_every_ps` does not."""
-    digest = hashlib.sha256()
-    arrays = [atoms.numbers, atoms.positions, np.array(atoms.cell), atoms.pbc, atoms.get_masses()]
-    if momenta == "keep":
-        arrays.append(atoms.get_momenta())
-    for values in arrays:
-        digest.update(np.ascontiguousarray(values).tobytes())
-    about = {name: _plain(atoms.info.get(name)) for name in ("lattice_sites", "defects")}
-    digest.update(json.dumps(about, sort_keys=True).encode())
-    plain_stages = [replace(stage, checkpoint_every_ps=stage.duration_ps).to_dict() for stage in stages]
-    return {
-        "atoms": digest.hexdigest(),
-        "calculator": type(calculator).__name__,
-        "force_field": getattr(getattr(calculator, "field", None), "sha256", None),
-        "stages": plain_stages,
-        "momenta": momenta,
-        "info": _plain(info),
-    }
-
-
-def _plain(value):
-    """Return `value` as JSON gives it back; refuse what JSON cannot hold."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    raise ConfigError(f"info holds a {type(value).__name__}, expected plain data (text, numbers, lists)")

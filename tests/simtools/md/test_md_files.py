@@ -8,7 +8,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 
 from simtools.core.errors import ConfigError
-from simtools.md.h5md import TrajectoryError, read_trajectory
+from simtools.md.h5md import TrajectoryError, read_trajectory, segment_files
 from simtools.md.protocols import Stage, load_final_atoms, run_stages
 from tests.simtools.md.md_toys import LaggingLennardJones, argon
 
@@ -105,7 +105,7 @@ def test_mdanalysis_selects_by_name_and_reads_every_segment(run):
     trajectory = read_trajectory(directory)
     one = MDAnalysis.Universe(str(topology), str(segments(directory)[1]))
     assert one.trajectory.ts.dt == pytest.approx(0.02)
-    chained = MDAnalysis.Universe(str(topology), [str(path) for path in segments(directory)])
+    chained = MDAnalysis.Universe(str(topology), segment_files(directory))
     krypton = chained.select_atoms("name Kr")
     assert krypton.n_atoms == 16
     assert chained.trajectory.n_frames == 21

@@ -96,6 +96,20 @@ def test_a_drifting_energy_is_reported(tmp_path):
     assert drift["value"] == pytest.approx(2e-4 / 32 / 2e-6, rel=0.1)
 
 
+def test_a_production_at_another_temperature_is_reported(tmp_path):
+    stage = Stage(
+        name="production",
+        ensemble="NVE",
+        temperature_K=40,
+        duration_ps=0.5,
+        timestep_fs=5.0,
+        sample_every_fs=50.0,
+        write_trajectory=True,
+    )
+    outcome = run_stages(argon(), LaggingLennardJones(), [stage], tmp_path)
+    assert any("the mean temperature is" in text for text in outcome["warnings"])
+
+
 def test_a_calm_crystal_gives_no_warning(tmp_path):
     assert run(tmp_path, LaggingLennardJones())["warnings"] == []
 
