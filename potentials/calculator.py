@@ -28,7 +28,7 @@ DEFAULT_ACCURACY = 1e-4
 DEFAULT_SKIN_A = 1.0
 EXACT_SCREENING = 6.2
 """alpha times cutoff of the exact sum: erfc(6.2) = 2e-18."""
-NEGLIGIBLE_SHARE = 0.01
+NEGLIGIBLE_SHARE = 0.03
 """Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
 TABLE_SHARE = 0.02
 """Part of the accuracy that one pair force may lose to its table."""
