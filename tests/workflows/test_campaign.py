@@ -225,7 +225,7 @@ def test_a_directory_of_other_inputs_is_refused_and_left_alone(argon, simtools, 
 def test_damaged_files_are_named_in_one_line(argon, run_inline, simtools, tmp_path):
     directory = run_inline(argon, tmp_path / "run", "md.replicas=1")
     first = points_of(directory)[0]
-    segment = max((first / "trajectory").glob("*.h5"))
+    segment = max((first / "trajectory").glob("*.h5md"))
     whole = segment.read_bytes()
     segment.write_bytes(whole[: len(whole) // 2])
     status, _, err = simtools("report", directory)
