@@ -208,11 +208,12 @@ def _point(directory, temperature_K, replica, sha256, done):
             "accuracy": 1e-4,
             "background": True,
             "skin_A": 1.0,
-            "mesh": [32, 32, 32],
+            "mesh_shape": [32, 32, 32],
             "closest_distance_A": {"O-O": 0.6},
             "self_check": {"relative_rms_force_error": 6.4e-5, "max_relative_force_error": 3.1e-4},
         }
-        record = {"outcome": outcome, "provenance": collect_provenance(), "settings": settings}
+        outcome["engine"] = settings
+        record = {"outcome": outcome, "provenance": collect_provenance()}
         (folder / "done.json").write_text(json.dumps(record), encoding="utf-8")
     spec = {
         "role": "production",

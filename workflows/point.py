@@ -113,7 +113,7 @@ def _run(job, should_stop, on_progress):
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
         )
-        outcome = _outcome(outcome, atoms, calculator)
+        outcome = _outcome(outcome, spec, atoms, calculator)
         record = {
             "outcome": outcome,
             "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
@@ -225,7 +225,7 @@ def _whole_steps(interval_fs, md):
     return max(1, round(interval_fs / md["timestep_fs"])) * md["timestep_fs"]
 
 
-def _outcome(outcome, atoms, calculator):
+def _outcome(outcome, spec, atoms, calculator):
     """Return what the dynamics report, with the facts about the cell that the report tells."""
     symbols = atoms.get_chemical_symbols()
     last = outcome["stages"][-1]
@@ -237,8 +237,16 @@ def _outcome(outcome, atoms, calculator):
         "composition": {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))},
         "net_charge_e": atoms.info["net_charge_e"],
         "defects": atoms.info["defects"],
-        "engine": calculator.settings(atoms) if hasattr(calculator, "settings") else {},
+        "engine": _engine(atoms, calculator, measure=spec.replica == 1),
     }
+
+
+def _engine(atoms, calculator, *, measure):
+    """Return what the engine chose and, if `measure`, the force error of that at the last configuration."""
+    if not hasattr(calculator, "settings"):
+        return {}
+    measured = {"self_check": calculator.self_check(atoms)} if measure else {}
+    return {**calculator.settings(atoms), **measured}
 
 
 def _trajectory_info(job, atoms):

@@ -16,6 +16,7 @@ _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 MAX_TRACE_PANELS = 12
 _PICTURE_DPI = 150
+_MOST_NAMED_RUNS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,16 +86,19 @@ def displacement_figures(transport):
             transport,
             **size,
         ),
-        single_figure(
-            "charge-msd",
-            "Charge displacement",
-            "Square of the summed displacement of all mobile ions, per ion. Its slope gives the charge "
-            "diffusivity and with it the ionic conductivity.",
-            plots.plot_charge_msd,
-            transport,
-            **size,
-        ),
     ]
+    if any(_moves_as_a_whole(item) for item in transport):
+        figures.append(
+            single_figure(
+                "charge-msd",
+                "Charge displacement",
+                "Square of the summed displacement of all mobile ions, per ion. Its slope gives the charge "
+                "diffusivity and with it the ionic conductivity.",
+                plots.plot_charge_msd,
+                transport,
+                **size,
+            )
+        )
     if any(item.haven_ratio is not None and not item.haven_ratio.is_limit for item in transport):
         figures.append(
             single_figure(
@@ -108,6 +112,12 @@ def displacement_figures(transport):
             )
         )
     return figures
+
+
+def _moves_as_a_whole(result):
+    """Return whether the mobile ions' centre moves: not where they are all there is."""
+    charge = result.charge_diffusivity_cm2_per_s
+    return not charge.is_limit or charge.upper_limit > 0
 
 
 def trace_figures(points):
@@ -135,6 +145,8 @@ def _trace_figure(temperature_K, records):
     axes[0].axhline(temperature_K, color="black", linewidth=1.0, linestyle="--", zorder=4)
     if records:
         plots.mark_stages(axes[0], records[-1][1])
+    if 1 < len(records) <= _MOST_NAMED_RUNS:
+        axes[0].legend(loc="lower right", fontsize=7, framealpha=0.8, handlelength=1.2, labelspacing=0.2)
     return ReportFigure(
         f"traces-{temperature_K:g}K".replace(".", "p"),
         f"{temperature_K:g} K",

@@ -32,10 +32,19 @@ _ENGINE_LABELS = {
     "energy_error_eV_per_atom": "Measured energy error (eV per ion)",
     "stress_error_eV_per_A3": "Measured stress error (eV/Å³)",
     "alpha_per_A": "Ewald splitting parameter (1/Å)",
-    "mesh": "Mesh",
-    "order": "Spline order",
+    "coulomb_cutoff_A": "Cutoff of the real-space part (Å)",
+    "mesh_shape": "Mesh",
+    "mesh_order": "Order of the splines",
+    "estimated_relative_rms_force_error": "Estimated relative RMS force error",
+    "neighbour_list_builds": "Neighbour lists made",
 }
-_ENGINE_HIDDEN = {"force_field", "force_field_version", "force_field_sha256", "force_scale_eV_per_A"}
+_ENGINE_HIDDEN = {
+    "force_field",
+    "force_field_version",
+    "force_field_sha256",
+    "force_scale_eV_per_A",
+    "table_bins_per_octave",
+}
 _COULOMB_NAMES = {"pme": "smooth particle mesh Ewald", "ewald": "exact Ewald sum", "none": "none: no charges"}
 
 
@@ -82,7 +91,7 @@ def potential_block(run):
                 row.group.replace("_", " "),
                 row.name.replace("_e", "").replace("_amu", "").replace("_", " "),
                 f"{row.value:.8g}".replace("-", "−"),
-                row.unit,
+                row.unit.replace("^6", "⁶").replace("^8", "⁸"),
             ],
             "mark": row.confidence,
             "source": row.source + (f": {row.note}" if row.note else ""),
@@ -99,7 +108,11 @@ def potential_block(run):
 
 def engine_rows(run):
     """Return the settings of the force engine and its measured error, from the first finished replica."""
-    settings = next((record["settings"] for record in _records(run) if record.get("settings")), {})
+    settings = {}
+    for outcome in (point.outcome for point in run.points if point.outcome):
+        engine = outcome.get("engine") or {}
+        if not settings or "self_check" in engine:
+            settings = engine
     rows = []
     for name, value in _flat(settings):
         if name in _ENGINE_HIDDEN or value is None:

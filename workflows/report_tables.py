@@ -112,7 +112,8 @@ def cautions(run):
         )
     still = [f"{result.temperature_K:g} K" for result in run.transport if _is_limit(result)]
     if still:
-        texts.append(f"No diffusion was seen at {', '.join(still)}: the entries are 95 % upper limits.")
+        where = ", ".join(still)
+        texts.append(f"No long-range diffusion was resolved at {where}: the entries are 95 % upper limits.")
     return texts
 
 
@@ -205,7 +206,8 @@ def transport_table(run):
         ]
         for result in run.transport
     ]
-    return _table(columns, rows, "Values with 95 % intervals; “<” is a 95 % upper limit: no diffusion seen.")
+    caption = "Values with 95 % intervals; “<” is a 95 % upper limit: no long-range diffusion resolved."
+    return _table(columns, rows, caption)
 
 
 def sampling_table(run):

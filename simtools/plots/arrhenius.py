@@ -23,7 +23,8 @@ from simtools.plots.style import (
 )
 
 ROOM_TEMPERATURE_K = 300.0
-_KELVIN_TICKS = (100, 200, 250, 300, 400, 500, 600, 800, 1200, 2000)
+_KELVIN_TICKS = (1000, 500, 300, 200, 100, 700, 400, 2000, 600, 250, 150, 1500, 800, 1200, 350, 120, 180, 900)
+_TICK_DISTANCE = 0.08  # of the width of the axis
 
 _LITERATURE_STYLE = (("s", VERMILION), ("D", GREEN), ("^", ORANGE), ("p", PURPLE), ("h", SKY), ("*", GREY))
 
@@ -55,7 +56,6 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     transports = tuple(transports) if isinstance(transports, (list, tuple)) else (transports,)
     ax = new_axes(width_in=7.2, height_in=5.2) if ax is None else ax
     ax.set_yscale("log")
-    _kelvin_axis(ax)
     if not any(result.charge_e for result in transports):
         pairs = [(result.temperature_K, result.tracer_diffusivity_cm2_per_s) for result in transports]
         _draw_estimates(ax, pairs, power=0, label="this work, D*", fmt="o", color=BLUE, markersize=6.5)
@@ -96,6 +96,7 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
 def _dress(ax, ylabel):
     dress(ax, xlabel="1000 / T  (K⁻¹)", ylabel=ylabel)
     ax.tick_params(which="both", top=False)
+    _kelvin_axis(ax)
     return ax
 
 
@@ -186,10 +187,20 @@ def _kelvin_axis(ax):
 
     top = ax.secondary_xaxis("top", functions=(_reciprocal, _reciprocal))
     top.set_xlabel("T (K)", fontsize=NOTE_SIZE)
-    top.xaxis.set_major_locator(FixedLocator(_KELVIN_TICKS))
+    top.xaxis.set_major_locator(FixedLocator(_spaced_kelvins(*ax.get_xlim())))
     top.xaxis.set_minor_locator(NullLocator())
     top.tick_params(labelsize=NOTE_SIZE, direction="in")
-    return top
+
+
+def _spaced_kelvins(left, right):
+    """Return round temperatures between the ends of a 1000/T axis whose labels do not collide."""
+    chosen = []
+    for kelvin in _KELVIN_TICKS:
+        x = 1000 / kelvin
+        apart = all(abs(x - 1000 / other) > _TICK_DISTANCE * (right - left) for other in chosen)
+        if left < x < right and apart:
+            chosen.append(kelvin)
+    return chosen
 
 
 def _reciprocal(x):

@@ -33,6 +33,9 @@ def plot_temperature_trace(thermo, *, target_K=None, ax=None, **line_style):
 def plot_energy_trace(thermo, *, quantity="potential_energy_eV", n_atoms=None, ax=None, **line_style):
     """Draw an energy against time, relative to its last record, and return the Axes.
 
+    The conserved energy is drawn relative to the last record of each stage: every stage has a reservoir of
+    its own, and a step between two stages means nothing.
+
     Parameters
     ----------
     thermo
@@ -48,8 +51,11 @@ def plot_energy_trace(thermo, *, quantity="potential_energy_eV", n_atoms=None, a
     -------
     matplotlib.axes.Axes
     """
-    known = thermo[quantity].dropna()
-    shift = known.iloc[-1] if len(known) else 0.0
+    if quantity == "conserved_energy_eV":
+        shift = thermo.groupby("stage")[quantity].transform("last")
+    else:
+        known = thermo[quantity].dropna()
+        shift = known.iloc[-1] if len(known) else 0.0
     factor = 1000.0 / n_atoms if n_atoms else 1.0
     ax = _plot(thermo.assign(**{quantity: (thermo[quantity] - shift) * factor}), quantity, ax, line_style)
     ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)

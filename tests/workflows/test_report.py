@@ -155,7 +155,7 @@ def test_upper_limits_are_limits_everywhere(tmp_path):
     run = synthetic_run(tmp_path, temperatures_K=(700, 900), still_K=(700,), associated=False)
     page = Page(render_report(run))
     assert "< 2.0 × 10⁻⁹" in page.text
-    assert "No diffusion was seen at 700 K" in page.text
+    assert "No long-range diffusion was resolved at 700 K" in page.text
     assert "not determined" in page.text
     assert not re.search(r"\b(nan|inf)\b", page.text)
 
