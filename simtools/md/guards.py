@@ -81,7 +81,7 @@ def _nearest_spacing(positions, cell):
     """Return the mean distance from an ion to its nearest neighbour."""
     nearest = [
         np.sqrt((minimum_image(np.delete(positions, i, axis=0) - positions[i], cell) ** 2).sum(axis=1).min())
-        for i in range(min(len(positions), 64))
+        for i in range(min(len(positions), 16))
     ]
     return float(np.mean(nearest))
 
