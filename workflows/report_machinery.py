@@ -23,7 +23,7 @@ _ENGINE_LABELS = {
     "skin_A": "Skin of the neighbour list (Å)",
     "pair_cutoff_A": "Pair cutoff (Å)",
     "pair_cutoff_mode": "At the pair cutoff",
-    "closest_distance_A": "Closest distance allowed (Å)",
+    "closest_distance_A": "Turning points of the pair terms: closest distance allowed (Å)",
     "table_force_error_eV_per_A": "Error of the pair tables (eV/Å)",
     "removed_net_force_eV_per_A": "Net force of the mesh, removed (eV/Å)",
     "relative_rms_force_error": "Measured relative RMS force error",
@@ -137,9 +137,9 @@ def cost_table(run):
                 "–" if n_steps is None else f"{n_steps}",
                 _duration(wall_s),
                 f"{1000 * wall_s / n_steps:.2f}" if n_steps and wall_s else "–",
-                _mean_and_error(last.get("temperature_K"), "{:.1f} ± {:.1f}"),
-                _mean_and_error(last.get("volume_A3"), "{:.1f} ± {:.1f}"),
-                _mean_and_error(last.get("conserved_drift_eV_per_atom_per_ns"), "{:.1e} ± {:.1e}"),
+                _mean_and_error(last.get("temperature_K"), "{:.1f}".format),
+                _mean_and_error(last.get("volume_A3"), "{:.1f}".format),
+                _mean_and_error(last.get("conserved_drift_eV_per_atom_per_ns"), format_number),
             ]
         )
     columns = ["point", "steps", "wall time", "ms/step", "T (K)", "V (Å³)", "drift (eV/ion/ns)"]
@@ -224,7 +224,7 @@ def _recorded_sha256(run):
 def _flat(record):
     for name, value in record.items():
         if isinstance(value, dict) and name in {"self_check", "tuning"}:
-            yield from _flat(value)
+            yield from ((key, item) for key, item in _flat(value) if key not in record)
         else:
             yield name, value
 
@@ -263,8 +263,10 @@ def _total_wall_s(run):
     return sum(times) if times else None
 
 
-def _mean_and_error(quantity, form):
+def _mean_and_error(quantity, written):
     if not isinstance(quantity, dict) or "value" not in quantity:
         return "–"
-    stderr = float(quantity["stderr"])
-    return form.format(quantity["value"], stderr if math.isfinite(stderr) else math.nan)
+    value, stderr = float(quantity["value"]), float(quantity["stderr"])
+    if not math.isfinite(stderr) or stderr < 1e-9 * abs(value):
+        return written(value)
+    return f"{written(value)} ± {written(stderr)}"

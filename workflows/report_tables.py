@@ -104,7 +104,8 @@ def headline_cards(run):
 def cautions(run):
     """Return what must be read before the numbers are used."""
     texts = []
-    fewest = min((result.n_replicas for result in run.transport), default=_FEW_REPLICAS)
+    charged = [result for result in run.transport if result.charge_e]
+    fewest = min((result.n_replicas for result in charged), default=_FEW_REPLICAS)
     if fewest < _FEW_REPLICAS:
         texts.append(
             f"Collective quantities (σ, D_σ, H_R) rest on {_plural(fewest, 'replica')} at some temperatures: "

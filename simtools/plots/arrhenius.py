@@ -24,6 +24,7 @@ from simtools.plots.style import (
 
 ROOM_TEMPERATURE_K = 300.0
 _KELVIN_TICKS = (1000, 500, 300, 200, 100, 700, 400, 2000, 600, 250, 150, 1500, 800, 1200, 350, 120, 180, 900)
+_LOWEST_SHARE = 1e-9  # a bar that reaches zero or below ends at this share of its value on the log axis
 _TICK_DISTANCE = 0.08  # of the width of the axis
 
 _LITERATURE_STYLE = (("s", VERMILION), ("D", GREEN), ("^", ORANGE), ("p", PURPLE), ("h", SKY), ("*", GREY))
@@ -106,8 +107,7 @@ def _draw_estimates(ax, pairs, *, label, power=1, **style):
         temperatures = np.array([temperature for temperature, _ in known], float)
         scale = temperatures**power
         values, bars = interval_bars([estimate for _, estimate in known], scale=scale)
-        floor = np.array(values) * 1e-3
-        bars[0] = np.minimum(bars[0], np.array(values) - floor)
+        bars[0] = np.minimum(bars[0], np.array(values) * (1 - _LOWEST_SHARE))
         ax.errorbar(1000 / temperatures, values, yerr=bars, capsize=3, label=label, **style)
     limits = [
         (temperature, estimate.upper_limit)
@@ -197,7 +197,8 @@ def _spaced_kelvins(left, right):
     chosen = []
     for kelvin in _KELVIN_TICKS:
         x = 1000 / kelvin
-        apart = all(abs(x - 1000 / other) > _TICK_DISTANCE * (right - left) for other in chosen)
+        apart = all(abs(x - 1000 / other) > _LOWEST_SHARE = 1e-9  # a bar that reaches zero or below ends at this share of its value on the log axis
+_TICK_DISTANCE * (right - left) for other in chosen)
         if left < x < right and apart:
             chosen.append(kelvin)
     return chosen

@@ -114,7 +114,8 @@ def test_every_parameter_appears_with_its_mark_and_source(finished):
     _, page = finished
     for row in load_force_field("li3ocl_mouta_formal").parameters_table():
         value = f"{row.value:.8g}".replace("-", "−")
-        assert f"{value} {row.unit} {row.confidence} {row.source}" in page.text, row
+        unit = row.unit.replace("^6", "⁶")
+        assert f"{value} {unit} {row.confidence} {row.source}" in page.text, row
     assert "recalled or fitted" in page.text
 
 
