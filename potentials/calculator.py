@@ -34,7 +34,8 @@ TABLE_SHARE = 0.02
 """Part of the accuracy that one pair force may lose to its table."""
 RETUNE_STRAIN = 0.05
 """Lattice vectors may change by this fraction before splitting and mesh are chosen again."""
-TYPICAL_FORCE_EV_PER_A = 1.0
+NEUTRAL_FORCE_EV_PER_A = 0.05
+"""RMS force in a crystal or liquid of neutral atoms: what accuracy is relative to without charges."""
 STATE_VERSION = 1
 
 
@@ -227,7 +228,7 @@ class IonicCalculator(Calculator):
         -------
         dict
             `relative_rms_force_error` and `max_relative_force_error`, both against `force_scale_eV_per_A`:
-            the RMS force per ion at these positions, or 1 eV/Å where that vanishes by symmetry;
+            the RMS force per ion at these positions, or a hot crystal's where that vanishes by symmetry;
             `rms_force_eV_per_A`, `energy_error_eV_per_atom`, `stress_error_eV_per_A3`, `accuracy`.
         """
         exact = IonicCalculator(
@@ -239,7 +240,8 @@ class IonicCalculator(Calculator):
         reference_nc = exact.get_property("forces", atoms)
         error_n = np.linalg.norm(self.get_property("forces", atoms) - reference_nc, axis=1)
         rms = math.sqrt(float((reference_nc**2).sum()) / len(reference_nc))
-        scale = rms if rms > 1e-3 * TYPICAL_FORCE_EV_PER_A else TYPICAL_FORCE_EV_PER_A
+        typical = self._prepare(atoms).force_scale_eV_per_A
+        scale = rms if rms > 1e-3 * typical else typical
         energy = self.get_property("energy", atoms) - exact.get_property("energy", atoms)
         stress = self.get_property("stress", atoms) - exact.get_property("stress", atoms)
         return {
@@ -357,6 +359,8 @@ class _System:
             raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
         self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
         alpha = self.tuning["alpha_per_A"]
+        self.force_scale_eV_per_A = self.tuning.get("force_scale_eV_per_A", NEUTRAL_FORCE_EV_PER_A)
+        allowed = calculator.accuracy * self.force_scale_eV_per_A
         self.real_space = RealSpace(
             field,
             self.type_n,
@@ -364,8 +368,8 @@ class _System:
             coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
             skin_A=calculator.skin_A,
             method=calculator.pair_terms,
-            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
-            table_force_error_eV_per_A=TABLE_SHARE * calculator.accuracy * TYPICAL_FORCE_EV_PER_A,
+            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
+            table_force_error_eV_per_A=TABLE_SHARE * allowed,
         )
         self.reciprocal = None
         if calculator.coulomb == "ewald":
