@@ -24,7 +24,7 @@ from simtools.plots.style import (
 
 ROOM_TEMPERATURE_K = 300.0
 _KELVIN_TICKS = (1000, 500, 300, 200, 100, 700, 400, 2000, 600, 250, 150, 1500, 800, 1200, 350, 120, 180, 900)
-_LOWEST_SHARE = 1e-9  # a bar that reaches zero or below ends at this share of its value on the log axis
+_LOWEST_SHARE = 1e-9  # a bar that reaches zero ends at this share of its value: the axis is logarithmic
 _TICK_DISTANCE = 0.08  # of the width of the axis
 
 _LITERATURE_STYLE = (("s", VERMILION), ("D", GREEN), ("^", ORANGE), ("p", PURPLE), ("h", SKY), ("*", GREY))
@@ -197,8 +197,7 @@ def _spaced_kelvins(left, right):
     chosen = []
     for kelvin in _KELVIN_TICKS:
         x = 1000 / kelvin
-        apart = all(abs(x - 1000 / other) > _LOWEST_SHARE = 1e-9  # a bar that reaches zero or below ends at this share of its value on the log axis
-_TICK_DISTANCE * (right - left) for other in chosen)
+        apart = all(abs(x - 1000 / other) > _TICK_DISTANCE * (right - left) for other in chosen)
         if left < x < right and apart:
             chosen.append(kelvin)
     return chosen
