@@ -10,7 +10,7 @@ import numpy as np
 
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
-from simtools.md.protocols import StoppedInTime, run_stages
+from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.stages import Stage
 from workflows.progress import ProgressFile
 from workflows.statepoints import PointSpec, read_json, write_json
@@ -113,7 +113,7 @@ def _run(job, should_stop, on_progress):
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
         )
-        outcome = _outcome(outcome, spec, atoms, calculator)
+        outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
             "outcome": outcome,
             "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
@@ -225,7 +225,7 @@ def _whole_steps(interval_fs, md):
     return max(1, round(interval_fs / md["timestep_fs"])) * md["timestep_fs"]
 
 
-def _outcome(outcome, spec, atoms, calculator):
+def _outcome(outcome, spec, atoms, last_atoms, calculator):
     """Return what the dynamics report, with the facts about the cell that the report tells."""
     symbols = atoms.get_chemical_symbols()
     last = outcome["stages"][-1]
@@ -237,7 +237,7 @@ def _outcome(outcome, spec, atoms, calculator):
         "composition": {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))},
         "net_charge_e": atoms.info["net_charge_e"],
         "defects": atoms.info["defects"],
-        "engine": _engine(atoms, calculator, measure=spec.replica == 1),
+        "engine": _engine(last_atoms, calculator, measure=spec.replica == 1),
     }
 
 
