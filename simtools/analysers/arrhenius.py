@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from simtools.core.errors import SimtoolsError
+from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
 from simtools.core.units import BOLTZMANN_EV_PER_K
@@ -19,8 +19,9 @@ __all__ = [
 ]
 
 _EXTRAPOLATED_TO_K = 300.0
-_SCATTER_SCALE = 0.1
-_SCATTER_GRID = np.concatenate([[0.0], np.geomspace(1e-3, 3.0, 120)])
+_SCATTER_SCALE = 0.5
+_SCATTER_TAIL = 4.0
+_SCATTER_GRID = np.concatenate([[0.0], np.geomspace(0.02, 200.0, 80)])
 
 
 class TooFewTemperaturesError(SimtoolsError, ValueError):
@@ -53,6 +54,8 @@ class ArrheniusLine:
         Degrees of freedom of the Student intervals.
     excess_scatter : float
         Posterior mean of tau, the scatter of ln y beyond the points' own errors.
+    p_value : float
+        Chance of residuals as large as these if the points' errors were all (1 for two points).
     """
 
     ln_prefactor: float
@@ -60,6 +63,7 @@ class ArrheniusLine:
     covariance: np.ndarray
     dof: float
     excess_scatter: float
+    p_value: float
 
     def predict(self, temperature_K):
         """Return ln y and its standard error at temperatures of any shape, K."""
@@ -127,8 +131,8 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
     Returns
     -------
     ArrheniusLine
-        Averaged over tau with its posterior: a half-normal prior of scale 0.1 (10 % in y) times the
-        likelihood with the line integrated out.
+        Averaged over tau with its posterior: a half-Student prior (4 degrees of freedom, scale half the
+        points' root mean square error) times the likelihood with the line integrated out.
 
     Raises
     ------
@@ -141,8 +145,10 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
         raise TooFewTemperaturesError(len(np.unique(beta)), 0)
     nu = np.full(len(y), np.inf) if dof is None else np.asarray(dof, dtype=float)
     design = np.column_stack([np.ones_like(beta), -beta])
+    scale = _SCATTER_SCALE * np.sqrt(np.mean(s**2))
+    scatter_grid = scale * _SCATTER_GRID if len(np.unique(beta)) > 2 else np.zeros(1)
     lines, covariances, log_posterior, dofs = [], [], [], []
-    for tau in _SCATTER_GRID if len(np.unique(beta)) > 2 else _SCATTER_GRID[:1]:
+    for tau in scatter_grid:
         variance = s**2 + tau**2
         covariance = np.linalg.inv(design.T @ (design / variance[:, None]))
         hat = covariance @ design.T / variance
@@ -154,15 +160,17 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
         parts = hat[1] ** 2 * s**2
         lines.append(line)
         covariances.append(covariance)
-        log_posterior.append(log_likelihood - 0.5 * (tau / _SCATTER_SCALE) ** 2)
+        log_prior = -0.5 * (_SCATTER_TAIL + 1) * np.log1p((tau / scale) ** 2 / _SCATTER_TAIL)
+        log_posterior.append(log_likelihood + log_prior)
         dofs.append(covariance[1, 1] ** 2 / max(np.sum(parts**2 / nu), 1e-300))
-    grid = _SCATTER_GRID[: len(lines)]
     weights = np.exp(np.array(log_posterior) - np.max(log_posterior))
-    weights *= np.gradient(grid) if len(grid) > 1 else 1.0
+    weights *= np.gradient(scatter_grid) if len(scatter_grid) > 1 else 1.0
     weights /= weights.sum()
     lines = np.array(lines)
     mean = weights @ lines
     spread = lines - mean
+    chi_squared = np.sum(((y - design @ lines[0]) / s) ** 2)
+    p_value = float(stats.chi2.sf(chi_squared, len(y) - 2)) if len(y) > 2 else 1.0
     covariance = np.einsum("i,ijk->jk", weights, np.array(covariances)) + np.einsum(
         "i,ij,ik->jk", weights, spread, spread
     )
@@ -171,15 +179,47 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
         activation_energy_eV=float(mean[1]),
         covariance=covariance,
         dof=float(np.clip(1 / (weights @ (1 / np.array(dofs))), 1.0, 1e6)),
-        excess_scatter=float(weights @ grid),
+        excess_scatter=float(weights @ scatter_grid),
+        p_value=p_value,
     )
 
 
 def fit_arrhenius(transports):
-    """Return the `ArrheniusResult` of one species from its `TransportResult` at each temperature."""
+    r"""Return the `ArrheniusResult` of one species from its transport at several temperatures.
+
+    Parameters
+    ----------
+    transports
+        `TransportResult` of one species at each temperature, in any order. Those with only an upper limit
+        are left out and named in the warnings.
+
+    Returns
+    -------
+    ArrheniusResult
+        From :math:`\ln(\sigma T)` with the ionic conductivity, and from :math:`\ln D^*`. The expected
+        logarithm of a noisy estimate lies below the logarithm of its mean by half the relative variance;
+        that is added back.
+
+    Raises
+    ------
+    ConfigError
+        For results of different species.
+    TooFewTemperaturesError
+        With a value at fewer than two temperatures.
+
+    Notes
+    -----
+    Limits: exact points give the line; two temperatures give the line through both, with the interval of
+    their own errors.
+    """
     transports = sorted(transports, key=lambda item: item.temperature_K)
     warnings = []
+    if not transports:
+        raise TooFewTemperaturesError(0, 0)
     species = transports[0].species
+    if {item.species for item in transports} != {species}:
+        found = sorted({item.species for item in transports})
+        raise ConfigError(f"fit_arrhenius needs results of one species, got {', '.join(found)}")
     moved = [item for item in transports if not item.ionic_conductivity_S_per_cm.is_limit]
     if len({item.temperature_K for item in moved}) < 2:
         raise TooFewTemperaturesError(len(moved), len(transports) - len(moved))
@@ -189,6 +229,11 @@ def fit_arrhenius(transports):
     if len(moved) == 2:
         warnings.append("Arrhenius line through two temperatures only: it cannot show curvature or scatter")
     line = _line(moved, "ionic_conductivity_S_per_cm", 1, times_temperature=True)
+    if line.p_value < 0.01:
+        warnings.append(
+            f"ln(sigma T) scatters about the Arrhenius line beyond its errors (p = {line.p_value:.1g}): "
+            "curvature, a transition or underestimated errors; do not extrapolate across it"
+        )
     tracer = [item for item in transports if not item.tracer_diffusivity_cm2_per_s.is_limit]
     tracer_line = None
     if len({item.temperature_K for item in tracer}) >= 2:

@@ -1,5 +1,7 @@
 """Lattice walks with exactly known transport, as trajectories. They are oracles for analysers, not models."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from simtools.core.accelerate import kernel
@@ -156,6 +158,12 @@ def x3_sublattice(supercell):
     repeats = np.asarray(supercell, dtype=int)
     if repeats.shape != (3,) or (repeats < 2).any():
         raise ConfigError(f"supercell must be three repeats of at least 2, got {supercell!r}")
+    return _x3_sublattice(tuple(repeats.tolist()))
+
+
+@lru_cache(maxsize=8)
+def _x3_sublattice(repeats):
+    repeats = np.array(repeats)
     cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1).reshape(-1, 3)
     sites = (cells[:, None, :] + _X3_BASIS).reshape(-1, 3)
     number_of = {tuple(twice): index for index, twice in enumerate(np.rint(2 * sites).astype(int).tolist())}
@@ -171,6 +179,8 @@ def x3_sublattice(supercell):
                 step[axis], step[flat] = along, up
                 steps[index, 4 * block + j] = step / 2
                 neighbours[index, 4 * block + j] = number_of[tuple(((site + step) % (2 * repeats)).tolist())]
+    for array in (sites, neighbours, steps):
+        array.flags.writeable = False
     return sites, neighbours, steps
 
 
