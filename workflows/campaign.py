@@ -135,12 +135,16 @@ def prepare(recipe, directory):
     )
     cell = check_recipe(recipe, forces)
     _check_same_inputs(recipe, forces, directory)
-    check_directory(directory)
     system_file = directory / "system.json"
-    system = describe_system(recipe, forces, cell)
+    start_A = None
     if statepoints.needs_volume_point(recipe):
-        known = read_json(system_file).get("start_lattice_parameter_A") if system_file.exists() else None
-        system["start_lattice_parameter_A"] = known or start_lattice_parameter_A(recipe, forces)
+        known = read_json(system_file) if system_file.exists() else {}
+        start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
+        cell = check_recipe(recipe, forces, lattice_parameter_A=start_A)
+    check_directory(directory)
+    system = describe_system(recipe, forces, cell)
+    if start_A is not None:
+        system["start_lattice_parameter_A"] = start_A
     if forces.force_field is not None:
         _write_text(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_text(encoding="utf-8"))
     write_json(system_file, system)
@@ -260,6 +264,8 @@ def is_running(directory):
             return False
     except ConfigError:
         return True
+    except OSError:
+        return False
 
 
 def _opening(campaign, done):

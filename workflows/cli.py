@@ -5,6 +5,7 @@ input; 75 stopped in time by Ctrl-C or SIGTERM: the same command continues.
 """
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 _INTERRUPTED = 130
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv=None):
@@ -38,6 +40,9 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            place = error.filename or "disk"
+            return _complain(f"{place}: {error.strerror}; what was written is kept", BAD_INPUT)
         log = _write_traceback(getattr(arguments, "directory", None))
         return _complain(
             f"{type(error).__name__} inside simtools: {_line(error)}; traceback in {log}", FAILED

@@ -9,6 +9,7 @@ throw away finished runs) nor how often checkpoints are written. Version and com
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,8 +204,12 @@ def read_json(path):
 
 
 def write_json(path, record, *, durable=True):
-    """Write a JSON file so that it is whole or absent, also after a power cut when `durable`."""
+    """Write a JSON file so that it is whole or absent, also after a power cut when `durable`.
+
+    Numbers that JSON has no word for (nan, inf) become null.
+    """
     path = Path(path)
+    record = _jsonable(record)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w", encoding="utf-8") as stream:
@@ -216,6 +221,16 @@ def write_json(path, record, *, durable=True):
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _jsonable(record):
+    if isinstance(record, dict):
+        return {key: _jsonable(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [_jsonable(value) for value in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
+    return record
 
 
 def check_directory(path):

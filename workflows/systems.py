@@ -213,8 +213,15 @@ def _relaxed_lattice_parameter_A(recipe, forces):
     return round(relaxation.a_A, 6)
 
 
-def check_recipe(recipe, forces):
-    """Refuse a recipe whose system cannot be simulated as asked; return the cell of its first point.
+def check_recipe(recipe, forces, *, lattice_parameter_A=None):
+    """Refuse a recipe whose system cannot be simulated as asked; return a cell like those to be run.
+
+    Parameters
+    ----------
+    recipe, forces
+        What was asked for.
+    lattice_parameter_A
+        Å; by default one that is near enough to check with before anything is computed.
 
     Raises
     ------
@@ -225,7 +232,7 @@ def check_recipe(recipe, forces):
     source = recipe.source
     resolved = recipe.to_dict()
     structure = resolved["structure"]
-    guess = _first_lattice_parameter_A(recipe, forces)
+    guess = lattice_parameter_A or _first_lattice_parameter_A(recipe, forces)
     try:
         perfect = build_perfect_cell(structure, guess)
     except ConfigError as error:
@@ -256,6 +263,8 @@ def check_recipe(recipe, forces):
     if recipe.analysis.mobile not in cell.get_chemical_symbols():
         raise ConfigError(f"{source}: [[defects]] leave no {recipe.analysis.mobile} in the cell")
     _check_charged_volume(recipe, forces, cell)
+    if forces.force_field is None and lattice_parameter_A is None:
+        _check_external(recipe, forces)
     return cell
 
 
@@ -382,6 +391,19 @@ def _first_lattice_parameter_A(recipe, forces):
             if row.quantity == "lattice_parameter_A" and row.formula == recipe.structure.formula:
                 return row.value
     return _GUESSES_A[recipe.structure.prototype]
+
+
+def _check_external(recipe, forces):
+    """Load the calculator once: a missing package is said now, not in every worker."""
+    try:
+        calculator = forces.calculator()
+    except ConfigError as error:
+        raise ConfigError(f"{recipe.source}: [potential] {error}") from error
+    if recipe.md.lattice_parameter_A is None and "stress" not in calculator.implemented_properties:
+        raise ConfigError(
+            f"{recipe.source}: [potential] calculator = {forces.table['calculator']!r} gives no stress, "
+            "which the volume stage needs; give [md] lattice_parameter_A"
+        )
 
 
 def _check_analysis(recipe, present):
