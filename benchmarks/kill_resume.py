@@ -151,13 +151,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=ENSEMBLES, help="one ensemble instead of all")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         finish(Path(folder) / "compile", stages("NPT", None))
         rows = []
-        for name in ENSEMBLES:
+        for name in [options.only] if options.only else ENSEMBLES:
             row = trial(name, options.kills, rng, Path(folder) / name.replace(" ", "-"))
             rows.append(row)
             print(
