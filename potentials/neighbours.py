@@ -17,11 +17,11 @@ class NeighbourList:
 
     The list holds pairs up to cutoff + skin. It stays valid while
 
-    .. math:: (r_c + u_1 + u_2) \lVert F^{-1} \rVert_2 \le r_c + \text{skin},
+    .. math:: (r_c + u_1 + u_2) \max(1, \lVert F^{-1} \rVert_2) \le r_c + \text{skin},
 
-    where F is the deformation of the cell since the list was made and u_1, u_2 the two largest displacements
-    beside that deformation; otherwise it is made again. A list is a pure function of `reference_positions_nc`
-    and `reference_cell`, so restoring these two continues a run bit for bit.
+    where r_c is the largest cutoff, F the deformation of the cell since the list was made and u_1, u_2 the
+    two largest displacements beside that deformation; otherwise it is made again. A list is a pure function
+    of `reference_positions_nc` and `reference_cell`, so restoring these two continues a run bit for bit.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class NeighbourList:
                 self._deformation, self._inverse_norm = np.eye(3), 1.0
             else:
                 self._deformation = np.linalg.solve(self.reference_cell, cell)
-                self._inverse_norm = np.linalg.norm(np.linalg.inv(self._deformation), 2)
+                self._inverse_norm = max(np.linalg.norm(np.linalg.inv(self._deformation), 2), 1.0)
         moved = kernels.largest_displacements(positions_nc, self.reference_positions_nc, self._deformation)
         return (self.cutoff_A + moved) * self._inverse_norm <= self.cutoff_A + self.skin_A
 

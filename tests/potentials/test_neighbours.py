@@ -128,3 +128,14 @@ def test_a_position_that_is_no_number_is_named():
     positions_nc[1, 2] = np.nan
     with pytest.raises(NonFiniteError, match="atom 1"):
         neighbours.update(positions_nc, np.eye(3) * 5.0)
+
+
+def test_an_expanding_cell_does_not_stretch_the_patience_of_short_cutoffs():
+    cell = np.eye(3) * 20.0
+    positions_nc = np.array([[0.0, 0, 0], [3.05, 0, 0], [0, 9.0, 9.0], [9.0, 9.0, 0]])
+    neighbours = NeighbourList([0, 0, 1, 1], np.array([[2.0, 2.0], [2.0, 6.0]]), 1.0)
+    neighbours.update(positions_nc, cell)
+    positions_nc = positions_nc * 1.05
+    positions_nc[1, 0] = 1.99  # approached by 1.21 Å beside the strain: more than the skin
+    assert neighbours.update(positions_nc, cell * 1.05)
+    assert listed_distances(neighbours, 2.0)[0, 0] == pytest.approx(1.99)
