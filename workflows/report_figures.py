@@ -80,8 +80,8 @@ def displacement_figures(transport):
         single_figure(
             "local-exponent",
             "Local exponent of the mean squared displacement",
-            "Diffusion has slope 1 (dashed); a rattling cage, or a vacancy that circles its partner, has "
-            "less.",
+            "1 is diffusion (dashed). It is approached from below, because vibrations add a constant to the "
+            "displacement, which the fit allows for; a rattling cage stays near 0.",
             plots.plot_local_exponent,
             transport,
             **size,

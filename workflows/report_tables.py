@@ -82,6 +82,8 @@ def headline_cards(run):
     if fit is not None:
         span = f"fit from {min(fit.temperatures_K):g} to {max(fit.temperatures_K):g} K"
         cards.append(_card("Activation energy of σT", fit.activation_energy_eV, "eV", f"{span}; {basis}"))
+        if fit.tracer_activation_energy_eV is not None:
+            cards.append(_card("Activation energy of D*", fit.tracer_activation_energy_eV, "eV", span))
         note = f"{span}; nothing was simulated at 300 K"
         estimate = fit.conductivity_300K_S_per_cm
         cards.append(_card("σ at 300 K, extrapolated", estimate, _CONDUCTIVITY, note))
@@ -217,6 +219,7 @@ def sampling_table(run):
         "T (K)",
         "replicas",
         "mobile ions",
+        "effective ions",
         "hops",
         "volume (Å³)",
         "window of D* (ps)",
@@ -230,6 +233,7 @@ def sampling_table(run):
             f"{result.temperature_K:g}",
             result.n_replicas,
             result.n_ions,
+            format_number(result.effective_ions) if math.isfinite(result.effective_ions) else "–",
             result.n_hops,
             f"{result.volume_A3:.1f}",
             _window(result.window_ps, result.tracer_diffusivity_cm2_per_s),
