@@ -236,6 +236,7 @@ def main():
             )
     if arguments.output is not None:
         provenance = collect_provenance(cells=arguments.cells, repeats=arguments.repeats, seed=arguments.seed)
+        provenance.pop("host", None)
         document = {"provenance": provenance, "force_field": FORCE_FIELD, "results": results}
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

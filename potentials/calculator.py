@@ -287,7 +287,7 @@ class IonicCalculator(Calculator):
         if len(numbers) == 0:
             return
         tuning = json.loads(_plain(state["tuning"]))
-        self._system = self._build(numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
+        self._system = _System(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
         if "reference_positions_A" in state:
             reference = np.array(state["reference_positions_A"], dtype=float)
             if reference.shape != (len(numbers), 3):
@@ -338,11 +338,8 @@ class IonicCalculator(Calculator):
             raise ConfigError("there are no atoms to calculate")
         if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
             raise ConfigError(f"the cell must have three independent lattice vectors, got {cell.tolist()}")
-        self._system = self._build(numbers.copy(), cell.copy(), None)
+        self._system = _System(self, numbers.copy(), cell.copy(), None)
         return self._system
-
-    def _build(self, numbers, cell, tuning):
-        return _System(self, numbers, cell, tuning)
 
 
 class _System:
