@@ -107,11 +107,11 @@ def potential_block(run):
 
 
 def engine_rows(run):
-    """Return the settings of the force engine and its measured error, from the first finished replica."""
+    """Return the settings of the force engine and its measured error in the production runs."""
     settings = {}
-    for outcome in (point.outcome for point in run.points if point.outcome):
-        engine = outcome.get("engine") or {}
-        if not settings or "self_check" in engine:
+    for point in run.points:
+        engine = (point.outcome or {}).get("engine") or {}
+        if point.spec.get("role") != "volume" and (not settings or "self_check" in engine):
             settings = engine
     rows = []
     for name, value in _flat(settings):
