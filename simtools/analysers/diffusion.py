@@ -21,6 +21,8 @@ _EXTRAPOLATION_DOUBT = 0.7
 _THEORY_DOF = 20.0
 _REPLICA_SIGNIFICANCE = 0.01
 _FIXED = 1e-10
+_RINGING_SHARE = 0.04
+_RINGING_MARGIN = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def fit_slopes(blocks, *, hop_length_A):
     of the slope over the last octave is extrapolated as far as it is significant.
 
     *Collective.* One walker per replica, so the earliest window pays: it begins where the tracer's slope is
-    within 20 % of its final one, and later only if the collective slope itself says so.
+    within 20 % of its final one and the sublattice as a whole has stopped ringing, and later only if the
+    collective slope itself says so.
 
     *Errors.* The slope is a mean over replicas and time blocks, so their scatter gives its variance however
     the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
@@ -155,6 +158,7 @@ def _tracer_window(blocks, windows, hop_length_A):
 
 
 def _charge_window(blocks, coarse):
+    coarse = max(coarse, _end_of_ringing(blocks))
     windows, theory = charge_windows(blocks, coarse)
     index, _ = choose_window(
         blocks.charge_rbk,
@@ -165,6 +169,21 @@ def _charge_window(blocks, coarse):
         covariance=theory,
     )
     return windows[index], theory
+
+
+def _end_of_ringing(blocks):
+    """Return the first lag beyond the coherent vibration of the whole sublattice, as an index.
+
+    The mobile ions swing against their host together, so their summed displacement rings for a picosecond or
+    two with an amplitude that no single ion has: as long as its mean square falls anywhere, slopes mean
+    nothing. Falls at lags with few independent stretches are noise and are not looked at.
+    """
+    lags = blocks.lags
+    fell = lags[1:][np.diff(blocks.charge_msd_k) < 0]
+    fell = fell[fell <= _RINGING_SHARE * min(blocks.n_frames)]
+    if len(fell) == 0:
+        return 0
+    return int(np.searchsorted(lags, _RINGING_MARGIN * fell[-1]))
 
 
 def _extrapolated(blocks, window, earlier):
