@@ -132,10 +132,7 @@ def trace_figures(points):
 
 
 def _trace_figure(temperature_K, records):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.4, 2.5), layout="constrained")
-    axes = figure.subplots(1, 3)
+    axes = plots.new_row(3)
     for number, (label, thermo, n_atoms) in enumerate(records):
         colour = plots.SEQUENCE[number % len(plots.SEQUENCE)]
         plots.plot_temperature_trace(thermo, ax=axes[0], label=label, color=colour)
@@ -151,5 +148,5 @@ def _trace_figure(temperature_K, records):
         f"traces-{temperature_K:g}K".replace(".", "p"),
         f"{temperature_K:g} K",
         f"Runs: {', '.join(label for label, _, _ in records)}.",
-        figure,
+        axes[0].figure,
     )

@@ -4,7 +4,7 @@ from simtools.plots.arrhenius import plot_arrhenius
 from simtools.plots.association import plot_association
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
-from simtools.plots.style import SEQUENCE, new_axes
+from simtools.plots.style import SEQUENCE, new_axes, new_row
 from simtools.plots.text import format_estimate, format_number
 from simtools.plots.traces import mark_stages, plot_energy_trace, plot_temperature_trace
 
@@ -14,6 +14,7 @@ __all__ = [
     "format_number",
     "mark_stages",
     "new_axes",
+    "new_row",
     "plot_arrhenius",
     "plot_association",
     "plot_charge_msd",

@@ -31,6 +31,13 @@ def new_axes(*, width_in=6.4, height_in=4.4):
     return figure.add_subplot()
 
 
+def new_row(n_axes, *, width_in=11.4, height_in=2.5):
+    """Return `n_axes` Axes side by side in one new figure, an array; see `new_axes`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained").subplots(1, n_axes, squeeze=False)[0]
+
+
 def dress(ax, *, xlabel=None, ylabel=None):
     """Give `ax` the house's labels, sizes and light grid; return it."""
     if xlabel is not None:
