@@ -238,7 +238,7 @@ def main():
             stored = {record["case"]: record for record in report["records"]}
     records = []
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    for case in (*CASES, *ARRHENIUS_CASES):
+    for case in (*ARRHENIUS_CASES, *CASES):
         if arguments.only not in case.name:
             records += [stored[case.name]] if case.name in stored else []
             continue

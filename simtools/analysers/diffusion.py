@@ -86,9 +86,10 @@ def fit_slopes(blocks, *, hop_length_A):
     of the number of hops) and jumps back die out. Where the run is too short for that, the remaining trend
     of the slope over the last octave is extrapolated as far as it is significant.
 
-    *Collective.* One walker per replica, so the earliest window pays: it begins where the tracer's slope is
-    within 20 % of its final one and the sublattice as a whole has stopped ringing, and later only if the
-    collective slope itself says so.
+    *Collective.* One walker per replica, so the earliest window pays. The optical vibration of the whole
+    sublattice would drown it: a running mean over 0.8 ps takes it out and leaves slopes beyond that lag as
+    they are. The window begins there, where the tracer's slope is within 20 % of its final one and where
+    what is left of the vibration has died out, and later only if the collective slope itself says so.
 
     *Errors.* The slope is a mean over replicas and time blocks, so their scatter gives its variance however
     the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
@@ -108,7 +109,7 @@ def fit_slopes(blocks, *, hop_length_A):
         charge_window, theory = _charge_window(blocks, coarse)
 
     influence_rbq = np.stack(
-        [blocks.tracer_rbk @ tracer_k, blocks.charge_rbk @ charge_window.weights_k], axis=-1
+        [blocks.tracer_rbk @ tracer_k, blocks.smooth_charge_rbk @ charge_window.weights_k], axis=-1
     )
     values = weights_r @ influence_rbq.mean(axis=1)
     covariance, dof = _joint_covariance(influence_rbq, weights_r, window, charge_window)
@@ -161,11 +162,10 @@ def _charge_window(blocks, coarse):
     coarse = max(coarse, _end_of_ringing(blocks))
     windows, theory = charge_windows(blocks, coarse)
     index, _ = choose_window(
-        blocks.charge_rbk,
+        blocks.smooth_charge_rbk,
         windows,
         blocks.weights_r,
         significance=_CHARGE_SIGNIFICANCE,
-        start=min(coarse, len(windows) - 1),
         covariance=theory,
     )
     return windows[index], theory
@@ -175,11 +175,12 @@ def _end_of_ringing(blocks):
     """Return the first lag beyond the coherent vibration of the whole sublattice, as an index.
 
     The mobile ions swing against their host together, so their summed displacement rings for a picosecond or
-    two with an amplitude that no single ion has: as long as its mean square falls anywhere, slopes mean
-    nothing. Falls at lags with few independent stretches are noise and are not looked at.
+    two with an amplitude that no single ion has. Smoothing takes that out where frames are close enough; as
+    long as the mean square still falls anywhere, slopes mean nothing. Falls at lags with few independent
+    stretches are noise and are not looked at.
     """
     lags = blocks.lags
-    fell = lags[1:][np.diff(blocks.charge_msd_k) < 0]
+    fell = lags[1:][np.diff(blocks.smooth_charge_msd_k) < 0]
     fell = fell[fell <= _RINGING_SHARE * min(blocks.n_frames)]
     if len(fell) == 0:
         return 0

@@ -13,6 +13,7 @@ __all__ = ["DisplacementBlocks", "blocked_displacements", "lag_grid"]
 _LAGS_PER_OCTAVE = 3
 _MAX_BLOCKS = 24
 _SETTLING_PS = 0.5
+_SMOOTHING_PS = 0.8
 _HOP_FRACTION = 0.6
 _TRAVELLED_HOPS = 1.2
 
@@ -35,6 +36,11 @@ class DisplacementBlocks:
         Squared displacement averaged over ions, shape (n_replicas, n_blocks, n_lags), Å².
     charge_rbk : ndarray
         Squared summed displacement divided by the number of ions, same shape, Å².
+    smooth_charge_rbk : ndarray
+        The same as `charge_rbk` after the running mean `smoothing` over frames, which takes out the optical
+        vibrations of the whole sublattice and leaves slopes as they are.
+    smoothing : tuple of float
+        Weights of that running mean, adding up to 1; (1.0,) for none.
     quartic_k : ndarray
         Fourth power of the ions' displacements, averaged over everything, shape (n_lags,), Å⁴.
     n_hops : int
@@ -50,6 +56,8 @@ class DisplacementBlocks:
     n_ions: int
     tracer_rbk: np.ndarray
     charge_rbk: np.ndarray
+    smooth_charge_rbk: np.ndarray
+    smoothing: tuple
     quartic_k: np.ndarray
     n_hops: int
     n_travelled: int
@@ -84,6 +92,11 @@ class DisplacementBlocks:
     def charge_msd_k(self):
         """Mean squared summed displacement per ion over all replicas, shape (n_lags,), Å²."""
         return self.weights_r @ self.charge_rbk.mean(axis=1)
+
+    @property
+    def smooth_charge_msd_k(self):
+        """Mean squared summed displacement per ion after smoothing, shape (n_lags,), Å²."""
+        return self.weights_r @ self.smooth_charge_rbk.mean(axis=1)
 
 
 def lag_grid(n_frames):
@@ -123,7 +136,8 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
     lags = lag_grid(shortest)
     n_blocks = int(min(_MAX_BLOCKS, shortest // 4))
     window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, max(1, shortest // 20)))
-    tracer, charge, quartic, n_hops, n_travelled = [], [], [], 0, 0
+    smoothing = _smoothing(frame_interval_ps, shortest)
+    tracer, charge, smooth, quartic, n_hops, n_travelled = [], [], [], [], 0, 0
     for r_tnc in positions:
         n_ions = r_tnc.shape[1]
         blocks_kb, quartic_k = kernels.blocked_displacements(r_tnc, lags, n_blocks)
@@ -132,6 +146,10 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         hops_n, reach_n = kernels.count_hops(r_tnc, window, _HOP_FRACTION * hop_length_A)
         tracer.append(blocks_kb.T)
         charge.append(charge_kb.T / n_ions)
+        if len(smoothing) > 1:
+            smoothed_tnc = np.apply_along_axis(np.convolve, 0, summed_tnc, smoothing, "valid")
+            charge_kb, _ = kernels.blocked_displacements(np.ascontiguousarray(smoothed_tnc), lags, n_blocks)
+        smooth.append(charge_kb.T / n_ions)
         quartic.append(quartic_k)
         n_hops += int(hops_n.sum())
         n_travelled += int((reach_n > (_TRAVELLED_HOPS * hop_length_A) ** 2).sum())
@@ -143,7 +161,18 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         n_ions=n_ions,
         tracer_rbk=np.array(tracer),
         charge_rbk=np.array(charge),
+        smooth_charge_rbk=np.array(smooth),
+        smoothing=smoothing,
         quartic_k=frames @ np.array(quartic) / frames.sum(),
         n_hops=n_hops,
         n_travelled=n_travelled,
     )
+
+
+def _smoothing(frame_interval_ps, n_frames):
+    """Return the weights of a Hann window 0.8 ps wide (zero at 2.5 THz), or no more than 5 % of a run."""
+    width = min(round(_SMOOTHING_PS / frame_interval_ps), n_frames // 20)
+    if width < 3:
+        return (1.0,)
+    weights = np.hanning(width + 2)[1:-1]
+    return tuple((weights / weights.sum()).tolist())

@@ -111,7 +111,7 @@ def least_squares(lags, covariance):
 
 
 @lru_cache(maxsize=64)
-def brownian_covariance(lags, n_frames):
+def brownian_covariance(lags, n_frames, smoothing=(1.0,)):
     r"""Return the covariance of the window-averaged MSD of one Brownian walker seen through white noise.
 
     Parameters
@@ -119,7 +119,9 @@ def brownian_covariance(lags, n_frames):
     lags
         Tuple of lags in frames.
     n_frames
-        Frames in the trajectory; every window start is used.
+        Frames of the (smoothed) trajectory; every window start is used.
+    smoothing
+        Weights, adding up to 1, of the running mean that positions went through (walker and noise alike).
 
     Returns
     -------
@@ -133,6 +135,8 @@ def brownian_covariance(lags, n_frames):
     .. [1] H. Qian, M. P. Sheetz and E. L. Elson, Biophys. J. 60, 910 (1991);
        X. Michalet, Phys. Rev. E 82, 041914 (2010): the same sums, here for any pair of lags.
     """
+    spread = np.convolve(smoothing, smoothing[::-1])
+    reach = len(smoothing) - 1
     covariance = np.empty((3, len(lags), len(lags)))
     for i, a in enumerate(lags):
         for j in range(i, len(lags)):
@@ -142,6 +146,8 @@ def brownian_covariance(lags, n_frames):
             noise = np.zeros(len(m))
             np.add.at(noise, np.array([a, b]), 1.0)
             np.add.at(noise, np.array([0, a + b]), -1.0)
+            overlap, noise = np.convolve(overlap, spread), np.convolve(noise, spread)
+            m = np.arange(-a - reach, b + reach + 1)
             pairs = np.maximum(np.minimum(n_frames - b, n_frames - a - m) - np.maximum(0, -m), 0)
             sums = pairs @ np.column_stack([overlap**2, 2 * overlap * noise, noise**2])
             sums *= 2 / 3 / ((n_frames - a) * (n_frames - b))

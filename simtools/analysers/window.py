@@ -61,43 +61,44 @@ def tracer_windows(blocks):
 
 
 def charge_windows(blocks, start):
-    r"""Return windows for the summed displacement, weighted for one Brownian walker behind vibrations.
+    r"""Return windows for the smoothed summed displacement, weighted for one Brownian walker behind noise.
 
     Parameters
     ----------
     blocks
         `DisplacementBlocks`.
     start
-        First lag to believe, as an index: the amplitude of the vibrations is read from there on.
+        First lag to believe, as an index; what vibrations the smoothing has left is read from there on.
 
     Returns
     -------
     windows : list of FitWindow
-        One for each first lag; as wide as the vibrations demand, up to a quarter of the shortest run.
+        One for each first lag from `start` on and no shorter than the smoothing; as wide as the vibrations
+        demand, up to a quarter of the shortest run. At least one.
     covariance : ndarray
         Relative covariance of the mean over all replicas: multiply by the squared slope; shape
         (n_lags, n_lags), ps².
     """
-    lags, msd_k = blocks.lags, blocks.charge_msd_k
-    shortest = min(blocks.n_frames)
+    lags, msd_k, width = blocks.lags, blocks.smooth_charge_msd_k, len(blocks.smoothing)
+    shortest = min(blocks.n_frames) - width + 1
     limit = _LONGEST_CHARGE * shortest
-    parts = brownian_covariance(tuple(lags.tolist()), shortest)
+    parts = brownian_covariance(tuple(lags.tolist()), shortest, blocks.smoothing)
+    usable = [first for first in range(len(lags)) if _last_lag(lags, first, 0.0, limit) is not None]
+    start = min(max(start, int(np.searchsorted(lags, width))), usable[-1])
     far = int(np.searchsorted(lags, limit / 2))
+    # a smoothed walk lags behind: its MSD is shorter by a constant
+    spread = np.convolve(blocks.smoothing, blocks.smoothing[::-1])
+    lost = np.abs(np.arange(len(spread)) - (width - 1)) @ spread
     slope, noise = msd_k[far] / lags[far], 0.0
-    start = min(start, far)
     for _ in range(3):
-        noise = max(0.0, msd_k[start] - slope * lags[start]) / (2 * slope)
-        last = _last_lag(lags, start, noise, limit)
-        if last is None:
-            break
-        used = slice(start, last + 1)
+        excess = max(0.0, msd_k[start] - slope * (lags[start] - lost))
+        noise = excess / (2 * slope * spread[width - 1])
+        used = slice(start, _last_lag(lags, start, noise * spread[width - 1], limit) + 1)
         slope = max(least_squares(lags[used], _mixed(parts, noise)[used, used]) @ msd_k[used], 0.1 * slope)
     covariance = _mixed(parts, noise)
     windows = []
-    for first in range(len(lags)):
-        last = _last_lag(lags, first, noise, limit)
-        if last is None:
-            break
+    for first in usable[usable.index(start) :]:
+        last = _last_lag(lags, first, noise * spread[width - 1], limit)
         used = slice(first, last + 1)
         weights_k = np.zeros(len(lags))
         weights_k[used] = least_squares(blocks.lag_times_ps[used], covariance[used, used])

@@ -127,7 +127,7 @@ def lattice_walkers(
     r_tnc[0] = rng.uniform(0, edge, size=(n_ions, 3))
     _walk(steps, np.arange(n_ions) // group_size, r_tnc)
     if rattle_A:
-        r_tnc += rng.normal(0.0, rattle_A, size=r_tnc.shape)
+        r_tnc += rattle_A * rng.standard_normal(r_tnc.shape, dtype=np.float32)
     return Trajectory(
         positions_A=r_tnc,
         species=np.full(n_ions, species),
@@ -257,7 +257,7 @@ def vacancy_walk(
         frame_interval_ps,
     )
     if rattle_A:
-        r_tnc += rng.normal(0.0, rattle_A, size=r_tnc.shape)
+        r_tnc += rattle_A * rng.standard_normal(r_tnc.shape, dtype=np.float32)
     return Trajectory(
         positions_A=r_tnc,
         species=np.full(len(occupied), species),
