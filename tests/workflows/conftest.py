@@ -28,6 +28,18 @@ mobile = "Ar"
 
 
 @pytest.fixture
+def no_figures(monkeypatch):
+    """Write a one-line report: figures take longer than everything else in a toy run."""
+
+    def write(run):
+        path = Path(run.directory) / "report.html"
+        path.write_text(f"{len(run.transport)} temperatures", encoding="utf-8")
+        return path
+
+    monkeypatch.setattr("workflows.report.write_report", write)
+
+
+@pytest.fixture
 def argon(tmp_path):
     """A recipe of 32 argon atoms: two temperatures, two replicas, a second or two in all."""
     path = tmp_path / "argon.toml"

@@ -19,6 +19,8 @@ from workflows.executors import InlineExecutor, LocalExecutor, StopRequest
 from workflows.progress import progress_display
 from workflows.recipe import list_recipes, read_recipe
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 QUANTITIES = (
     "tracer_diffusivity_cm2_per_s",
     "charge_diffusivity_cm2_per_s",
@@ -282,7 +284,7 @@ def test_a_failing_point_leaves_the_others_and_names_its_log(argon, simtools, tm
 
 
 def test_a_killed_worker_takes_one_point_down(argon, tmp_path):
-    overrides = ["md.temperatures_K=[130]", "md.replicas=3", "md.production_ps=60"]
+    overrides = ["md.temperatures_K=[130]", "md.replicas=3", "md.production_ps=25"]
     directory = tmp_path / "run"
 
     class KillFirst(StopRequest):
