@@ -54,7 +54,8 @@ def analyse(campaign):
         arrhenius = _arrhenius(transports, notes)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
     for result in (*transports, *associations):
-        notes += [f"{result.temperature_K:g} K, {result.species}: {note}" for note in result.warnings]
+        where = f"{result.temperature_K:g} K"
+        notes += [note if note.startswith(where) else f"{where}: {note}" for note in result.warnings]
     if arrhenius is not None:
         notes += list(arrhenius.warnings)
     notes += _point_warnings(listed)
