@@ -61,6 +61,18 @@ def test_covariance_of_one_walker_behind_noise_is_exact():
     assert_allclose(np.cov(samples), parts[0] + noise * parts[1] + noise**2 * parts[2], rtol=0.06)
 
 
+def test_covariance_of_a_smoothed_walker_is_exact_too():
+    rng = np.random.default_rng(3)
+    lags, n_frames = (5, 8, 12), 50
+    smoothing = np.hanning(7)[1:-1] / np.hanning(7).sum()
+    r_tnc = np.cumsum(rng.normal(0, 3**-0.5, size=(n_frames + 4, 8000, 3)), axis=0)
+    r_tnc += rng.normal(0, 3**-0.5, size=r_tnc.shape)
+    smooth = sum(weight * r_tnc[i : n_frames + i] for i, weight in enumerate(smoothing))
+    samples = [np.mean(np.sum((smooth[k:] - smooth[:-k]) ** 2, axis=-1), axis=0) for k in lags]
+    parts = brownian_covariance(lags, n_frames, tuple(smoothing.tolist()))
+    assert_allclose(np.cov(samples), parts.sum(axis=0), rtol=0.1)
+
+
 def test_least_squares_returns_the_slope_of_a_line():
     lags = np.array([1, 2, 4, 8])
     weights = least_squares(lags, brownian_covariance((1, 2, 4, 8), 100)[0])

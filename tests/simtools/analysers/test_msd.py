@@ -111,6 +111,30 @@ def test_replicas_of_different_length_count_by_their_length():
     assert_allclose(blocks.msd_k[0], expected, rtol=0.02)
 
 
+def test_smoothing_takes_out_the_optical_vibration_and_keeps_the_slope():
+    rng = np.random.default_rng(13)
+    times = 0.04 * np.arange(4000)
+    walk = np.cumsum(rng.normal(0, 0.05, size=(4000, 1, 3)), axis=0)
+    swing = 0.4 * np.cos(2 * np.pi * 5.5 * times + 1.0)[:, None, None]
+    calm, ringing = (
+        blocked_displacements([r_tnc], frame_interval_ps=0.04, hop_length_A=1.0)
+        for r_tnc in (walk, walk + swing)
+    )
+    late = calm.lags >= 2 * len(calm.smoothing)
+    assert_allclose(ringing.smooth_charge_msd_k[late], calm.smooth_charge_msd_k[late], rtol=0.02)
+    assert ringing.charge_msd_k[late][0] > 1.1 * calm.charge_msd_k[late][0]
+    slopes = [
+        np.gradient(msd[late], calm.lags[late])[2] for msd in (calm.charge_msd_k, calm.smooth_charge_msd_k)
+    ]
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.1)
+
+
+def test_frames_far_apart_are_not_smoothed():
+    blocks = blocked_displacements([walkers(400, 3)], frame_interval_ps=0.5, hop_length_A=1.0)
+    assert blocks.smoothing == (1.0,)
+    assert_allclose(blocks.smooth_charge_rbk, blocks.charge_rbk, rtol=0)
+
+
 def test_missing_species_lists_what_is_there():
     with pytest.raises(UnknownSpeciesError, match="available: Li"):
         mean_squared_displacement(lithium(walkers(9, 1)), species="Na")
