@@ -136,6 +136,13 @@ class IonicCalculator(Calculator):
         self._system = None
         self._stress_wanted = False
 
+    def __copy__(self):
+        """Return a calculator with the same settings and a memory of its own."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.atoms, twin.results, twin._system = None, {}, None
+        return twin
+
     def check_state(self, atoms, tol=1e-15):
         """Return what changed since the last calculation; a change of one bit counts, whatever `tol`."""
         if self.atoms is None:
@@ -351,7 +358,7 @@ class _System:
         self.type_n = _types(field, numbers)
         charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
         self.net_charge_e = math.fsum(charges_n)
-        self.is_charged_cell = abs(self.net_charge_e) > 1e-6 * np.abs(charges_n).sum()
+        self.is_charged_cell = not field.is_neutral(field.species[i] for i in self.type_n)
         if self.is_charged_cell and calculator.net_charge != "background":
             raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
         self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning

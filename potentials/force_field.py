@@ -6,6 +6,7 @@ Reading and checking the TOML files is `schema.py`; the functional forms are in 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -136,6 +137,19 @@ class ForceField:
     def low_confidence(self, species=None) -> tuple[Parameter, ...]:
         """Return the parameters not read in a public text (marks R, F, C); `species` as above."""
         return tuple(row for row in self.parameters_table(species) if row.confidence in LOW_CONFIDENCE)
+
+    def is_neutral(self, symbols) -> bool:
+        """Return whether ions of these species close their charge: formally exactly, and here to rounding.
+
+        The formal charges are integers, so one missing ion shows in a cell of any size; the charges of a
+        partial-charge set are tabulated with six or seven digits, so their sum may differ by 1e-6 of all.
+        """
+        counts = Counter(symbols)
+        formal = sum(n * self.formal_charges_e[symbol] for symbol, n in counts.items())
+        total = math.fsum(n * self.charges_e[symbol] for symbol, n in counts.items())
+        return formal == 0 and abs(total) <= 1e-6 * sum(
+            n * abs(self.charges_e[symbol]) for symbol, n in counts.items()
+        )
 
     def formula_charge_e(self, symbols) -> float:
         """Return the summed force-field charge of a sequence of species symbols, e."""

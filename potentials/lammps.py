@@ -30,7 +30,6 @@ KSPACE_STYLES = ("pppm", "ewald")
 PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 DEFAULT_ACCURACY = 1e-5
 TABLE_POINTS = 20000
-NEUTRAL_E = 1e-8
 BAR_PER_EV_A3 = 1.6021765e6  # LAMMPS' own constant (nktv2p in metal units), to undo exactly what it applied
 STYLES = {
     "buckingham": "buck",
@@ -123,6 +122,7 @@ def write_lammps(
         input=stem.with_name(stem.name + ".in"),
         table=stem.with_name(stem.name + ".table") if _has_tables(force_field) else None,
     )
+    symbols = atoms.get_chemical_symbols()
     text = _input_text(
         force_field,
         files,
@@ -130,7 +130,7 @@ def write_lammps(
         accuracy=accuracy,
         coulomb_cutoff_A=coulomb_cutoff_A,
         exact_erfc=exact_erfc,
-        net_charge_e=force_field.formula_charge_e(atoms.get_chemical_symbols()),
+        net_charge_e=0.0 if force_field.is_neutral(symbols) else force_field.formula_charge_e(symbols),
     )
     try:
         files.data.write_text(_data_text(force_field, atoms, frame), encoding="utf-8")
@@ -230,7 +230,7 @@ def evaluate_with_lammps(
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     stress = frame.rotation @ stress @ frame.rotation.T
     net_charge_e = force_field.formula_charge_e(atoms.get_chemical_symbols())
-    if abs(net_charge_e) > NEUTRAL_E:
+    if not force_field.is_neutral(atoms.get_chemical_symbols()):
         stress += np.eye(3) * background_stress(net_charge_e, atoms.get_volume(), splitting)
     logger.debug("LAMMPS %s: %d atoms, splitting %s", version, len(atoms), splitting)
     return LammpsEvaluation(energy, forces @ frame.rotation.T, full_3x3_to_voigt_6_stress(stress), version)
@@ -274,7 +274,7 @@ def _check(force_field, atoms, kspace, accuracy, coulomb_cutoff_A, net_charge, e
             raise ConfigError("the atoms' masses differ from the force field's, which LAMMPS would use")
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, net_charge, exact_erfc)
     total = force_field.formula_charge_e(symbols)
-    if abs(total) > NEUTRAL_E and net_charge is None:
+    if not force_field.is_neutral(symbols) and net_charge is None:
         counts = sorted(Counter(symbols).items())
         balance = " ".join(f"{n} {symbol} x {force_field.charges_e[symbol]:+g}" for symbol, n in counts)
         raise NetChargeError(total, balance)
@@ -365,7 +365,7 @@ def _interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, e
 
 def _input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, net_charge_e) -> str:
     lines = _heading(force_field)
-    if abs(net_charge_e) > NEUTRAL_E:
+    if net_charge_e != 0.0:
         lines += [
             f"# net charge {net_charge_e:+g} e: LAMMPS adds the energy of a uniform background but not its",
             "# stress, so pressures of this cell are wrong and it must not be run at constant pressure",

@@ -1,5 +1,6 @@
 """The calculator as a guest of ASE: options, refusals, caching, and states that continue bit for bit."""
 
+import copy
 import json
 import pickle
 from dataclasses import replace
@@ -242,3 +243,20 @@ def test_partial_charges_that_nearly_cancel_count_as_neutral():
     charges = {"Li": 0.670596, "O": -1.341191, "Cl": -0.670596}
     rounded = replace(field, charges_e=charges)
     assert IonicCalculator(rounded).settings(crystal())["background"] is False
+
+
+def test_a_copied_calculator_has_a_memory_of_its_own():
+    first, second = (crystal(seed=seed) for seed in (1, 2))
+    calculator = IonicCalculator(LI3OCL)
+    energy_1 = calculator.get_property("energy", first)
+    energy_2 = copy.copy(calculator).get_property("energy", second)
+    assert abs(energy_1 - energy_2) > 1e-3
+    assert calculator.get_property("energy", second) == pytest.approx(energy_2, rel=1e-12)
+    assert calculator.get_property("energy", first) == pytest.approx(energy_1, rel=1e-12)
+
+
+def test_one_missing_ion_is_a_net_charge_in_a_cell_of_any_size():
+    field = load_force_field("na3ocl_popoff_q067")
+    crystal = ["Na", "Na", "Na", "O", "Cl"] * 300_000
+    assert field.is_neutral(crystal)
+    assert not field.is_neutral(crystal[1:])
