@@ -264,7 +264,8 @@ class IonicCalculator(Calculator):
     def get_state(self):
         """Return everything that a bit-identical continuation needs, as arrays, numbers and strings."""
         state = {
-            **self._fixed_settings(),
+            "version": STATE_VERSION,
+            **self.fixed_settings(),
             "stress_wanted": int(self._stress_wanted),
             "numbers": np.empty(0, dtype=np.int64),
         }
@@ -280,7 +281,7 @@ class IonicCalculator(Calculator):
 
     def set_state(self, state):
         """Take over a state written by `get_state` of a calculator with the same force field and settings."""
-        expected = self._fixed_settings()
+        expected = {"version": STATE_VERSION, **self.fixed_settings()}
         for name, value in expected.items():
             if name not in state or _plain(state[name]) != value:
                 raise ConfigError(
@@ -303,10 +304,9 @@ class IonicCalculator(Calculator):
                 reference, np.array(state["reference_cell_A"], dtype=float)
             )
 
-    def _fixed_settings(self):
-        """Return what a state and the calculator that takes it over must share."""
+    def fixed_settings(self):
+        """Return what fixes the forces of any atoms, and what a run must share with its continuation."""
         return {
-            "version": STATE_VERSION,
             "force_field_sha256": self.field.sha256,
             "coulomb": self.coulomb,
             "pair_terms": self.pair_terms,

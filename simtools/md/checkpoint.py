@@ -17,9 +17,9 @@ from simtools.core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["CheckpointError", "load_checkpoint", "replace_file", "save_checkpoint"]
+__all__ = ["CHECKPOINT_NAMES", "CheckpointError", "load_checkpoint", "replace_file", "save_checkpoint"]
 
-_NAMES = ("checkpoint-0.npz", "checkpoint-1.npz")
+CHECKPOINT_NAMES = ("checkpoint-0.npz", "checkpoint-1.npz")
 _FORMAT = 1
 
 
@@ -63,7 +63,7 @@ def save_checkpoint(directory, state, *, count):
     arrays = {}
     tree = _without_arrays({"format": _FORMAT, "count": count, **state}, arrays)
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
-    path = Path(directory) / _NAMES[count % 2]
+    path = Path(directory) / CHECKPOINT_NAMES[count % 2]
     replace_file(path, lambda stream: np.savez(stream, tree=text, **arrays))
     return path
 
@@ -77,7 +77,7 @@ def load_checkpoint(directory):
         If there are checkpoints and none can be read.
     """
     states, broken = [], []
-    for name in _NAMES:
+    for name in CHECKPOINT_NAMES:
         path = Path(directory) / name
         if path.exists():
             try:

@@ -1,12 +1,15 @@
-"""What fixes the result of a run: checked before it starts, compared before it is continued."""
+"""What fixes the result of a run: checked before it starts. Compared before it is continued: record.py."""
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 
 from simtools.core.errors import ConfigError
+from simtools.md.forces import ForceEvaluator
 
 __all__ = ["check_inputs", "describe_inputs", "plain", "refuse_charged_npt"]
 
@@ -48,13 +51,50 @@ def describe_inputs(atoms, calculator, stages, info, momenta):
     about = {name: plain(atoms.info.get(name)) for name in ("lattice_sites", "defects")}
     digest.update(json.dumps(about, sort_keys=True).encode())
     plain_stages = [replace(stage, checkpoint_every_ps=stage.duration_ps).to_dict() for stage in stages]
+    settings = _settings_of(calculator)
     return {
         "atoms": digest.hexdigest(),
         "calculator": type(calculator).__name__,
         "force_field": getattr(getattr(calculator, "field", None), "sha256", None),
+        "calculator_settings": settings,
+        "calculator_answer": None if settings else _answer_of(calculator, atoms),
         "stages": plain_stages,
         "momenta": momenta,
         "info": plain(info),
+    }
+
+
+def _settings_of(calculator):
+    """Return what a calculator says of itself as plain data, or {} where that does not fix its forces."""
+    if callable(getattr(calculator, "fixed_settings", None)):
+        return plain(calculator.fixed_settings())
+    settings = getattr(calculator, "parameters", None)
+    if not isinstance(calculator, Calculator) and callable(getattr(calculator, "todict", None)):
+        settings = calculator.todict()
+    try:
+        return plain(dict(settings)) if isinstance(settings, dict) else {}
+    except ConfigError:
+        return {}
+
+
+def _answer_of(calculator, atoms):
+    """Return the energy and the forces of the start, for a calculator that says nothing of itself.
+
+    A calculator that remembers its past gets that memory back.
+    """
+    copied = atoms.copy()
+    evaluator = ForceEvaluator(copied, calculator)
+    memory = calculator.get_state() if evaluator.has_state else None
+    evaluator.evaluate()
+    evaluator.release()
+    if memory is not None:
+        calculator.set_state(memory)
+    forces = evaluator.forces_eV_A
+    weights = np.cos(np.arange(forces.size)).reshape(forces.shape)
+    return {
+        "energy_eV_per_atom": evaluator.energy_eV / len(copied),
+        "rms_force_eV_per_A": math.sqrt(float((forces * forces).mean())),
+        "weighted_force_eV_per_A": float((weights * forces).mean()),
     }
 
 

@@ -24,6 +24,15 @@ from simtools.md.inputs import check_inputs, describe_inputs, plain, refuse_char
 from simtools.md.lock import directory_lock
 from simtools.md.observers import Sampler, formal_charges_of
 from simtools.md.outcomes import stage_outcome
+from simtools.md.record import (
+    INPUTS,
+    OUTCOME,
+    compare_inputs,
+    digest_of,
+    read_outcome,
+    refuse_lost_checkpoints,
+    write_inputs,
+)
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
 from simtools.md.trajectory import LatticeSites
@@ -96,12 +105,12 @@ def run_stages(
     """
     run = _Run(atoms, calculator, stages, directory, info or {}, momenta)
     run.prepare_directory()
-    outcome = run.finished_outcome()
+    outcome = read_outcome(run.directory)
     if outcome is not None:
         return outcome
     with directory_lock(run.directory):
         try:
-            return run.finished_outcome() or run.execute(progress, should_stop)
+            return read_outcome(run.directory) or run.execute(progress, should_stop)
         finally:
             run.evaluator.release()
 
@@ -132,6 +141,7 @@ class _Run:
         self.atoms = _private_copy(atoms)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta)
+        self.inputs_sha256 = digest_of(self.inputs)
         self.momenta = momenta
         host = host_species_of(atoms.get_chemical_symbols(), self.formal_charges_e, info)
         self.host = HostSublattice(atoms, host)
@@ -145,33 +155,14 @@ class _Run:
 
     def prepare_directory(self):
         """Make the directory, or refuse one that cannot be written or holds other inputs."""
-        record = self.directory / "inputs.json"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            if record.exists():
-                self._compare(record)
+            if (self.directory / INPUTS).exists():
+                compare_inputs(self.directory, self.inputs)
             else:
-                text = json.dumps(self.inputs, indent=1).encode()
-                replace_file(record, lambda stream: stream.write(text))
+                write_inputs(self.directory, self.inputs)
         except OSError as error:
             raise ConfigError(f"cannot write {self.directory}: {error.strerror or error}") from error
-
-    def finished_outcome(self):
-        """Return the outcome of a run that is already done, or None."""
-        path = self.directory / "outcome.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-    def _compare(self, record):
-        try:
-            stored = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{record} is damaged ({error}); expected the inputs of this run") from error
-        different = sorted(key for key in self.inputs if stored.get(key) != self.inputs[key])
-        if different:
-            raise ConfigError(
-                f"{self.directory} holds a run with other inputs ({', '.join(different)} differ); "
-                "choose a new directory"
-            )
 
     def execute(self, progress, should_stop):
         """Run what is left and return the outcome."""
@@ -179,6 +170,7 @@ class _Run:
             state, warnings = load_checkpoint(self.directory)
             self.warnings.extend(warnings)
             if state is None:
+                refuse_lost_checkpoints(self.directory)
                 self._begin()
             else:
                 self._restore(state)
@@ -203,6 +195,11 @@ class _Run:
         self.log.resume(0)
 
     def _restore(self, state):
+        if state.get("inputs_sha256", self.inputs_sha256) != self.inputs_sha256:
+            raise ConfigError(
+                f"the checkpoint in {self.directory} was written with other inputs than {INPUTS} beside it "
+                "records, expected the same; choose a new directory"
+            )
         self.atoms.arrays["positions"][:] = state["positions"]
         self.atoms.arrays["momenta"][:] = state["momenta"]
         self.atoms.cell[:] = state["cell"]
@@ -250,6 +247,7 @@ class _Run:
 
     def _save(self, stage, loop, *, finished=False):
         state = {
+            "inputs_sha256": self.inputs_sha256,
             "stage": None if finished else stage.name,
             "step": loop.n_before + loop.step,
             "finished": self.finished,
@@ -286,7 +284,7 @@ class _Run:
             "bit_identical_restart": self.evaluator.has_state,
         }
         text = json.dumps(outcome, indent=1).encode()
-        replace_file(self.directory / "outcome.json", lambda stream: stream.write(text))
+        replace_file(self.directory / OUTCOME, lambda stream: stream.write(text))
         return json.loads(text)
 
 

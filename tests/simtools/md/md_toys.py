@@ -58,6 +58,10 @@ class LaggingLennardJones(Calculator):
         }
         self.results["stress"] = virial.ravel()[[0, 4, 8, 5, 2, 1]]
 
+    def fixed_settings(self):
+        names = ("epsilon", "sigma", "memory_A", "cutoff_A")
+        return {name: getattr(self, name) for name in names}
+
     def get_state(self):
         return {} if self.reference is None else {"reference": self.reference.copy()}
 
