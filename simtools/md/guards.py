@@ -20,10 +20,10 @@ _LINDEMANN_LIMIT = 0.2
 _DISPLACED_LIMIT = 0.05
 
 
-def host_species_of(symbols, formal_charges_e, info):
+def host_species_of(formal_charges_e, info):
     """Return the species of the immobile sublattice: ``info["host_species"]``, or else the anions."""
     if info.get("host_species"):
-        return tuple(name for name in info["host_species"] if name in set(symbols))
+        return tuple(info["host_species"])
     return tuple(sorted(name for name, charge in formal_charges_e.items() if charge < 0))
 
 

@@ -1,5 +1,6 @@
 """What fixes the result of a run: checked before it starts. Compared before it is continued: record.py."""
 
+import difflib
 import hashlib
 import json
 import math
@@ -11,7 +12,10 @@ from ase.calculators.calculator import Calculator
 from simtools.core.errors import ConfigError
 from simtools.md.forces import ForceEvaluator
 
-__all__ = ["check_inputs", "describe_inputs", "plain", "refuse_charged_npt"]
+__all__ = ["check_info", "check_inputs", "describe_inputs", "plain", "refuse_charged_npt"]
+
+_INFO_KEYS = ("formal_charges_e", "host_species")
+_WITHOUT_BAROSTAT = {"pressure_GPa": 0.0, "barostat_tau_ps": 1.0}  # what files say where there is none
 
 
 def check_inputs(atoms, stages, momenta):
@@ -26,16 +30,65 @@ def check_inputs(atoms, stages, momenta):
         raise ConfigError("dynamics needs a three-dimensional cell")
     if momenta not in {"draw", "keep"}:
         raise ConfigError(f"momenta = {momenta!r}, expected 'draw' or 'keep'")
-
-
-def refuse_charged_npt(atoms, stages, formal_charges_e):
-    """Refuse constant pressure where the formal charges do not add up to zero."""
-    if not formal_charges_e or not any(stage.ensemble == "NPT" for stage in stages):
-        return
-    total = sum(formal_charges_e[name] for name in atoms.get_chemical_symbols())
-    if total:
+    for name, values in (("positions", atoms.positions), ("cell", np.array(atoms.cell))):
+        if not np.isfinite(values).all():
+            raise ConfigError(f"the {name} of atoms must be finite numbers")
+    masses = atoms.get_masses()
+    if not (np.isfinite(masses) & (masses > 0)).all():
+        atom = int(np.flatnonzero(~(np.isfinite(masses) & (masses > 0)))[0])
         raise ConfigError(
-            f"NPT of a cell with net formal charge {total:+d} e is refused: its pressure depends on the "
+            f"atom {atom} ({atoms.symbols[atom]}) has mass {masses[atom]:g} amu, expected a positive number"
+        )
+    if momenta == "keep":
+        _check_kept_momenta(atoms, stages[0])
+
+
+def _check_kept_momenta(atoms, first):
+    momenta = atoms.get_momenta()
+    if not np.isfinite(momenta).all():
+        raise ConfigError("momenta = 'keep': the momenta of atoms must be finite numbers")
+    drift = momenta.sum(axis=0) / atoms.get_masses().sum()
+    at_rest = np.allclose(momenta, atoms.get_masses()[:, None] * drift, rtol=1e-12, atol=1e-12)
+    if first.thermostat == "bussi" and at_rest:
+        raise ConfigError(
+            "momenta = 'keep', but the momenta of atoms are zero, and the Bussi thermostat can only rescale "
+            "what moves; give atoms momenta or choose momenta = 'draw'"
+        )
+
+
+def check_info(atoms, info):
+    """Refuse an `info` whose keys or species cannot be what was meant."""
+    for key in sorted(set(map(str, info)) - set(_INFO_KEYS)):
+        close = difflib.get_close_matches(key.lower(), _INFO_KEYS, n=1)
+        if close:
+            raise ConfigError(f"info has no meaning for {key!r}; did you mean {close[0]!r}?")
+    host = info.get("host_species")
+    if host is None:
+        return
+    if isinstance(host, str) or not isinstance(host, (list, tuple)):
+        raise ConfigError(f"info host_species = {host!r}, expected a list of species such as ['O', 'Cl']")
+    present = sorted(set(atoms.get_chemical_symbols()))
+    unknown = [name for name in host if name not in present]
+    if unknown:
+        raise ConfigError(
+            f"info host_species names {unknown[0]!r}, which is not there; available: {', '.join(present)}"
+        )
+
+
+def refuse_charged_npt(atoms, stages, formal_charges_e, calculator):
+    """Refuse constant pressure where the formal charges, or the calculator's, do not add up to zero."""
+    if not any(stage.ensemble == "NPT" for stage in stages):
+        return
+    total = sum(formal_charges_e[name] for name in atoms.get_chemical_symbols()) if formal_charges_e else 0
+    charge = f"net formal charge {total:+d} e" if total else None
+    settings = getattr(calculator, "settings", None)
+    if charge is None and callable(settings):
+        chosen = settings(atoms)
+        if isinstance(chosen, dict) and chosen.get("background"):
+            charge = f"net charge {chosen.get('net_charge_e', math.nan):+g} e"
+    if charge is not None:
+        raise ConfigError(
+            f"NPT of a cell with {charge} is refused: its pressure depends on the "
             "neutralising background; use the volume of a neutral cell"
         )
 
@@ -51,6 +104,8 @@ def describe_inputs(atoms, calculator, stages, info, momenta):
     about = {name: plain(atoms.info.get(name)) for name in ("lattice_sites", "defects")}
     digest.update(json.dumps(about, sort_keys=True).encode())
     plain_stages = [replace(stage, checkpoint_every_ps=stage.duration_ps).to_dict() for stage in stages]
+    for row in plain_stages:
+        row.update({key: value for key, value in _WITHOUT_BAROSTAT.items() if row[key] is None})
     settings = _settings_of(calculator)
     return {
         "atoms": digest.hexdigest(),

@@ -1,5 +1,7 @@
 """What is sampled along the way: frames, charge current and momenta. Files: see h5md.py."""
 
+import numbers
+
 import numpy as np
 
 from simtools.core.errors import ConfigError
@@ -18,6 +20,8 @@ def formal_charges_of(symbols, info):
         If a species present has no charge or one that is not an integer.
     """
     charges = info.get("formal_charges_e") or {}
+    if not isinstance(charges, dict):
+        raise ConfigError(f"formal_charges_e must be a dict of integers by species, got {charges!r}")
     if not charges:
         return {}
     present = sorted(set(symbols))
@@ -28,7 +32,8 @@ def formal_charges_of(symbols, info):
             f"{', '.join(present)}"
         )
     for name in present:
-        if charges[name] != int(charges[name]):
+        charge = charges[name]
+        if isinstance(charge, bool) or not isinstance(charge, numbers.Real) or charge % 1 != 0:
             raise ConfigError(f"formal_charges_e.{name} must be an integer, got {charges[name]!r}")
     return {name: int(charges[name]) for name in present}
 

@@ -20,7 +20,7 @@ from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
 from simtools.md.forces import ForceEvaluator
 from simtools.md.guards import Guards, HostSublattice, host_species_of
 from simtools.md.h5md import TrajectoryWriter, write_topology
-from simtools.md.inputs import check_inputs, describe_inputs, plain, refuse_charged_npt
+from simtools.md.inputs import check_info, check_inputs, describe_inputs, plain, refuse_charged_npt
 from simtools.md.lock import directory_lock
 from simtools.md.observers import Sampler, formal_charges_of
 from simtools.md.outcomes import stage_outcome
@@ -80,7 +80,8 @@ def run_stages(
         raised.
     info
         ``formal_charges_e`` {species: int} for the charge current, ``host_species`` for the melting guard
-        (anions by default); everything is stored with the trajectory, so it must be JSON-able.
+        (anions by default); everything else is stored with the trajectory too, so it must be JSON-able. A key
+        that looks like a misspelling of these two is refused.
     momenta
         "draw" Maxwell-Boltzmann momenta with the first stage's seed, or "keep" those of `atoms`; the drift
         is removed either way.
@@ -136,14 +137,15 @@ class _Run:
         self.directory = Path(directory)
         self.info = info
         check_inputs(atoms, self.stages, momenta)
+        check_info(atoms, info)
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
-        refuse_charged_npt(atoms, self.stages, self.formal_charges_e)
+        refuse_charged_npt(atoms, self.stages, self.formal_charges_e, calculator)
         self.atoms = _private_copy(atoms)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta)
         self.inputs_sha256 = digest_of(self.inputs)
         self.momenta = momenta
-        host = host_species_of(atoms.get_chemical_symbols(), self.formal_charges_e, info)
+        host = host_species_of(self.formal_charges_e, info)
         self.host = HostSublattice(atoms, host)
         self.log = ThermoLog(self.directory)
         self.total_steps = sum(stage.n_steps for stage in self.stages)

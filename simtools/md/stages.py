@@ -1,5 +1,7 @@
 """What one stretch of dynamics is: ensemble, length, how often to sample. Running it: see protocols.py."""
 
+import math
+import numbers
 import re
 from dataclasses import asdict, dataclass
 
@@ -8,8 +10,20 @@ from simtools.core.errors import ConfigError
 __all__ = ["Stage"]
 
 _DEFAULT_TAU_PS = {"bussi": 0.5, "nose-hoover": 0.5, "langevin": 0.1}
+_DEFAULT_BAROSTAT = {"pressure_GPa": 0.0, "barostat_tau_ps": 1.0}
 _GENTLE_TAU_PS = 0.5
 _LONGEST_CURRENT_FS = 5.0
+_POSITIVE = (
+    "temperature_K",
+    "duration_ps",
+    "timestep_fs",
+    "tau_ps",
+    "barostat_tau_ps",
+    "sample_every_fs",
+    "current_every_fs",
+    "thermo_every_fs",
+    "checkpoint_every_ps",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +44,9 @@ class Stage:
         "bussi", "nose-hoover" or "langevin"; by default "bussi" in NVT and "nose-hoover" in NPT, which
         knows no other.
     tau_ps : float or None
-        Characteristic time of the thermostat; 0.5 by default, 0.1 for Langevin (friction 10/ps).
-    pressure_GPa, barostat_tau_ps : float
-        For NPT.
+        Characteristic time of the thermostat; 0.5 by default, 0.1 for Langevin (friction 10/ps), None in NVE.
+    pressure_GPa, barostat_tau_ps : float or None
+        Only for NPT; 0 and 1 by default there, None elsewhere.
     sample_every_fs, current_every_fs, thermo_every_fs : float
         Strides of the frames, of charge current and momenta (at most 5), and of the log.
     checkpoint_every_ps : float
@@ -52,8 +66,8 @@ class Stage:
     timestep_fs: float = 1.0
     thermostat: str | None = None
     tau_ps: float | None = None
-    pressure_GPa: float = 0.0
-    barostat_tau_ps: float = 1.0
+    pressure_GPa: float | None = None
+    barostat_tau_ps: float | None = None
     sample_every_fs: float = 50.0
     current_every_fs: float = 5.0
     thermo_every_fs: float = 50.0
@@ -67,9 +81,11 @@ class Stage:
             raise ConfigError(f"stage name {self.name!r} may hold only letters, digits, '_' and '-'")
         if self.ensemble not in {"NVE", "NVT", "NPT"}:
             raise self._error("ensemble", self.ensemble, "'NVE', 'NVT' or 'NPT'")
-        for key in ("temperature_K", "duration_ps", "timestep_fs", "barostat_tau_ps"):
-            if not getattr(self, key) > 0:
-                raise self._error(key, getattr(self, key), "a positive number")
+        self._settle_barostat()
+        for key in _POSITIVE:
+            value = getattr(self, key)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise self._error(key, value, "a positive number")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise self._error("seed", self.seed, "an integer of at least 0")
         self._settle_thermostat()
@@ -80,6 +96,17 @@ class Stage:
         if self.write_trajectory:
             self._check_production()
 
+    def _settle_barostat(self):
+        for key, default in _DEFAULT_BAROSTAT.items():
+            value = getattr(self, key)
+            if self.ensemble != "NPT":
+                if value is not None:
+                    raise self._error(key, value, f"none in {self.ensemble}")
+            elif value is None:
+                object.__setattr__(self, key, default)
+        if self.pressure_GPa is not None and not _is_number(self.pressure_GPa):
+            raise self._error("pressure_GPa", self.pressure_GPa, "a number")
+
     def _settle_thermostat(self):
         default = {"NVE": None, "NVT": "bussi", "NPT": "nose-hoover"}[self.ensemble]
         thermostat = self.thermostat or default
@@ -88,10 +115,10 @@ class Stage:
             names = " or ".join(repr(name) for name in sorted(allowed - {None})) or "none"
             raise self._error("thermostat", thermostat, f"{names} in {self.ensemble}")
         tau_ps = self.tau_ps
+        if thermostat is None and tau_ps is not None:
+            raise self._error("tau_ps", tau_ps, f"none in {self.ensemble}, which has no thermostat")
         if tau_ps is None and thermostat is not None:
             tau_ps = _DEFAULT_TAU_PS[thermostat]
-        if thermostat is not None and not tau_ps > 0:
-            raise self._error("tau_ps", tau_ps, "a positive time")
         if thermostat is not None and tau_ps * 1000 < 5 * self.timestep_fs:
             raise self._error("tau_ps", tau_ps, f"at least 5 time steps of {self.timestep_fs:g} fs")
         object.__setattr__(self, "thermostat", thermostat)
@@ -104,7 +131,7 @@ class Stage:
                 "langevin",
                 "'bussi' or 'nose-hoover' in a stage that is analysed: Langevin friction changes D",
             )
-        if self.ensemble == "NVT" and self.tau_ps < _GENTLE_TAU_PS:
+        if self.thermostat is not None and self.tau_ps < _GENTLE_TAU_PS:
             raise self._error("tau_ps", self.tau_ps, f"at least {_GENTLE_TAU_PS} in a stage that is analysed")
         if self.current_every_fs > _LONGEST_CURRENT_FS:
             raise self._error("current_every_fs", self.current_every_fs, "at most 5 (Green-Kubo)")
@@ -153,3 +180,7 @@ class Stage:
     def to_dict(self):
         """Return plain data."""
         return asdict(self)
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from simtools.core.errors import RunFailedError
+
 __all__ = ["BussiThermostat", "NoseHooverChain", "restored_generator", "stored_generator"]
 
 _W1 = 1 / (2 - 2 ** (1 / 3))
@@ -55,6 +57,8 @@ class BussiThermostat:
 
     def scale_factor(self, kinetic_energy_eV):
         """Draw the factor for all momenta and book the energy that it gives to the ions."""
+        if kinetic_energy_eV == 0:
+            raise RunFailedError("the Bussi thermostat can only rescale what moves; the momenta are all zero")
         normal = self._rng.standard_normal()
         others = 2.0 * self._rng.standard_gamma(0.5 * (self._dof - 1))
         spread = (1 - self._decay) * self._mean_per_dof_eV / kinetic_energy_eV

@@ -7,6 +7,8 @@ import pytest
 from ase import Atoms
 from numpy.testing import assert_allclose
 
+from potentials.calculator import IonicCalculator
+from potentials.check import prototype_cell
 from simtools.core.errors import ConfigError
 from simtools.md.h5md import TrajectoryError, read_trajectory, segment_files
 from simtools.md.protocols import Stage, load_final_atoms, run_stages
@@ -19,6 +21,14 @@ def mixture():
     atoms = argon()
     atoms.symbols[::2] = "Kr"
     atoms.set_velocities(np.random.default_rng(0).normal(size=(len(atoms), 3)) * 0.01)
+    return atoms
+
+
+def with_mass(mass_amu):
+    atoms = mixture()
+    masses = atoms.get_masses()
+    masses[3] = mass_amu
+    atoms.set_masses(masses)
     return atoms
 
 
@@ -150,6 +160,17 @@ def test_a_stage_without_frames_is_named(run, tmp_path):
     [
         (mixture(), {"info": {"formal_charges_e": {"Ar": 1}}}, "formal_charges_e has no Kr"),
         (mixture(), {"info": {"formal_charges_e": {"Ar": 1, "Kr": 0.5}}}, "Kr must be an integer"),
+        (mixture(), {"info": {"formal_charges_e": {"Ar": float("nan"), "Kr": 1}}}, "Ar must be an integer"),
+        (mixture(), {"info": {"formal_charges_e": {"Ar": float("inf"), "Kr": 1}}}, "Ar must be an integer"),
+        (mixture(), {"info": {"formal_charges_e": {"Ar": "1", "Kr": 1}}}, "Ar must be an integer"),
+        (mixture(), {"info": {"formal_charges_e": [1, -1]}}, "must be a dict"),
+        (mixture(), {"info": {"formal_charge_e": CHARGES}}, "did you mean 'formal_charges_e'"),
+        (mixture(), {"info": {"host_specie": ["Kr"]}}, "did you mean 'host_species'"),
+        (mixture(), {"info": {"host_species": ["kr"]}}, "'kr', which is not there; available: Ar, Kr"),
+        (mixture(), {"info": {"host_species": "Kr"}}, "expected a list of species"),
+        (with_mass(0.0), {}, r"atom 3 \(Ar\) has mass 0 amu"),
+        (with_mass(float("nan")), {}, "atom 3"),
+        (argon(), {"momenta": "keep", "stage": {"ensemble": "NVT"}}, "Bussi thermostat can only rescale"),
         (mixture(), {"info": {"model": object()}}, "info holds a object"),
         (mixture(), {"momenta": "hot"}, "momenta = 'hot'"),
         (Atoms("Ar", cell=[9, 9, 9], pbc=True), {}, "at least 2 atoms"),
@@ -157,9 +178,12 @@ def test_a_stage_without_frames_is_named(run, tmp_path):
     ],
 )
 def test_what_cannot_be_run_is_refused(tmp_path, atoms, options, message):
-    stage = Stage(name="production", ensemble="NVE", temperature_K=40, duration_ps=0.1)
+    asked = {"ensemble": "NVE", **options.get("stage", {})}
+    options = {key: options[key] for key in options if key != "stage"}
+    stage = Stage(name="production", temperature_K=40, duration_ps=0.1, **asked)
     with pytest.raises(ConfigError, match=message):
-        run_stages(atoms, LaggingLennardJones(), [stage], tmp_path, **options)
+        run_stages(atoms, LaggingLennardJones(), [stage], tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_constant_pressure_of_a_charged_cell_is_refused(tmp_path):
@@ -172,6 +196,15 @@ def test_constant_pressure_of_a_charged_cell_is_refused(tmp_path):
             tmp_path,
             info={"formal_charges_e": {"Ar": 2, "Kr": -1}},
         )
+
+
+def test_constant_pressure_is_refused_where_only_the_calculator_knows_of_the_charge(tmp_path):
+    atoms = prototype_cell("antiperovskite", "Li3OCl", 3.9).repeat(2)
+    del atoms[0]
+    stage = Stage(name="volume", ensemble="NPT", temperature_K=300, duration_ps=0.1)
+    calculator = IonicCalculator("li3ocl_mouta_formal", net_charge="background")
+    with pytest.raises(ConfigError, match=r"NPT of a cell with net charge [+-]\d e is refused"):
+        run_stages(atoms, calculator, [stage], tmp_path)
 
 
 def test_kept_momenta_lose_only_their_drift(tmp_path):
