@@ -7,6 +7,7 @@ Two files take turns, so a checkpoint that the disk spoiled leaves the one befor
 import json
 import logging
 import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,6 +22,21 @@ __all__ = ["CHECKPOINT_NAMES", "CheckpointError", "load_checkpoint", "replace_fi
 
 CHECKPOINT_NAMES = ("checkpoint-0.npz", "checkpoint-1.npz")
 _FORMAT = 1
+_DAMAGE = (  # what zipfile, numpy and json raise on flipped bits; a flipped length may ask for all memory
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class CheckpointError(ConfigError):
@@ -82,8 +98,9 @@ def load_checkpoint(directory):
         if path.exists():
             try:
                 states.append(_read(path))
-            except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                broken.append(f"{path} is damaged ({type(error).__name__}: {error})")
+            except _DAMAGE as error:
+                reason = " ".join(str(error).split())[:200]
+                broken.append(f"{path} is damaged ({type(error).__name__}: {reason})")
     if broken and not states:
         raise CheckpointError(
             f"{broken[0]}; expected a whole checkpoint, and there is no other: "
@@ -103,7 +120,10 @@ def _read(path):
         arrays = {name: archive[name] for name in archive.files if name != "tree"}
     if tree.get("format") != _FORMAT:
         raise ValueError(f"format {tree.get('format')!r}, expected {_FORMAT}")
-    return _with_arrays(tree, arrays)
+    state = _with_arrays(tree, arrays)
+    if not isinstance(state["count"], int):
+        raise ValueError(f"count {state['count']!r}, expected an integer")
+    return state
 
 
 def _without_arrays(value, arrays):

@@ -5,6 +5,7 @@ moment leaves each listed segment readable. The fine series lies under ``paramet
 readers index ``observables`` by frame.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ __all__ = [
 FOLDER = "trajectory"
 INDEX = "index.json"
 TOPOLOGY = "topology.xyz"
+_INDEX_ROW = {"file": str, "stage": str, "number": int, "first_step": int, "n_frames": int, "bytes": int}
 _FLOAT32_LIMIT_A = 1024.0  # float32 is spaced by 6e-5 Å just below
 
 
@@ -82,9 +84,10 @@ class TrajectoryWriter:
                 f"{self._folder / INDEX} lists {len(ours)} segments of stage {self._stage.name!r}, "
                 f"expected the {n_segments} that the checkpoint follows"
             )
-        for row in ours:
+        for row in kept + ours:
             if not (self._folder / row["file"]).exists():
                 raise TrajectoryError(f"{self._folder / row['file']} is missing; the checkpoint follows it")
+            _verify(self._folder / row["file"], row)
         index["segments"] = kept + ours
         index["complete"] = [name for name in index["complete"] if name != self._stage.name]
         _write_index(self._folder, index)
@@ -102,6 +105,7 @@ class TrajectoryWriter:
             self._fill(file, segment)
         with open(partial, "rb+") as stream:
             os.fsync(stream.fileno())
+        sha256 = _sha256(partial)
         os.replace(partial, path)
         sync_directory(self._folder)
         index = _read_index(self._folder)
@@ -115,6 +119,7 @@ class TrajectoryWriter:
                 "n_frames": len(segment.frame_steps),
                 "n_fine": len(segment.fine_steps),
                 "bytes": path.stat().st_size,
+                "sha256": sha256,
             }
         )
         _write_index(self._folder, index)
@@ -305,11 +310,12 @@ def _interval(folder, rows, parts, first):
 def _read_segment(path, row):
     if not path.exists():
         raise TrajectoryError(f"{path} is missing; the index lists it with {row['n_frames']} frames")
+    _verify(path, row)
     try:
         with h5py.File(path, "r") as file:
             part = _unpack(file)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise TrajectoryError(
             f"{path} is damaged ({reason}); expected a whole H5MD segment of {row['bytes']} bytes, "
             f"found {path.stat().st_size}"
@@ -320,6 +326,24 @@ def _read_segment(path, row):
             f"{row['n_frames']} from step {row['first_step']}"
         )
     return part
+
+
+def _sha256(path):
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _verify(path, row):
+    """Refuse a segment that is not, byte for byte, the one that was written; old indexes cannot tell."""
+    if path.stat().st_size != row["bytes"]:
+        raise TrajectoryError(
+            f"{path} is damaged; expected a whole H5MD segment of {row['bytes']} bytes, found "
+            f"{path.stat().st_size}"
+        )
+    if "sha256" in row and (found := _sha256(path)) != row["sha256"]:
+        raise TrajectoryError(
+            f"{path} is damaged; expected content with SHA-256 {row['sha256'][:12]}..., found {found[:12]}..."
+        )
 
 
 def _unpack(file):
@@ -393,9 +417,26 @@ def _empty_index():
 def _read_index(folder):
     path = folder / INDEX
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(path.read_text(encoding="utf-8"))
+        wrong = _what_is_wrong(index)
     except ValueError as error:
-        raise TrajectoryError(f"{path} is damaged ({error}); expected the list of segments") from error
+        wrong = str(error)
+    if wrong:
+        raise TrajectoryError(f"{path} is damaged ({wrong}); expected the list of segments")
+    return index
+
+
+def _what_is_wrong(index):
+    """Return what keeps `index` from being the index of a trajectory, or None."""
+    if not isinstance(index, dict):
+        return f"it holds a {type(index).__name__}"
+    if not isinstance(index.get("segments"), list) or not isinstance(index.get("complete"), list):
+        return "it has no lists of segments and complete stages"
+    for number, row in enumerate(index["segments"], 1):
+        for key, kind in _INDEX_ROW.items():
+            if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+                return f"segment {number} has no {key}"
+    return None
 
 
 def _write_index(folder, index):

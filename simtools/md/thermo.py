@@ -73,9 +73,17 @@ def read_thermo(directory):
     path = Path(directory) / NAME
     if not path.exists():
         raise ConfigError(f"{directory} holds no thermodynamic log: expected {path}")
-    with open(path, newline="", encoding="utf-8") as stream:
-        header, *rows = csv.reader(stream)
-    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
-    return pd.DataFrame(
-        {name: list(map(str if name == "stage" else float, values)) for name, values in columns.items()}
-    )
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            header, *rows = csv.reader(stream)
+        if not {"stage", "time_ps"} <= set(header):
+            raise ValueError(f"its columns are {', '.join(header) or 'missing'}")
+        columns = (
+            dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+        )
+        values = {name: list(map(str if name == "stage" else float, columns[name])) for name in header}
+    except (ValueError, csv.Error) as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}); expected the columns {', '.join(COLUMNS)}"
+        ) from error
+    return pd.DataFrame(values)

@@ -97,6 +97,8 @@ class Trajectory:
         if not np.isfinite(positions).all():
             frame = int(np.argwhere(~np.isfinite(positions))[0, 0])
             raise ConfigError(f"positions_A holds a value that is not finite, first in frame {frame}")
+        if not np.isfinite(cells).all():
+            raise ConfigError("cells_A holds a value that is not finite")
         object.__setattr__(self, "positions_A", _read_only(positions))
         object.__setattr__(self, "species", _read_only(species))
         object.__setattr__(self, "cells_A", _read_only(cells))
@@ -105,6 +107,22 @@ class Trajectory:
             if masses.shape != species.shape:
                 raise ShapeError("masses_amu", f"({len(species)},)", masses.shape)
             object.__setattr__(self, "masses_amu", _read_only(masses))
+        self._check_series(positions.shape)
+
+    def _check_series(self, shape):
+        if self.velocities_A_per_ps is not None:
+            velocities = np.asarray(self.velocities_A_per_ps, dtype=float)
+            if velocities.shape != shape:
+                raise ShapeError("velocities_A_per_ps", str(shape), velocities.shape)
+            object.__setattr__(self, "velocities_A_per_ps", _read_only(velocities))
+        if self.charge_current_e_A_per_ps is not None:
+            current = _vectors("charge_current_e_A_per_ps", self.charge_current_e_A_per_ps)
+            object.__setattr__(self, "charge_current_e_A_per_ps", current)
+        momenta = {
+            name: _vectors(f"species_momenta_amu_A_per_ps[{name!r}]", values)
+            for name, values in self.species_momenta_amu_A_per_ps.items()
+        }
+        object.__setattr__(self, "species_momenta_amu_A_per_ps", momenta)
 
     @property
     def n_frames(self):
@@ -155,6 +173,13 @@ class Trajectory:
         weights = np.ones(len(indices)) if self.masses_amu is None else self.masses_amu[indices]
         centre_tc = np.einsum("n,tnc->tc", weights, self.positions_A[:, indices]) / weights.sum()
         return replace(self, positions_A=self.positions_A - (centre_tc - centre_tc[0])[:, None, :])
+
+
+def _vectors(name, values):
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ShapeError(name, "(n_fine, 3)", array.shape)
+    return _read_only(array)
 
 
 def _read_only(array):

@@ -1,17 +1,21 @@
 """A directory keeps its run: other inputs, lost checkpoints and damaged records are refused, never mixed."""
 
 import json
+import random
 import re
 import shutil
 
+import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
 
 from potentials.calculator import IonicCalculator
 from potentials.check import prototype_cell
 from simtools.core.errors import ConfigError
-from simtools.md.h5md import read_trajectory
+from simtools.md.checkpoint import load_checkpoint
+from simtools.md.h5md import TrajectoryError, read_trajectory
 from simtools.md.protocols import Stage, StoppedInTime, run_stages
+from simtools.md.thermo import read_thermo
 from tests.simtools.md.md_toys import Killed, LaggingLennardJones, argon
 
 FORCE_FIELD = "li3ocl_mouta_formal"
@@ -190,3 +194,112 @@ def test_a_removed_outcome_is_written_again(kept, tmp_path):
     written = json.loads((tmp_path / "run" / "outcome.json").read_text())
     (tmp_path / "run" / "outcome.json").unlink()
     assert start(tmp_path / "run", LaggingLennardJones(dies_after=0))["stages"] == written["stages"]
+
+
+INDEXES = ["", "{}", "[]", "null", '{"segments": null}', '{"segments": [1], "complete": []}']
+INDEXES += ['{"segments": [{"stage": "production"}], "complete": []}']
+
+
+@pytest.mark.parametrize("content", INDEXES)
+def test_a_damaged_index_is_named_on_reading_and_on_continuing(kept, tmp_path, content):
+    directory = tmp_path / "run"
+    shutil.copytree(kept / "halfway", directory)
+    (directory / "trajectory" / "index.json").write_text(content)
+    for use in (read_trajectory, start):
+        with pytest.raises(
+            TrajectoryError, match=r"index\.json is damaged \(.*\); expected the list"
+        ) as caught:
+            use(directory)
+        assert "\n" not in str(caught.value)
+
+
+def flipped(content, rng):
+    damaged = bytearray(content)
+    damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+    return bytes(damaged)
+
+
+def test_any_flipped_bit_of_a_segment_is_found(kept, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(kept / "done", directory)
+    path = directory / "trajectory" / "production-000001.h5md"
+    content, rng = path.read_bytes(), random.Random(0)
+    for _ in range(40):
+        path.write_bytes(flipped(content, rng))
+        with pytest.raises(TrajectoryError, match=r"production-000001\.h5md is damaged; expected"):
+            read_trajectory(directory)
+
+
+def test_a_flipped_bit_of_an_earlier_segment_is_found_before_the_run_goes_on(kept, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(kept / "halfway", directory)
+    path = directory / "trajectory" / "production-000001.h5md"
+    path.write_bytes(flipped(path.read_bytes(), random.Random(1)))
+    with pytest.raises(TrajectoryError, match=r"production-000001\.h5md is damaged"):
+        start(directory)
+
+
+def test_an_index_without_hashes_is_read(kept, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(kept / "halfway", directory)
+    path = directory / "trajectory" / "index.json"
+    index = json.loads(path.read_text())
+    for row in index["segments"]:
+        del row["sha256"]
+    path.write_text(json.dumps(index))
+    expected = read_trajectory(kept / "halfway").positions_A
+    assert read_trajectory(directory).positions_A.tobytes() == expected.tobytes()
+    start(directory)
+    assert read_trajectory(directory).n_frames == 7
+
+
+def test_any_flipped_bit_of_a_checkpoint_is_found_or_harmless(kept, tmp_path):
+    names = ("checkpoint-0.npz", "checkpoint-1.npz")
+    states = {}
+    for name in names:
+        (tmp_path / "alone" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(kept / "halfway" / name, tmp_path / "alone" / name)
+        states[name] = load_checkpoint(tmp_path / "alone")[0]
+        (tmp_path / "alone" / name).unlink()
+    newest = max(names, key=lambda name: states[name]["count"])
+    older = min(names, key=lambda name: states[name]["count"])
+    shutil.copy(kept / "halfway" / older, tmp_path / older)
+    content, rng = (kept / "halfway" / newest).read_bytes(), random.Random(2)
+    fell_back = 0
+    for _ in range(400):
+        (tmp_path / newest).write_bytes(flipped(content, rng))
+        state, warnings = load_checkpoint(tmp_path)
+        name = older if warnings else newest
+        fell_back += bool(warnings)
+        for key in ("positions", "momenta"):
+            assert state[key].tobytes() == states[name][key].tobytes()
+        assert state["count"] == states[name]["count"]
+    assert fell_back > 100
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, RuntimeError, MemoryError, TypeError])
+def test_whatever_a_damaged_checkpoint_raises_the_older_one_is_taken(kept, monkeypatch, error):
+    real, calls = np.load, []
+
+    def load(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise error("compression\nmethod")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(np, "load", load)
+    state, warnings = load_checkpoint(kept / "halfway")
+    assert state is not None
+    assert "checkpoint-0.npz is damaged" in warnings[0]
+    assert "\n" not in warnings[0]
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "torn", "\x00"])
+def test_a_damaged_log_is_named(kept, tmp_path, content):
+    shutil.copytree(kept / "done", tmp_path / "run")
+    path = tmp_path / "run" / "thermo.csv"
+    for text in (content, path.read_text()[:-20]):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"thermo\.csv is damaged") as caught:
+            read_thermo(tmp_path / "run")
+        assert "\n" not in str(caught.value)

@@ -34,6 +34,23 @@ def test_wrong_shapes_are_named():
         LatticeSites(np.zeros((2, 3)), ["Li"])
 
 
+def test_wrong_shapes_of_what_travels_with_the_frames_are_named():
+    with pytest.raises(ShapeError, match=r"charge_current_e_A_per_ps must have shape \(n_fine, 3\)"):
+        walk(charge_current_e_A_per_ps=np.zeros((7, 2)), fine_interval_ps=0.1)
+    with pytest.raises(ShapeError, match="velocities_A_per_ps"):
+        walk(velocities_A_per_ps=np.zeros((4, 3, 3)))
+    with pytest.raises(ShapeError, match="'Li'"):
+        walk(species_momenta_amu_A_per_ps={"Li": np.zeros(7)}, fine_interval_ps=0.1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_cell_that_is_not_finite_is_refused(value):
+    cell = 4 * np.eye(3)
+    cell[0, 1] = value
+    with pytest.raises(ConfigError, match="cells_A holds a value that is not finite"):
+        walk(cells_A=cell)
+
+
 def test_a_nan_is_named_by_its_frame():
     positions = np.zeros((5, 3, 3))
     positions[3, 1, 2] = np.nan
