@@ -97,7 +97,7 @@ def parse_force_field(content: bytes, *, path: str) -> ForceField:
         data = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ForceFieldError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ForceFieldError(f"{path}: not valid TOML: {error}") from error
     return _Reader(data, path).force_field(hashlib.sha256(content).hexdigest())
 

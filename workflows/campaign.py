@@ -116,16 +116,18 @@ class CampaignResult:
     n_points: int = 0
 
 
+@contextmanager
 def prepare(recipe, directory):
-    """Check a recipe against its directory and its physics, and write down what was settled.
+    """Check a recipe against its directory and its physics, and hold the directory with what was settled.
 
-    Nothing is run. Checks come first, so that a bad recipe leaves no trace; then ``recipe.toml``, the force
-    field's file and ``system.json`` are written.
+    Nothing is run. Checks come first, so that a bad recipe leaves no trace; then, with the directory locked,
+    ``recipe.toml``, the force field's file and ``system.json`` are written and the `Campaign` is given.
 
     Raises
     ------
     ConfigError
-        If the recipe cannot be run as asked, the directory cannot be written or holds a run of other inputs.
+        If the recipe cannot be run as asked, the directory cannot be written, holds a run of other inputs or
+        is being worked in by another process.
     """
     directory = Path(directory)
     forces = forces_of(
@@ -138,18 +140,21 @@ def prepare(recipe, directory):
     system_file = directory / "system.json"
     start_A = None
     if statepoints.needs_volume_point(recipe):
-        known = read_json(system_file) if system_file.exists() else {}
+        settled = system_file.exists() and (directory / "recipe.toml").exists()
+        known = read_json(system_file) if settled else {}
         start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
         cell = check_recipe(recipe, forces, lattice_parameter_A=start_A)
     check_directory(directory)
     system = describe_system(recipe, forces, cell)
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A
-    if forces.force_field is not None:
-        _write_text(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_text(encoding="utf-8"))
-    write_json(system_file, system)
-    _write_text(directory / "recipe.toml", to_toml(recipe.to_dict()))
-    return Campaign(recipe, directory, forces, system)
+    with _locked(directory):
+        _check_same_inputs(recipe, forces, directory)
+        if forces.force_field is not None:
+            _write_bytes(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_bytes())
+        write_json(system_file, system)
+        _write_bytes(directory / "recipe.toml", to_toml(recipe.to_dict()).encode("utf-8"))
+        yield Campaign(recipe, directory, forces, system)
 
 
 def open_campaign(directory):
@@ -170,12 +175,16 @@ def open_campaign(directory):
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     recipe = recipe_from_dict(record, source=recipe_file)
     copy = directory / FORCE_FIELD_FILE
+    system = read_json(system_file)
+    table = recipe.to_dict()["potential"]
+    if "model" in table:
+        table["model"] = system["potential"]["model"]
     forces = forces_of(
-        recipe.to_dict()["potential"],
+        table,
         where=f"{recipe_file}: [potential] ",
         path=copy if copy.exists() else None,
     )
-    return Campaign(recipe, directory, forces, read_json(system_file))
+    return Campaign(recipe, directory, forces, system)
 
 
 def run_campaign(recipe, directory, *, executor, stop, display):
@@ -200,8 +209,7 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         ``done``, ``stopped`` or ``failed``; in the last two cases what is done is kept, and analysed when
         no point is missing for a reason other than failure.
     """
-    campaign = prepare(recipe, directory)
-    with _locked(campaign.directory):
+    with prepare(recipe, directory) as campaign:
         listed = campaign.points()
         done = sum(outcome is not None for _, outcome in listed)
         display.note(_opening(campaign, done))
@@ -289,7 +297,8 @@ def _check_same_inputs(recipe, forces, directory):
         return
     try:
         earlier = tomllib.loads(earlier_file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        recipe_from_dict(earlier, source=earlier_file)
+    except (ValueError, OSError) as error:
         raise ConfigError(f"{earlier_file}: cannot be read back ({error}); choose another -o DIR") from error
     resolved = recipe.to_dict()
     differences = []
@@ -338,9 +347,9 @@ def _shown(value):
     return "absent" if value is None else repr(value)
 
 
-def _write_text(path, text):
+def _write_bytes(path, content):
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     partial.replace(path)
 
 

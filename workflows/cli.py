@@ -184,6 +184,8 @@ def _potentials(arguments):
 
         print(describe_all())
         return DONE
+    if arguments.check and arguments.export:
+        raise _UsageError("--check and --export are two commands; give one of them")
     from potentials.schema import load_force_field
 
     force_field = load_force_field(arguments.name)

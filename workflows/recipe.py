@@ -37,7 +37,7 @@ MAX_CURRENT_INTERVAL_FS = 5.0
 class StructureTable:
     """[structure]: the perfect crystal, `supercell` conventional cells along each axis."""
 
-    formula: str = v.key(v.text())
+    formula: str = v.key(v.text(100))
     prototype: str = v.key(v.choice(*PROTOTYPES), default="cubic")
     supercell: tuple[int, int, int] = v.key(v.three_whole_numbers(1, 100))
     anion_centre: str | None = v.key(v.species(), default=None)
@@ -76,7 +76,7 @@ class MDTable:
     ensemble: str = v.key(v.choice("NVT", "NVE"), default="NVT")
     thermostat: str | None = v.key(v.choice("bussi", "nose-hoover"), default=None)
     thermostat_tau_ps: float | None = v.key(v.number(0.5, 1000, "ps"), default=None)
-    timestep_fs: float = v.key(v.number(0, 5, "fs", above=True), default=1.0)
+    timestep_fs: float = v.key(v.number(0.001, 5, "fs"), default=1.0)
     equilibration_ps: float = v.key(v.number(0, 1e6, "ps"), default=10.0)
     production_ps: float = v.key(v.number(0, 1e7, "ps", above=True))
     sample_every_fs: float = v.key(v.number(0, 1e6, "fs", above=True), default=50.0)
@@ -142,8 +142,11 @@ def list_recipes():
 def find_recipe(name_or_path):
     """Return the path of a recipe file, or of a shipped recipe by its name."""
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise ConfigError(f"recipe file {v.shown(str(path))}: {error.strerror}") from error
     shipped = list_recipes()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -167,10 +170,10 @@ def read_recipe(name_or_path, overrides=()):
     """
     path = find_recipe(name_or_path)
     try:
-        record = tomllib.loads(path.read_bytes().decode("utf-8"))
+        record = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
@@ -192,7 +195,7 @@ def recipe_from_dict(record, *, source, overrides=()):
             raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
     title = record.get("title", Path(source).stem)
     if not isinstance(title, str) or not title.strip():
-        raise ConfigError(f"{source}: title = {v.shown(title)}: expected {v.text().expected}")
+        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
     read = {}
     for name, cls in tables.items():
         if name not in record:
@@ -236,7 +239,7 @@ def _apply_override(record, override):
         raise ConfigError(f"--set {override!r}: expected table.key=value, such as md.replicas=4")
     try:
         parsed = tomllib.loads(f"value = {written}")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if not _BARE_WORD.fullmatch(written):
             raise ConfigError(f"--set {override!r}: the value is not TOML: {error}") from error
         parsed = {"value": written}
@@ -323,6 +326,12 @@ def _resolved_md(md, given, source):
     """Check the [md] keys against each other and return the table with every default filled in."""
     where = f"{source}: [md]"
     changes = {}
+    labels = [f"{temperature:g}" for temperature in md.temperatures_K]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(
+            f"{where} temperatures_K = {v.shown(list(md.temperatures_K))}: expected temperatures that differ "
+            "in their first six digits"
+        )
     if md.ensemble == "NVE":
         for name in ("thermostat", "thermostat_tau_ps"):
             if name in given:

@@ -63,12 +63,12 @@ def analyse(campaign):
         "schema": SCHEMA,
         "title": campaign.recipe.title,
         "provenance": _provenance(campaign, listed),
-        "transport": [result.to_summary() for result in transports],
-        "arrhenius": arrhenius.to_summary() if arrhenius is not None else {},
+        "transport": [_numbers(result.to_summary()) for result in transports],
+        "arrhenius": _numbers(arrhenius.to_summary()) if arrhenius is not None else {},
         "warnings": _unique(notes),
     }
     if associations:
-        summary["association"] = [result.to_summary() for result in associations]
+        summary["association"] = [_numbers(result.to_summary()) for result in associations]
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -198,6 +198,15 @@ def _provenance(campaign, listed):
             for job, outcome in listed
         ],
     )
+
+
+def _numbers(record):
+    """Return a summary entry whose numbers are numbers, or null where JSON has no word (inf, nan)."""
+    if isinstance(record, dict):
+        return {name: _numbers(value) for name, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [_numbers(value) for value in record]
+    return None if record in ("inf", "-inf", "nan") else record
 
 
 def _write_result(path, result):

@@ -6,7 +6,6 @@ This is where the two halves of the house meet: structures and defects on one si
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -99,12 +98,13 @@ def forces_of(table, *, where="", path=None, relative_to=None):
     if "name" not in table:
         return Forces(_checked_calculator(table, where, relative_to), None)
     name = path or table["name"]
-    if relative_to is not None and (Path(relative_to) / name).is_file():
-        name = Path(relative_to) / name
     try:
-        force_field = _loaded(str(name))
-    except ConfigError as error:
-        raise ConfigError(f"{where}name = {shown(table['name'])}: {error}") from error
+        if relative_to is not None and (Path(relative_to) / name).is_file():
+            name = Path(relative_to) / name
+        force_field = load_force_field(str(name))
+    except (ConfigError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{where}name = {shown(table['name'])}: {reason}") from error
     if not force_field.is_charged and "net_charge" in table:
         raise ConfigError(
             f"{where}net_charge = {shown(table['net_charge'])}: has no effect: the "
@@ -127,11 +127,6 @@ def _checked_calculator(table, where, relative_to):
             raise ConfigError(f"{where}model = {shown(table['model'])}: no such file")
         table["model"] = str(path)
     return table
-
-
-@lru_cache(maxsize=8)
-def _loaded(name_or_path):
-    return load_force_field(name_or_path)
 
 
 def build_perfect_cell(structure, lattice_parameter_A):

@@ -1,7 +1,6 @@
 """What one value of a recipe may be: its type, its range, and how to say so. The tables are in recipe.py."""
 
 import difflib
-import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
@@ -44,10 +43,13 @@ def key(kind, *, default=MISSING):
     return field(metadata={"kind": kind}, **({} if default is MISSING else {"default": default}))
 
 
-def text():
-    """Return the kind of a string with something in it."""
+def text(longest=1000):
+    """Return the kind of a string with something in it, of at most `longest` characters."""
     return ValueKind(
-        "a text in quotes", lambda value: value if isinstance(value, str) and value.strip() else _MISFIT
+        f"a text in quotes, at most {longest} characters",
+        lambda value: (
+            value if isinstance(value, str) and value.strip() and len(value) <= longest else _MISFIT
+        ),
     )
 
 
@@ -138,12 +140,12 @@ def species_list():
 
 def species_charges():
     """Return the kind of a table from species to whole formal charges."""
-    one = species()
+    one, charge_e = species(), whole(-20, 20)
 
     def read(value):
         if not isinstance(value, dict) or not value:
             return _MISFIT
-        if any(one.read(name) is _MISFIT or not _is_whole(charge) for name, charge in value.items()):
+        if any(_MISFIT in (one.read(name), charge_e.read(charge)) for name, charge in value.items()):
             return _MISFIT
         return dict(sorted(value.items()))
 
@@ -199,7 +201,10 @@ def read_table(cls, table, *, where, source, overrides=()):
 
 def shown(value):
     """Return `value` as the user would recognise it, in at most 80 characters."""
-    written = repr(value).replace("\n", " ")
+    try:
+        written = repr(value).replace("\n", " ")
+    except ValueError:
+        return "a number of thousands of digits"
     return written if len(written) <= 80 else written[:76] + " ..."
 
 
@@ -210,6 +215,6 @@ def _is_whole(value):
 def _number(value, low, high, above):
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return _MISFIT
-    if not math.isfinite(value) or not (low < value if above else low <= value) or value > high:
+    if not (low < value if above else low <= value) or value > high:
         return _MISFIT
     return float(value)

@@ -234,6 +234,8 @@ def test_a_bug_of_ours_exits_1_and_keeps_its_traceback(argon, simtools, tmp_path
         (["potentials", "nothing"], "nothing"),
         (["potentials", "--check"], "NAME"),
         (["potentials", "lennard_jones", "--export", "gulp", "x"], "gulp"),
+        (["potentials", "lennard_jones", "--check", "--export", "lammps", "x"], "one of them"),
+        (["run", "x" * 5000], "too long"),
         (["defects", "lj-argon"], "defects"),
     ],
 )
@@ -285,3 +287,34 @@ def test_help_names_the_exit_statuses(capsys):
         main(["--help"])
     assert stop.value.code == 0
     assert str(cli.STOPPED) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("5.8", "9" * 400, "lattice_parameter_A"),
+        ("5.8", "9" * 5000, "not a TOML file"),
+        ("5.8", "[" * 3000 + "]" * 3000, "not a TOML file"),
+        ("timestep_fs = 5", "timestep_fs = 1e-320", "timestep_fs"),
+        ("timestep_fs = 5", "timestep_fs = 3e-9", "timestep_fs"),
+        ("[130, 170]", "[1000.001, 1000.002]", "temperatures_K"),
+        ("lennard_jones", "x" * 300, "File name too long"),
+        ("lennard_jones", "x" * 3000, "name"),
+        ('"Ar"\nsupercell', '"Ar' + "9" * 5000 + '"\nsupercell', "formula"),
+    ],
+)
+def test_numbers_and_names_of_absurd_size_are_bad_input(argon, simtools, tmp_path, old, new, named):
+    text = argon.read_text(encoding="utf-8")
+    assert old in text
+    argon.write_text(text.replace(old, new), encoding="utf-8")
+    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--executor", "inline")
+    assert status == 2
+    assert named in err
+    assert len(err) < 600
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_saved_with_a_byte_order_mark_is_read(argon, simtools, tmp_path):
+    argon.write_text("\ufeff" + argon.read_text(encoding="utf-8"), encoding="utf-8")
+    status, _, err = simtools("build", argon, "-o", tmp_path / "cell.extxyz")
+    assert status == 0, err

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import simtools as package
+from potentials.schema import load_force_field
 from simtools.md.h5md import read_trajectory
 from workflows import executors, point
-from workflows.campaign import open_campaign, run_campaign
+from workflows.campaign import open_campaign, prepare, run_campaign
 from workflows.executors import InlineExecutor, LocalExecutor, StopRequest
 from workflows.progress import progress_display
 from workflows.recipe import list_recipes, read_recipe
@@ -393,3 +394,46 @@ def test_a_run_directory_can_be_moved(argon, run_inline, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.move(directory, moved)
     assert len(package.load_run(moved).points) == 2
+
+
+def test_a_force_field_of_ones_own_is_read_afresh_and_copied_byte_by_byte(argon, run_inline, tmp_path):
+    shipped = Path(load_force_field("lennard_jones").path).read_bytes()
+    own = tmp_path / "own.toml"
+    own.write_bytes(shipped.replace(b"\n", b"\r\n"))
+    overrides = ["potential.name=own.toml", "md.replicas=1", "md.temperatures_K=[130]"]
+    first = run_inline(argon, tmp_path / "run", *overrides)
+    assert (first / "force_field.toml").read_bytes() == own.read_bytes()
+    own.write_bytes(shipped)
+    second = run_inline(argon, tmp_path / "other", *overrides)
+    assert (second / "force_field.toml").read_bytes() == shipped
+    assert points_of(first)[0].name != points_of(second)[0].name
+
+
+def test_a_second_run_in_the_same_directory_changes_nothing_there(argon, simtools, tmp_path):
+    directory = tmp_path / "run"
+    with prepare(read_recipe(argon), directory):
+        before = contents(directory)
+        status, _, err = simtools(
+            "run", argon, "-o", directory, "--executor", "inline", "--set", "md.replicas=7"
+        )
+        assert status == 2
+        assert "another simtools run" in err
+        assert contents(directory) == before
+
+
+def test_a_truncated_recipe_in_the_directory_is_named(argon, run_inline, simtools, tmp_path):
+    directory = run_inline(argon, tmp_path / "run", "md.replicas=1", "md.temperatures_K=[130]")
+    stored = directory / "recipe.toml"
+    stored.write_text(stored.read_text(encoding="utf-8").partition("[md]")[0], encoding="utf-8")
+    for command in (["run", argon, "-o", directory], ["report", directory], ["status", directory]):
+        status, _, err = simtools(*command)
+        assert status == 2
+        assert "recipe.toml" in err
+        assert err.count("\n") == 1
+
+
+def test_a_ratio_of_limits_has_no_limit_in_the_summary(argon, run_inline, tmp_path):
+    directory = run_inline(argon, tmp_path / "run", "md.temperatures_K=[5]", "md.lattice_parameter_A=5.3")
+    entry = summary_of(directory)["transport"][0]
+    assert entry["haven_ratio"]["upper_limit"] is None
+    assert isinstance(entry["tracer_diffusivity_cm2_per_s"]["upper_limit"], float)
