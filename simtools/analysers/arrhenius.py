@@ -1,6 +1,7 @@
 """Activation energies from diffusivities or conductivities at several temperatures, and the way to 300 K."""
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from scipy import stats
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 _EXTRAPOLATED_TO_K = 300.0
+_REJECTED_BELOW = 0.01
+_SAME_TEMPERATURE = 1e-6
 _SCATTER_SCALE = 0.5
 _SCATTER_TAIL = 4.0
 _SCATTER_GRID = np.concatenate([[0.0], np.geomspace(0.02, 200.0, 80)])
@@ -79,7 +82,13 @@ class ArrheniusLine:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArrheniusResult(Result):
-    """Arrhenius fits of the ionic conductivity (ln sigma T) and of the tracer diffusivity (ln D*)."""
+    """Arrhenius fits of the ionic conductivity (ln sigma T) and of the tracer diffusivity (ln D*).
+
+    Where the mobile species has no formal charge, or none is known, only the tracer's fit has values: what
+    belongs to the conductivity is a limit of infinity (its value at 300 K one of zero for a charge of zero)
+    and its curve is empty. Where the points reject the line, the conductivity at 300 K is a limit of
+    infinity, too, and the curve ends at the lowest temperature.
+    """
 
     species: str
     temperatures_K: np.ndarray = quantity("K", shape="(n_temperatures,)")
@@ -138,11 +147,14 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
     ------
     TooFewTemperaturesError
         With fewer than two different temperatures.
+    ConfigError
+        For temperatures or errors that are not positive and finite, values that are not finite, or the same
+        temperature twice.
     """
-    beta = 1 / (BOLTZMANN_EV_PER_K * np.asarray(temperatures_K, dtype=float))
+    temperatures_K = np.asarray(temperatures_K, dtype=float)
     y, s = np.asarray(ln_values, dtype=float), np.asarray(ln_stderr, dtype=float)
-    if len(np.unique(beta)) < 2:
-        raise TooFewTemperaturesError(len(np.unique(beta)), 0)
+    _check_points(temperatures_K, y, s)
+    beta = 1 / (BOLTZMANN_EV_PER_K * temperatures_K)
     nu = np.full(len(y), np.inf) if dof is None else np.asarray(dof, dtype=float)
     design = np.column_stack([np.ones_like(beta), -beta])
     scale = _SCATTER_SCALE * np.sqrt(np.mean(s**2))
@@ -184,6 +196,31 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
     )
 
 
+def _check_points(temperatures_K, ln_values, ln_stderr):
+    if not temperatures_K.shape == ln_values.shape == ln_stderr.shape or temperatures_K.ndim != 1:
+        raise ConfigError(
+            "temperatures_K, ln_values and ln_stderr must be of one length, got shapes "
+            f"{temperatures_K.shape}, {ln_values.shape} and {ln_stderr.shape}"
+        )
+    for name, values, good in (
+        ("temperatures_K must be positive and finite", temperatures_K, temperatures_K > 0),
+        ("ln_values must be finite", ln_values, True),
+        ("ln_stderr must be positive and finite", ln_stderr, ln_stderr > 0),
+    ):
+        wrong = np.flatnonzero(~(np.isfinite(values) & good))
+        if len(wrong):
+            raise ConfigError(f"{name}, got {values[wrong[0]]!r} at index {wrong[0]}")
+    ordered = np.sort(temperatures_K)
+    same = np.flatnonzero(np.diff(ordered) <= _SAME_TEMPERATURE * ordered[1:])
+    if len(ordered) - len(same) < 2:
+        raise TooFewTemperaturesError(len(ordered) - len(same), 0)
+    if len(same):
+        raise ConfigError(
+            f"temperatures_K must differ, got {ordered[same[0]]:g} K twice: analyse replicas of one "
+            "temperature together"
+        )
+
+
 def fit_arrhenius(transports):
     r"""Return the `ArrheniusResult` of one species from its transport at several temperatures.
 
@@ -191,19 +228,20 @@ def fit_arrhenius(transports):
     ----------
     transports
         `TransportResult` of one species at each temperature, in any order. Those with only an upper limit
-        are left out and named in the warnings.
+        are left out and named in the warnings, and so is a limit that lies below the fitted band.
 
     Returns
     -------
     ArrheniusResult
         From :math:`\ln(\sigma T)` with the ionic conductivity, and from :math:`\ln D^*`. The expected
         logarithm of a noisy estimate lies below the logarithm of its mean by half the relative variance;
-        that is added back.
+        that is added back. A line that the points reject (p < 0.01) is not extrapolated to 300 K. Without a
+        formal charge only the line of D* is fitted.
 
     Raises
     ------
     ConfigError
-        For results of different species.
+        For results of different species or formal charges, or the same temperature twice.
     TooFewTemperaturesError
         With a value at fewer than two temperatures.
 
@@ -220,56 +258,126 @@ def fit_arrhenius(transports):
     if {item.species for item in transports} != {species}:
         found = sorted({item.species for item in transports})
         raise ConfigError(f"fit_arrhenius needs results of one species, got {', '.join(found)}")
-    moved = [item for item in transports if not item.ionic_conductivity_S_per_cm.is_limit]
-    if len({item.temperature_K for item in moved}) < 2:
-        raise TooFewTemperaturesError(len(moved), len(transports) - len(moved))
-    for item in transports:
-        if item.ionic_conductivity_S_per_cm.is_limit:
-            warnings.append(f"{item.temperature_K:g} K: only an upper limit; left out of the Arrhenius fit")
-    if len(moved) == 2:
-        warnings.append("Arrhenius line through two temperatures only: it cannot show curvature or scatter")
-    line = _line(moved, "ionic_conductivity_S_per_cm", 1, times_temperature=True)
-    if line.p_value < 0.01:
-        warnings.append(
-            f"ln(sigma T) scatters about the Arrhenius line beyond its errors (p = {line.p_value:.1g}): "
-            "curvature, a transition or underestimated errors; do not extrapolate across it"
-        )
+    if len({item.charge_e for item in transports}) > 1:
+        found = ", ".join(str(item.charge_e) for item in transports)
+        raise ConfigError(f"fit_arrhenius needs results of one formal charge, got {found}")
     tracer = [item for item in transports if not item.tracer_diffusivity_cm2_per_s.is_limit]
     tracer_line = None
     if len({item.temperature_K for item in tracer}) >= 2:
         tracer_line = _line(tracer, "tracer_diffusivity_cm2_per_s", 0, times_temperature=False)
+        if tracer_line.p_value < _REJECTED_BELOW:
+            warnings.append(_rejected("ln D*", tracer_line))
+    tracer_method = "hierarchical Arrhenius fit of ln D*"
+    common = {
+        "species": species,
+        "tracer_activation_energy_eV": tracer_line and _parameter(tracer_line, 1, tracer_method, len(tracer)),
+        "ln_tracer_prefactor": tracer_line and _parameter(tracer_line, 0, tracer_method, len(tracer)),
+        "provenance": collect_provenance(temperatures_K=[item.temperature_K for item in transports]),
+    }
+    if not transports[0].charge_e:
+        if tracer_line is None:
+            raise TooFewTemperaturesError(len(tracer), len(transports) - len(tracer))
+        return _without_charge(tracer, tracer_line, transports, warnings, common)
+    return _with_charge(transports, warnings, common)
+
+
+def _with_charge(transports, warnings, common):
+    moved = [item for item in transports if not item.ionic_conductivity_S_per_cm.is_limit]
+    if len({item.temperature_K for item in moved}) < 2:
+        raise TooFewTemperaturesError(len(moved), len(transports) - len(moved))
+    _warn_of_few(moved, warnings)
+    line = _line(moved, "ionic_conductivity_S_per_cm", 1, times_temperature=True)
+    rejected = line.p_value < _REJECTED_BELOW
+    if rejected:
+        warnings.append(_rejected("ln(sigma T)", line) + "; not extrapolated to 300 K")
+    _warn_of_limits(transports, "ionic_conductivity_S_per_cm", line, 1, warnings)
     n = len(moved)
     method = f"hierarchical Arrhenius fit of ln(sigma T), {n} temperatures"
+    temperatures = np.array([item.temperature_K for item in moved])
+    lowest = min(temperatures) if rejected else min(_EXTRAPOLATED_TO_K, min(temperatures))
+    curve = 1 / np.linspace(1 / max(temperatures), 1 / lowest, 60)
+    curve_mean, curve_stderr = line.predict(curve)
+    band = line.half_width(curve_stderr)
+    return ArrheniusResult(
+        temperatures_K=temperatures,
+        activation_energy_eV=_parameter(line, 1, method, n),
+        ln_prefactor=_parameter(line, 0, method, n),
+        conductivity_300K_S_per_cm=_at_300_K(line, method, n, rejected),
+        excess_scatter=line.excess_scatter,
+        curve_temperatures_K=curve,
+        curve_sigma_T=np.exp(curve_mean),
+        curve_sigma_T_ci95=np.exp(np.stack([curve_mean - band, curve_mean + band])),
+        warnings=tuple(warnings),
+        **common,
+    )
+
+
+def _without_charge(tracer, line, transports, warnings, common):
+    known = transports[0].charge_e is not None
+    why = "formal charge is zero" if known else "formal charge unknown"
+    warnings.append(f"{why}: no conductivity to fit, only D*")
+    _warn_of_few(tracer, warnings)
+    _warn_of_limits(transports, "tracer_diffusivity_cm2_per_s", line, 0, warnings)
+    nothing = Estimate.limit(inf, method=f"{why}: no conductivity to fit")
+    none = Estimate.limit(0.0, method=f"{why}: no conductivity")
+    return ArrheniusResult(
+        temperatures_K=np.array([item.temperature_K for item in tracer]),
+        activation_energy_eV=nothing,
+        ln_prefactor=nothing,
+        conductivity_300K_S_per_cm=none if known else nothing,
+        excess_scatter=line.excess_scatter,
+        curve_temperatures_K=np.empty(0),
+        curve_sigma_T=np.empty(0),
+        curve_sigma_T_ci95=np.empty((2, 0)),
+        warnings=tuple(warnings),
+        **common,
+    )
+
+
+def _rejected(what, line):
+    return (
+        f"{what} scatters about the Arrhenius line beyond its errors (p = {line.p_value:.1g}): curvature, a "
+        "transition or underestimated errors"
+    )
+
+
+def _warn_of_few(moved, warnings):
+    if len(moved) == 2:
+        warnings.append("Arrhenius line through two temperatures only: it cannot show curvature or scatter")
+
+
+def _warn_of_limits(transports, name, line, power, warnings):
+    """Name the temperatures that were left out, and those whose limit contradicts the line."""
+    for item in transports:
+        estimate, temperature_K = getattr(item, name), item.temperature_K
+        if not estimate.is_limit:
+            continue
+        warnings.append(f"{temperature_K:g} K: only an upper limit; left out of the Arrhenius fit")
+        mean, stderr = line.predict(temperature_K)
+        lowest = np.exp(mean - line.half_width(stderr)) / temperature_K**power
+        if estimate.upper_limit < lowest:
+            warnings.append(
+                f"{temperature_K:g} K: the upper limit {estimate.upper_limit:.2g} lies below the 95 % band "
+                f"of the fitted line, which begins at {lowest:.2g}: the line does not hold at that temperature"
+            )
+
+
+def _at_300_K(line, method, n, rejected):
+    if rejected:
+        return Estimate.limit(
+            inf,
+            method=f"not extrapolated: the points reject the Arrhenius line (p = {line.p_value:.1g})",
+            n_eff=float(n),
+        )
     mean, stderr = line.predict(_EXTRAPOLATED_TO_K)
     half = line.half_width(stderr)
     value = float(np.exp(mean) / _EXTRAPOLATED_TO_K)
-    room = Estimate(
+    return Estimate(
         value=value,
         stderr=float(value * stderr),
         ci95=(float(value * np.exp(-half)), float(value * np.exp(half))),
         method=method + ", extrapolated",
         n_eff=float(n),
-    )
-    temperatures = np.array([item.temperature_K for item in moved])
-    curve = 1 / np.linspace(1 / max(temperatures), 1 / min(_EXTRAPOLATED_TO_K, min(temperatures)), 60)
-    curve_mean, curve_stderr = line.predict(curve)
-    band = line.half_width(curve_stderr)
-    return ArrheniusResult(
-        species=species,
-        temperatures_K=temperatures,
-        activation_energy_eV=_parameter(line, 1, method, n),
-        ln_prefactor=_parameter(line, 0, method, n),
-        conductivity_300K_S_per_cm=room,
-        excess_scatter=line.excess_scatter,
-        tracer_activation_energy_eV=tracer_line
-        and _parameter(tracer_line, 1, "hierarchical Arrhenius fit of ln D*", len(tracer)),
-        ln_tracer_prefactor=tracer_line
-        and _parameter(tracer_line, 0, "hierarchical Arrhenius fit of ln D*", len(tracer)),
-        curve_temperatures_K=curve,
-        curve_sigma_T=np.exp(curve_mean),
-        curve_sigma_T_ci95=np.exp(np.stack([curve_mean - band, curve_mean + band])),
-        warnings=tuple(warnings),
-        provenance=collect_provenance(temperatures_K=[item.temperature_K for item in transports]),
     )
 
 

@@ -9,7 +9,7 @@ from simtools.analysers.lines import fit_variance_exponent, gls_line
 from simtools.analysers.uncertainty import covariance_of_means
 from simtools.analysers.window import charge_windows, choose_window, tracer_windows
 
-__all__ = ["Slopes", "fit_slopes"]
+__all__ = ["NOTABLE_TREND", "Slopes", "fit_slopes"]
 
 _OCTAVE = 3
 _TRACER_SIGNIFICANCE = 0.002
@@ -18,6 +18,7 @@ _COARSE_AGREEMENT = 0.2
 _MOVED_HOPS_SQUARED = 0.4
 _EXTRAPOLATED_SHARE = 0.7
 _EXTRAPOLATION_DOUBT = 0.7
+NOTABLE_TREND = 0.1
 _THEORY_DOF = 20.0
 _REPLICA_SIGNIFICANCE = 0.01
 _FIXED = 1e-10
@@ -94,7 +95,8 @@ def fit_slopes(blocks, *, hop_length_A):
     *Errors.* The slope is a mean over replicas and time blocks, so their scatter gives its variance however
     the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
     the exact variance of a Brownian walker plus one over the number of hops, which counts as 20 degrees of
-    freedom.
+    freedom. Where the tracer's slope has not settled or had to be extrapolated by over 10 %, the collective
+    slope inherits the doubt: by as much as the tracer's slope in the collective window exceeds its final one.
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
@@ -119,6 +121,9 @@ def fit_slopes(blocks, *, hop_length_A):
     covariance, dof = _pool(covariance, dof, values[1] ** 2 * relative)
     covariance, dof, differ = _replica_scatter(influence_rbq, weights_r, covariance, dof)
     covariance[0, 0] += doubt**2
+    trend = float(doubt / _EXTRAPOLATION_DOUBT / abs(values[0])) if values[0] else 0.0
+    if not settled or trend > NOTABLE_TREND:
+        covariance[1, 1] += _inherited_doubt(blocks, values, charge_window) ** 2
 
     used = slice(window.first, window.last + 1)
     times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
@@ -133,7 +138,7 @@ def fit_slopes(blocks, *, hop_length_A):
         replicas_differ=differ,
         ordinary_slope=float(np.polyfit(times, msd, 1)[0]),
         fixed_sum=fixed_sum,
-        trend=float(doubt / _EXTRAPOLATION_DOUBT / abs(values[0])) if values[0] else 0.0,
+        trend=trend,
         independent_stderr=_independent_stderr(blocks, used),
     )
 
@@ -199,6 +204,18 @@ def _extrapolated(blocks, window, earlier):
     ).covariance[0, 0]
     share = _EXTRAPOLATED_SHARE * max(0.0, 1 - variance / step**2)
     return window.weights_k - share * step_k, _EXTRAPOLATION_DOUBT * share * step
+
+
+def _inherited_doubt(blocks, values, charge_window):
+    """Return how far the collective slope may be off where the tracer's has not settled, Å²/ps.
+
+    Jumps back raise both slopes at short lags; what the tracer's slope in the collective window exceeds its
+    own extrapolation by, the collective slope may exceed its limit by too.
+    """
+    there = float(charge_window.weights_k @ blocks.msd_k)
+    if values[0] <= 0:
+        return abs(values[1])
+    return abs(values[1]) * abs(there / values[0] - 1)
 
 
 def _joint_covariance(influence_rbq, weights_r, window, charge_window):

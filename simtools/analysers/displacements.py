@@ -8,13 +8,15 @@ from simtools.analysers.kernels import msd as kernels
 from simtools.analysers.msd import summed_displacement
 from simtools.core.errors import ConfigError
 
-__all__ = ["DisplacementBlocks", "blocked_displacements", "lag_grid"]
+__all__ = ["HOP_FRACTION", "DisplacementBlocks", "blocked_displacements", "lag_grid"]
 
 _LAGS_PER_OCTAVE = 3
 _MAX_BLOCKS = 24
 _SETTLING_PS = 0.5
 _SMOOTHING_PS = 0.8
-_HOP_FRACTION = 0.6
+HOP_FRACTION = 0.6
+# a hop must come after 0.6 of the first window and before 0.4 of the last but one
+_BLIND_WINDOWS = 2 * HOP_FRACTION + 1
 _TRAVELLED_HOPS = 1.2
 
 
@@ -48,6 +50,11 @@ class DisplacementBlocks:
     n_travelled : int
         Ions, over all replicas, that settled more than 1.2 hops from their first home: what swaps places
         with one neighbour for ever has none.
+    hop_window : int
+        Frames over which positions are averaged when hops are counted.
+    observed_frames : float
+        Frames, over all replicas, in which a hop is sure to be counted: one that begins so late that it
+        cannot be seen to last, or so early that it moves the first home, is not.
     """
 
     lags: np.ndarray
@@ -61,6 +68,8 @@ class DisplacementBlocks:
     quartic_k: np.ndarray
     n_hops: int
     n_travelled: int
+    hop_window: int
+    observed_frames: float
 
     @property
     def n_replicas(self):
@@ -137,13 +146,13 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
     n_blocks = int(min(_MAX_BLOCKS, shortest // 4))
     window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, max(1, shortest // 20)))
     smoothing = _smoothing(frame_interval_ps, shortest)
-    tracer, charge, smooth, quartic, n_hops, n_travelled = [], [], [], [], 0, 0
+    tracer, charge, smooth, quartic, n_hops, n_travelled, observed = [], [], [], [], 0, 0, 0.0
     for r_tnc in positions:
         n_ions = r_tnc.shape[1]
         blocks_kb, quartic_k = kernels.blocked_displacements(r_tnc, lags, n_blocks)
         summed_tnc = np.ascontiguousarray(summed_displacement(r_tnc)[:, None, :])
         charge_kb, _ = kernels.blocked_displacements(summed_tnc, lags, n_blocks)
-        hops_n, reach_n = kernels.count_hops(r_tnc, window, _HOP_FRACTION * hop_length_A)
+        hops_n, reach_n = kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)
         tracer.append(blocks_kb.T)
         charge.append(charge_kb.T / n_ions)
         if len(smoothing) > 1:
@@ -152,6 +161,7 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         smooth.append(charge_kb.T / n_ions)
         quartic.append(quartic_k)
         n_hops += int(hops_n.sum())
+        observed += window * max(len(r_tnc) // window - _BLIND_WINDOWS, 1.0)
         n_travelled += int((reach_n > (_TRAVELLED_HOPS * hop_length_A) ** 2).sum())
     frames = np.array([len(r_tnc) for r_tnc in positions], dtype=float)
     return DisplacementBlocks(
@@ -166,6 +176,8 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         quartic_k=frames @ np.array(quartic) / frames.sum(),
         n_hops=n_hops,
         n_travelled=n_travelled,
+        hop_window=window,
+        observed_frames=observed,
     )
 
 

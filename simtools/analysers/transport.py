@@ -7,8 +7,16 @@ from math import inf, nan
 import numpy as np
 from scipy import stats
 
-from simtools.analysers.diffusion import fit_slopes
-from simtools.analysers.displacements import blocked_displacements
+from simtools.analysers.diffusion import NOTABLE_TREND, fit_slopes
+from simtools.analysers.displacements import HOP_FRACTION, blocked_displacements
+from simtools.analysers.replicas import (
+    check_drift,
+    check_replicas,
+    default_host,
+    formal_charge_e,
+    hopping_hosts,
+)
+from simtools.analysers.trapping import count_escapes
 from simtools.analysers.uncertainty import log_interval, poisson_upper_limit
 from simtools.analysers.window import local_exponent
 from simtools.core.errors import ConfigError
@@ -22,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _FEWEST_HOPS = 5
 _FEWEST_TRAVELLED = 2
+_MANY_TRAVELLED = 0.1
 _SIGNIFICANT = 2.0
 _CM2_PER_S_FROM_SLOPE = A2_PER_PS_TO_CM2_PER_S / 6
 _SUMMARY_FIELDS = (
@@ -42,13 +51,16 @@ class TransportResult(Result):
 
     `log_covariance` and `log_dof` belong to (ln D*, ln D_sigma). `effective_ions` is the number of
     independent ions that would have given the error of D*: below `n_ions` where ions push each other along.
+    `charge_e` is None where the trajectories do not give the formal charge: conductivities are then limits
+    of infinity, for a charge of zero limits of zero. `n_escapes` counts how often a vacancy settled more
+    than 2.12 hops from where it was, None where the sites are unknown.
     """
 
     species: str
     temperature_K: float = quantity("K")
     n_replicas: int
     n_ions: int
-    charge_e: int = quantity("e")
+    charge_e: int | None = quantity("e")
     volume_A3: float = quantity("angstrom^3")
     n_hops: int
     tracer_diffusivity_cm2_per_s: Estimate = quantity("cm^2/s")
@@ -67,6 +79,7 @@ class TransportResult(Result):
     log_dof: np.ndarray = quantity("1", shape="(2,)")
     effective_ions: float = nan
     ordinary_least_squares_cm2_per_s: float = quantity("cm^2/s", default=nan)
+    n_escapes: int | None = None
     warnings: tuple = ()
 
     def to_summary(self):
@@ -98,21 +111,25 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
     temperature_K
         Temperature, K; the trajectories' own by default.
     host_species
-        Symbols of the immobile sublattice, in whose frame displacements are measured; by default every other
-        species. Without any, positions are used as they are.
+        Symbols of the immobile sublattice, in whose frame displacements are measured; by default the species
+        of opposite formal charge, or every other species where no charges are known. Without any, positions
+        are used as they are, and a steady drift is refused.
 
     Returns
     -------
     TransportResult
         Intervals are Student intervals of the logarithm. Where fewer than five lasting hops were seen, or
         the slope is within two standard errors of zero (rattling, or circling a trap), the estimate is a
-        one-sided 95 % upper limit. So it is where fewer than two ions went farther than a neighbouring site.
+        one-sided 95 % upper limit. Where the trajectories carry `lattice_sites`, so it is where vacancies
+        stay within two hops of where they were or get away far less often than the slope implies; elsewhere
+        where fewer than two ions went farther than a neighbouring site.
 
     Raises
     ------
     ConfigError
-        For no trajectory, replicas that differ in ions or frame interval, fewer than eight frames, no
-        temperature.
+        For no trajectory; replicas that differ in ions, temperature, formal charges, frame interval, or
+        volume by over 2 %; wrapped positions; a formal charge that is not an integer; fewer than eight
+        frames; no temperature; a steady drift without a host.
     UnknownSpeciesError
         If there is no such ion.
 
@@ -129,20 +146,26 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
     trajectories = tuple(trajectories)
     temperature_K = _check(trajectories, species, hop_length_A, temperature_K)
     first = trajectories[0]
+    charge_e = formal_charge_e(first, species)
     if host_species is None:
-        host_species = tuple(sorted(set(first.species.tolist()) - {species}))
+        host_species = default_host(species, first.species.tolist(), first.formal_charges_e)
+    framed = [item.in_host_frame(host_species) if host_species else item for item in trajectories]
+    positions = [item.positions_of(species) for item in framed]
+    if not host_species:
+        check_drift(positions, hop_length_A)
     blocks = blocked_displacements(
-        [
-            (item.in_host_frame(host_species) if host_species else item).positions_of(species)
-            for item in trajectories
-        ],
-        frame_interval_ps=first.frame_interval_ps,
-        hop_length_A=hop_length_A,
+        positions, frame_interval_ps=first.frame_interval_ps, hop_length_A=hop_length_A
+    )
+    escapes = count_escapes(
+        trajectories, positions, species=species, hop_length_A=hop_length_A, window=blocks.hop_window
+    )
+    host_hops = hopping_hosts(
+        framed, host_species, window=blocks.hop_window, threshold_A=HOP_FRACTION * hop_length_A
     )
     volume_A3 = float(np.average([item.mean_volume_A3 for item in trajectories], weights=blocks.weights_r))
-    charge_e = int(first.formal_charges_e.get(species, 0))
     slopes = fit_slopes(blocks, hop_length_A=hop_length_A)
-    tracer, charge = _diffusivities(blocks, slopes, hop_length_A)
+    trapped = escapes.verdict(slopes.values[0] * _ion_time_ps(blocks))
+    tracer, charge = _diffusivities(blocks, slopes, hop_length_A, escapes, trapped)
     log_covariance = np.full((2, 2), nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = slopes.covariance / np.outer(slopes.values, slopes.values)
@@ -154,7 +177,7 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
     conversion = conductivity_S_per_cm(
         1.0,
         number_density_per_A3=blocks.n_ions / volume_A3,
-        charge_e=charge_e,
+        charge_e=charge_e or 0,
         temperature_K=temperature_K,
     )
     logger.debug(
@@ -176,8 +199,8 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
         tracer_diffusivity_cm2_per_s=tracer,
         charge_diffusivity_cm2_per_s=charge,
         haven_ratio=_ratio(tracer, charge, log_covariance, slopes.dof),
-        nernst_einstein_conductivity_S_per_cm=_conductivity(tracer, conversion),
-        ionic_conductivity_S_per_cm=_conductivity(charge, conversion),
+        nernst_einstein_conductivity_S_per_cm=_conductivity(tracer, conversion, charge_e),
+        ionic_conductivity_S_per_cm=_conductivity(charge, conversion, charge_e),
         lag_times_ps=blocks.lag_times_ps,
         msd_A2=blocks.msd_k,
         msd_per_replica_A2=blocks.tracer_rbk.mean(axis=1),
@@ -189,7 +212,14 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
         log_dof=slopes.dof,
         effective_ions=float(blocks.n_ions * slopes.independent_stderr**2 / variance) if variance else nan,
         ordinary_least_squares_cm2_per_s=slopes.ordinary_slope * _CM2_PER_S_FROM_SLOPE,
-        warnings=tuple(_warnings(blocks, slopes, tracer, charge, temperature_K)),
+        n_escapes=escapes.n_escapes if escapes.n_vacancies else None,
+        warnings=tuple(
+            f"{temperature_K:g} K: {note}"
+            for note in (
+                *_warnings(blocks, slopes, tracer, charge, escapes, trapped),
+                *_doubts(tracer, escapes, host_hops, charge_e, species),
+            )
+        ),
         provenance=collect_provenance(
             species=species,
             hop_length_A=hop_length_A,
@@ -204,36 +234,30 @@ def _check(trajectories, species, hop_length_A, temperature_K):
         raise ConfigError("analyse_transport needs at least one trajectory, got none")
     if not hop_length_A > 0:
         raise ConfigError(f"hop_length_A must be positive, got {hop_length_A!r}")
+    check_replicas(trajectories, species)
     first = trajectories[0]
-    for number, item in enumerate(trajectories):
-        if item.n_of(species) != first.n_of(species):
-            raise ConfigError(
-                f"replica {number} has {item.n_of(species)} {species}, replica 0 has {first.n_of(species)}: "
-                "analyse different systems apart"
-            )
-        if not np.isclose(item.frame_interval_ps, first.frame_interval_ps, rtol=1e-6):
-            raise ConfigError(
-                f"replica {number} has a frame every {item.frame_interval_ps} ps, replica 0 every "
-                f"{first.frame_interval_ps} ps: replicas must be sampled alike"
-            )
     temperature_K = first.temperature_K if temperature_K is None else temperature_K
     if temperature_K is None or not temperature_K > 0:
         raise ConfigError(f"temperature_K must be given and positive, got {temperature_K!r}")
     return float(temperature_K)
 
 
-def _diffusivities(blocks, slopes, hop_length_A):
+def _ion_time_ps(blocks):
+    """Return the time over which hops were looked for, summed over ions and replicas, ps."""
+    return blocks.n_ions * blocks.observed_frames * blocks.frame_interval_ps
+
+
+def _diffusivities(blocks, slopes, hop_length_A, escapes, trapped):
     """Return the estimates of D* and D_sigma, cm²/s."""
-    n, r = blocks.n_ions, blocks.n_replicas
-    elapsed_ps = sum(blocks.n_frames) * blocks.frame_interval_ps
-    hop_bound = poisson_upper_limit(blocks.n_hops) / (n * elapsed_ps) * hop_length_A**2
+    r = blocks.n_replicas
+    hop_bound = poisson_upper_limit(blocks.n_hops) / _ion_time_ps(blocks) * hop_length_A**2
     samples = f"{r} replica{'s' if r > 1 else ''} x {blocks.n_blocks} time blocks"
     methods = (
         f"generalised least squares slope of the MSD, error from {samples}",
         f"generalised least squares slope of the collective MSD, error from {samples} and theory",
     )
-    unmoved = _unmoved(blocks)
-    estimates, still = [], bool(unmoved)
+    unmoved = _unmoved(blocks, escapes)
+    estimates, still = [], bool(unmoved or trapped)
     for value, variance, dof, method in zip(
         slopes.values, np.diag(slopes.covariance), slopes.dof, methods, strict=True
     ):
@@ -245,7 +269,10 @@ def _diffusivities(blocks, slopes, hop_length_A):
             bound, how = hop_bound, f"Poisson limit from {blocks.n_hops} hops, uncorrelated; {unmoved}"
         elif limited:
             bound = max(float(value), 0.0) + stats.t.ppf(0.95, dof) * stderr
-            how = f"no lasting growth in {blocks.n_hops} hops: limit from {method}"
+            reason = trapped or f"no significant slope in {blocks.n_hops} hops"
+            how = f"{reason}: limit from {method}"
+            if trapped:
+                bound = max(bound, escapes.bound_A2 / _ion_time_ps(blocks))
         if limited:
             estimates.append(
                 Estimate.limit(bound * _CM2_PER_S_FROM_SLOPE, method=how, n_eff=float(blocks.n_hops))
@@ -265,11 +292,11 @@ def _diffusivities(blocks, slopes, hop_length_A):
     return estimates
 
 
-def _unmoved(blocks):
+def _unmoved(blocks, escapes):
     """Return why this is not diffusion, or an empty string."""
     if blocks.n_hops < _FEWEST_HOPS:
         return f"{blocks.n_hops} lasting hops seen, {_FEWEST_HOPS} are needed"
-    if blocks.n_travelled < _FEWEST_TRAVELLED:
+    if escapes.n_vacancies == 0 and blocks.n_travelled < _FEWEST_TRAVELLED:
         return (
             f"{blocks.n_hops} lasting hops seen, but {blocks.n_travelled} ions went farther than a neighbour"
         )
@@ -292,38 +319,59 @@ def _ratio(tracer, charge, log_covariance, dof):
     )
 
 
-def _conductivity(diffusivity, conversion):
-    if conversion == 0:
-        return Estimate.limit(0.0, method="no formal charge")
+def _conductivity(diffusivity, conversion, charge_e):
+    if charge_e is None:
+        return Estimate.limit(inf, method="formal charge unknown: set Trajectory.formal_charges_e")
+    if charge_e == 0:
+        return Estimate.limit(0.0, method="formal charge is zero: no conductivity")
     return diffusivity.scaled(conversion)
 
 
-def _warnings(blocks, slopes, tracer, charge, temperature_K):
-    where = f"{temperature_K:g} K"
-    unmoved = _unmoved(blocks)
+def _warnings(blocks, slopes, tracer, charge, escapes, trapped):
+    unmoved = _unmoved(blocks, escapes)
     if unmoved:
-        yield f"{where}: {unmoved}; only upper limits are given"
+        yield f"{unmoved}; only upper limits are given"
+        return
+    if trapped:
+        yield f"{trapped}; only upper limits are given"
         return
     if tracer.is_limit:
-        yield (
-            f"{where}: ions hop but do not get away (a rattling cage or a trap), or the run is too short; "
-            "only upper limits are given"
-        )
+        if blocks.n_travelled > _MANY_TRAVELLED * blocks.n_ions * blocks.n_replicas:
+            why = "many ions travelled, but the slope of the MSD is not significant; the run is too short"
+        else:
+            why = "ions hop but do not get away (a rattling cage or a trap), or the run is too short"
+        yield f"{why}; only upper limits are given"
         return
     if slopes.fixed_sum:
-        yield f"{where}: the ions' summed displacement is fixed, so there is no charge diffusivity to measure"
+        yield "the ions' summed displacement is fixed, so there is no charge diffusivity to measure"
     elif charge.is_limit:
-        yield f"{where}: the summed displacement does not grow significantly; D_sigma is an upper limit"
+        yield "the summed displacement does not grow significantly; D_sigma is an upper limit"
     if not slopes.settled:
-        yield f"{where}: the slope of the MSD still changes at the longest usable lag; run longer"
-    if slopes.trend > 0.1:
+        yield "the slope of the MSD still changes at the longest usable lag; run longer"
+    if slopes.trend > NOTABLE_TREND:
         yield (
-            f"{where}: the run is short beside the time in which jumps back die out; the slope of the MSD "
+            f"the run is short beside the time in which jumps back die out; the slope of the MSD "
             f"was extrapolated by {-100 * slopes.trend:.0f} %"
         )
     if slopes.replicas_differ:
-        yield f"{where}: replicas differ more than their time blocks explain; errors are their scatter"
+        yield "replicas differ more than their time blocks explain; errors are their scatter"
     if abs(slopes.ordinary_slope - slopes.values[0]) > 3 * np.sqrt(slopes.covariance[0, 0]) + 0.02 * abs(
         slopes.values[0]
     ):
-        yield f"{where}: ordinary and generalised least squares differ by more than three standard errors"
+        yield "ordinary and generalised least squares differ by more than three standard errors"
+
+
+def _doubts(tracer, escapes, host_hops, charge_e, species):
+    """Yield what the displacements alone cannot tell."""
+    if not tracer.is_limit and escapes.n_vacancies == 0 and escapes.n_far_ions < _FEWEST_TRAVELLED:
+        yield (
+            "no ion went beyond two hops, and without lattice_sites vacancies cannot be followed: circling "
+            "around a partner cannot be told from diffusion"
+        )
+    for name, count in host_hops.items():
+        yield (
+            f"{name} belongs to the host in whose frame displacements are measured, but made {count} lasting "
+            "hops; name an immobile host_species"
+        )
+    if charge_e is None:
+        yield f"the formal charge of {species} is unknown: no conductivity is given"

@@ -116,3 +116,56 @@ def test_curvature_is_reported():
     ]
     fit = fit_arrhenius(results)
     assert any("scatters" in note for note in fit.warnings)
+    assert fit.conductivity_300K_S_per_cm.upper_limit == np.inf
+    assert "not extrapolated" in fit.conductivity_300K_S_per_cm.method
+    assert min(fit.curve_temperatures_K) == pytest.approx(600)
+
+
+def test_a_limit_below_the_line_contradicts_it():
+    results = [transport_result(temperature) for temperature in (700, 800, 900)]
+    still = transport_result(500, moved=False)
+    low, high = (
+        replace(
+            still,
+            ionic_conductivity_S_per_cm=transport_result(500).ionic_conductivity_S_per_cm.limit(
+                factor * transport_result(500).ionic_conductivity_S_per_cm.value, method="no hop"
+            ),
+        )
+        for factor in (0.1, 10)
+    )
+    assert any("lies below" in note for note in fit_arrhenius([low, *results]).warnings)
+    assert not any("lies below" in note for note in fit_arrhenius([high, *results]).warnings)
+
+
+@pytest.mark.parametrize("charge_e", [0, None])
+def test_without_a_charge_the_tracer_alone_is_fitted(charge_e):
+    nothing = transport_result(700).ionic_conductivity_S_per_cm.limit(0.0, method="formal charge")
+    results = [
+        replace(transport_result(t), charge_e=charge_e, ionic_conductivity_S_per_cm=nothing)
+        for t in (700, 800, 900, 1000)
+    ]
+    fit = fit_arrhenius(results)
+    assert fit.tracer_activation_energy_eV.value == pytest.approx(ACTIVATION_ENERGY_EV, abs=0.02)
+    assert fit.activation_energy_eV.is_limit
+    assert fit.conductivity_300K_S_per_cm.is_limit
+    assert (fit.conductivity_300K_S_per_cm.upper_limit == 0) is (charge_e == 0)
+    assert not any("run longer" in note for note in fit.warnings)
+    summary = fit.to_summary()
+    assert ArrheniusResult.from_json(fit.to_json()).to_summary() == summary
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "values", "errors", "message"),
+    [
+        ([700, 800, 900], [1, np.nan, 2], [0.1] * 3, "ln_values"),
+        ([700, 800, 900], [1, 2, 3], [0.1, np.nan, 0.1], "ln_stderr"),
+        ([700, 800, 900], [1, 2, 3], [0.1, 0.0, 0.1], "ln_stderr"),
+        ([-700, 800, 900], [1, 2, 3], [0.1] * 3, "temperatures_K"),
+        ([0, 800, 900], [1, 2, 3], [0.1] * 3, "temperatures_K"),
+        ([800, 800.0000001, 900], [1, 2, 3], [0.1] * 3, "twice"),
+        ([800, 900], [1, 2, 3], [0.1] * 3, "one length"),
+    ],
+)
+def test_points_that_make_no_line_are_refused(temperatures, values, errors, message):
+    with pytest.raises(ConfigError, match=message):
+        fit_arrhenius_line(temperatures, values, errors)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from simtools.analysers.displacements import blocked_displacements
+from simtools.analysers.replicas import default_host
 from simtools.analysers.transport import TransportResult, analyse_transport
 from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
@@ -100,7 +102,7 @@ def test_a_rattling_cage_gives_the_poisson_limit():
     assert result.n_hops == 0
     limit = result.tracer_diffusivity_cm2_per_s
     assert limit.is_limit
-    assert limit.upper_limit == pytest.approx(2.9957 / (32 * 2 * 400) / 6 * 1e-4, rel=1e-3)
+    assert limit.upper_limit == pytest.approx(2.9957 / (32 * 2 * (399 - 2.2 * 3)) / 6 * 1e-4, rel=1e-3)
     assert result.haven_ratio.is_limit
     assert result.ionic_conductivity_S_per_cm.is_limit
     assert "lasting hops" in result.warnings[0]
@@ -183,6 +185,123 @@ def test_neutral_atoms_diffuse_and_do_not_conduct():
     result = analyse_transport(walks(2, charge_e=0), species="Li", hop_length_A=1.0)
     assert not result.tracer_diffusivity_cm2_per_s.is_limit
     assert result.ionic_conductivity_S_per_cm.upper_limit == 0.0
+    assert "formal charge is zero" in result.ionic_conductivity_S_per_cm.method
+
+
+def test_an_unknown_charge_is_not_a_charge_of_zero():
+    unknown = [replace(item, formal_charges_e={}) for item in walks(2)]
+    result = analyse_transport(unknown, species="Li", hop_length_A=1.0)
+    assert result.charge_e is None
+    assert TransportResult.from_json(result.to_json()).charge_e is None
+    assert not result.tracer_diffusivity_cm2_per_s.is_limit
+    assert result.ionic_conductivity_S_per_cm.upper_limit == np.inf
+    assert any("formal charge of Li is unknown" in note for note in result.warnings)
+
+
+def mixture(seed, n_frames=1500):
+    """Lithium and sodium that both walk, and chlorine that drifts away as a block."""
+    cations = lattice_walkers(n_frames, 40, seed=seed, temperature_K=800, rattle_A=0.05)
+    drift = np.linspace(0, 60, n_frames)[:, None, None] * np.array([1.0, -0.5, 0.0])
+    host = np.random.default_rng(seed).normal(0, 0.05, size=(n_frames, 40, 3)) + 3.0
+    return replace(
+        cations,
+        positions_A=np.concatenate([cations.positions_A, host], axis=1) + drift,
+        species=np.array(["Li"] * 30 + ["Na"] * 10 + ["Cl"] * 40),
+        cells_A=20 * np.eye(3),
+        formal_charges_e={"Li": 1, "Na": 1, "Cl": -1},
+    )
+
+
+def test_other_mobile_cations_are_no_host():
+    result = analyse_transport([mixture(seed) for seed in range(4)], species="Li", hop_length_A=1.0)
+    assert result.provenance["arguments"]["host_species"] == ["Cl"]
+    assert holds(result.haven_ratio, 1.0, slack=1.5)
+    assert not any("belongs to the host" in note for note in result.warnings)
+
+
+def test_a_host_that_hops_is_named():
+    result = analyse_transport(
+        [mixture(seed) for seed in range(2)], species="Li", hop_length_A=1.0, host_species=("Na", "Cl")
+    )
+    assert any("Na belongs to the host" in note for note in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("charges", "host"),
+    [
+        ({"Li": 1, "Na": 1, "O": -2, "Cl": -1}, ("Cl", "O")),
+        ({"Cl": -1, "Li": 1, "O": -2, "Na": 1}, ("Cl", "O")),
+        ({}, ("Cl", "Na", "O")),
+        ({"Li": 1, "Na": 1}, ("Cl", "O")),
+    ],
+)
+def test_the_default_host_has_the_opposite_charge(charges, host):
+    assert default_host("Li", ["Li", "O", "Cl", "Na"], charges) == host
+
+
+@pytest.mark.parametrize("hops_per_frame", [0.0, 0.1])
+def test_ions_that_fly_off_together_without_a_host_are_refused(hops_per_frame):
+    still = walks(2, n_frames=1000, hops_per_frame=hops_per_frame, rattle_A=0.1)
+    flown = [
+        replace(item, positions_A=item.positions_A + np.arange(1000)[:, None, None] * [0.02, 0, 0])
+        for item in still
+    ]
+    analyse_transport(still, species="Li", hop_length_A=1.0)
+    with pytest.raises(ConfigError, match="drift steadily"):
+        analyse_transport(flown, species="Li", hop_length_A=1.0)
+
+
+@pytest.mark.parametrize("origin", [0.0, -0.5])
+def test_wrapped_positions_are_refused(origin):
+    walk = lattice_walkers(400, 32, seed=3, temperature_K=800, rattle_A=0.1, volume_A3=12.0**3)
+    scaled = walk.positions_A / 12.0 - origin
+    wrapped = replace(walk, positions_A=12.0 * (scaled - np.floor(scaled) + origin))
+    analyse_transport([walk], species="Li", hop_length_A=1.0)
+    with pytest.raises(ConfigError, match="wrapped"):
+        analyse_transport([wrapped], species="Li", hop_length_A=1.0)
+
+
+def back_jumps(seed, n_frames=400, n_ions=40, away=0.02, back=0.8, stay_frames=60):
+    """Ions that jump away and mostly jump back after a while."""
+    rng = np.random.default_rng(seed)
+    r_tnc, home, offset = np.zeros((n_frames, n_ions, 3)), np.zeros((n_ions, 3)), np.zeros((n_ions, 3))
+    out = np.zeros(n_ions, dtype=bool)
+    for t in range(n_frames):
+        ends = out & (rng.random(n_ions) < 1 / stay_frames)
+        lasts = ends & (rng.random(n_ions) > back)
+        home[lasts] += offset[lasts]
+        begins = np.flatnonzero(~out & (rng.random(n_ions) < away))
+        offset[ends], out[ends] = 0.0, False
+        offset[begins, rng.integers(0, 3, len(begins))] = rng.choice([-HOP, HOP], len(begins))
+        out[begins] = True
+        r_tnc[t] = home + offset
+    r_tnc += rng.normal(0, 0.1, size=r_tnc.shape)
+    walk = lattice_walkers(n_frames, n_ions, seed=0, temperature_K=800, frame_interval_ps=0.1)
+    return replace(walk, positions_A=r_tnc, cells_A=20 * np.eye(3))
+
+
+@pytest.mark.parametrize(("n_frames", "stay_frames"), [(400, 20), (400, 60), (1500, 60)])
+def test_jumps_back_that_have_not_died_out_put_the_charge_diffusivity_in_doubt(n_frames, stay_frames):
+    truth = 0.2 / (50 + stay_frames) / 0.1 * HOP**2 / 6 * 1e-4
+    held = 0
+    for seed in range(4):
+        replicas = [back_jumps(10 * seed + i, n_frames=n_frames, stay_frames=stay_frames) for i in range(4)]
+        result = analyse_transport(replicas, species="Li", hop_length_A=HOP)
+        charge = result.charge_diffusivity_cm2_per_s
+        held += charge.upper_limit > truth if charge.is_limit else charge.ci95[0] < truth < charge.ci95[1]
+        assert not any("do not get away" in note for note in result.warnings)
+    assert held == 4
+
+
+@pytest.mark.parametrize("n_frames", [40, 60, 100])
+def test_hops_are_counted_over_the_time_in_which_they_can_be(n_frames):
+    rate, counted, observed = 0.002, 0, 0.0
+    for seed in range(60):
+        walk = lattice_walkers(n_frames, 100, seed=seed, hops_per_frame=rate, frame_interval_ps=0.1)
+        blocks = blocked_displacements([walk.positions_A], frame_interval_ps=0.1, hop_length_A=1.0)
+        counted += blocks.n_hops
+        observed += 100 * blocks.observed_frames
+    assert counted == pytest.approx(rate * observed, abs=3 * np.sqrt(rate * observed))
 
 
 @pytest.mark.parametrize("n_frames", [8, 9, 12, 20, 47])
@@ -224,7 +343,13 @@ def test_inputs_that_do_not_belong_together_are_refused():
         ([], {}, "at least one"),
         ([first, lattice_walkers(400, 30, seed=0)], {}, "30 Li"),
         ([first, replace(second, frame_interval_ps=0.5)], {}, "sampled alike"),
+        ([first, replace(second, temperature_K=1000.0)], {}, "temperature_K"),
+        ([first, replace(second, formal_charges_e={"Li": 2})], {}, "formal_charges_e"),
+        ([first, replace(second, cells_A=1.01 * second.cells_A)], {}, "mean volume"),
+        ([first, replace(second, species=np.array(["Li"] * 31 + ["O"]))], {}, "31 Li"),
         ([replace(first, temperature_K=None)], {}, "temperature_K"),
+        ([replace(first, formal_charges_e={"Li": 0.67})], {}, "integer"),
+        ([replace(first, formal_charges_e={"Li": 0.9999999})], {}, "integer"),
         ([first], {"hop_length_A": 0.0}, "hop_length_A"),
     ]
     for trajectories, options, message in cases:
