@@ -108,10 +108,11 @@ def _remembered_settings(directory, settings):
     if state is None and not (directory / OUTCOME).exists():
         return settings
     memory = {} if state is None else state["evaluator"].get("calculator", {})
-    if not settings or not set(settings) <= set(memory):
+    missing = sorted(set(settings) - set(memory)) or ([] if settings else ["any"])
+    if missing:
         raise ConfigError(
-            f"{directory} was made by an earlier version, which did not record the settings of this "
-            "calculator, so it cannot be told to be the same; choose a new directory"
+            f"{directory} was made by an earlier version, which did not record {', '.join(missing)} of the "
+            "calculator's settings, so it cannot be told to be the same run; choose a new directory"
         )
     return {key: memory[key] for key in settings}
 
