@@ -81,12 +81,15 @@ def headline_cards(run):
     fit = run.arrhenius
     if fit is not None:
         span = f"fit from {min(fit.temperatures_K):g} to {max(fit.temperatures_K):g} K"
-        cards.append(_card("Activation energy of σT", fit.activation_energy_eV, "eV", f"{span}; {basis}"))
+        conducting = _has_value(fit.activation_energy_eV)
+        if conducting:
+            cards.append(_card("Activation energy of σT", fit.activation_energy_eV, "eV", f"{span}; {basis}"))
         if fit.tracer_activation_energy_eV is not None:
             cards.append(_card("Activation energy of D*", fit.tracer_activation_energy_eV, "eV", span))
-        note = f"{span}; nothing was simulated at 300 K"
-        estimate = fit.conductivity_300K_S_per_cm
-        cards.append(_card("σ at 300 K, extrapolated", estimate, _CONDUCTIVITY, note))
+        room = fit.conductivity_300K_S_per_cm
+        if conducting:
+            note = f"{span}; nothing was simulated at 300 K" if _has_value(room) else room.method
+            cards.append(_card("σ at 300 K, extrapolated", room, _CONDUCTIVITY, note))
     charged = any(result.charge_e for result in run.transport)
     ends = {result.temperature_K: result for result in (run.transport[0], run.transport[-1])}
     for temperature, result in ends.items():
@@ -184,18 +187,24 @@ def arrhenius_rows(run):
     fit = run.arrhenius
     if fit is None:
         return []
-    rows = [
+    conducting = _has_value(fit.activation_energy_eV)
+    rows = _conductivity_rows(fit) if conducting else []
+    if fit.tracer_activation_energy_eV is not None:
+        rows.append(("Activation energy of D*", format_estimate(fit.tracer_activation_energy_eV, "eV")))
+    rows.append(
+        ("Method", (fit.activation_energy_eV if conducting else fit.tracer_activation_energy_eV).method)
+    )
+    scatter = f"{100 * fit.excess_scatter:.0f} % of {'σT' if conducting else 'D*'} (posterior mean)"
+    rows.append(("Scatter beyond the points' own errors", scatter))
+    return rows
+
+
+def _conductivity_rows(fit):
+    return [
         ("Activation energy of σT", format_estimate(fit.activation_energy_eV, "eV")),
         ("ln of the prefactor of σT, S K cm⁻¹", format_estimate(fit.ln_prefactor)),
         ("σ at 300 K, extrapolated", format_estimate(fit.conductivity_300K_S_per_cm, _CONDUCTIVITY)),
     ]
-    if fit.tracer_activation_energy_eV is not None:
-        rows.append(("Activation energy of D*", format_estimate(fit.tracer_activation_energy_eV, "eV")))
-    rows.append(("Method", fit.activation_energy_eV.method))
-    rows.append(
-        ("Scatter beyond the points' own errors", f"{100 * fit.excess_scatter:.0f} % of σT (posterior mean)")
-    )
-    return rows
 
 
 def transport_table(run):

@@ -358,7 +358,7 @@ def _warn_of_limits(transports, name, line, power, warnings):
         if estimate.upper_limit < lowest:
             warnings.append(
                 f"{temperature_K:g} K: the upper limit {estimate.upper_limit:.2g} lies below the 95 % band "
-                f"of the fitted line, which begins at {lowest:.2g}: the line does not hold at that temperature"
+                f"of the fitted line, which begins at {lowest:.2g}: the line does not hold there"
             )
 
 
