@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from potentials.schema import ForceField, load_force_field
+from simtools.analysers.replicas import default_host
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
@@ -345,7 +346,7 @@ def describe_system(recipe, forces, cell):
             recipe.analysis.mobile,
             float(np.linalg.norm(cell.cell[0])) / recipe.structure.supercell[0],
         ),
-        "host": list(host_species(recipe, symbols)),
+        "host": list(host_species(recipe, symbols, forces.formal_charges_e)),
         "potential": forces.identity(),
     }
     if forces.force_field is not None:
@@ -369,11 +370,11 @@ def describe_system(recipe, forces, cell):
     return description
 
 
-def host_species(recipe, symbols):
-    """Return the species whose drift is removed: as asked, else all that are not mobile."""
+def host_species(recipe, symbols, formal_charges_e):
+    """Return the species whose drift is removed: as asked, else those charged opposite to the mobile one."""
     if recipe.analysis.host is not None:
         return recipe.analysis.host
-    return tuple(sorted(set(symbols) - {recipe.analysis.mobile}))
+    return default_host(recipe.analysis.mobile, symbols, formal_charges_e)
 
 
 def _first_lattice_parameter_A(recipe, forces):
