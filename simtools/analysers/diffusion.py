@@ -19,6 +19,7 @@ _MOVED_HOPS_SQUARED = 0.4
 _EXTRAPOLATED_SHARE = 0.7
 _EXTRAPOLATION_DOUBT = 0.7
 NOTABLE_TREND = 0.1
+_UNKNOWN_TREND = 0.3
 _THEORY_DOF = 20.0
 _REPLICA_SIGNIFICANCE = 0.01
 _FIXED = 1e-10
@@ -96,7 +97,8 @@ def fit_slopes(blocks, *, hop_length_A):
     the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
     the exact variance of a Brownian walker plus one over the number of hops, which counts as 20 degrees of
     freedom. Where the tracer's slope has not settled or had to be extrapolated by over 10 %, the collective
-    slope inherits the doubt: by as much as the tracer's slope in the collective window exceeds its final one.
+    slope inherits the doubt: the part extrapolated, or, beyond 30 %, all by which the tracer's slope in the
+    collective window exceeds its final one.
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
@@ -123,7 +125,8 @@ def fit_slopes(blocks, *, hop_length_A):
     covariance[0, 0] += doubt**2
     trend = float(doubt / _EXTRAPOLATION_DOUBT / abs(values[0])) if values[0] else 0.0
     if not settled or trend > NOTABLE_TREND:
-        covariance[1, 1] += _inherited_doubt(blocks, values, charge_window) ** 2
+        unknown = not settled or trend > _UNKNOWN_TREND
+        covariance[1, 1] += _inherited_doubt(blocks, values, charge_window, None if unknown else trend) ** 2
 
     used = slice(window.first, window.last + 1)
     times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
@@ -206,16 +209,18 @@ def _extrapolated(blocks, window, earlier):
     return window.weights_k - share * step_k, _EXTRAPOLATION_DOUBT * share * step
 
 
-def _inherited_doubt(blocks, values, charge_window):
+def _inherited_doubt(blocks, values, charge_window, trend):
     """Return how far the collective slope may be off where the tracer's has not settled, Å²/ps.
 
-    Jumps back raise both slopes at short lags; what the tracer's slope in the collective window exceeds its
-    own extrapolation by, the collective slope may exceed its limit by too.
+    Jumps back can raise both slopes at short lags: by the trend that had to be taken out of the tracer's, or,
+    where that is large or still going on (None), by all that the tracer's slope in the collective window
+    exceeds its final one.
     """
-    there = float(charge_window.weights_k @ blocks.msd_k)
     if values[0] <= 0:
         return abs(values[1])
-    return abs(values[1]) * abs(there / values[0] - 1)
+    if trend is None:
+        trend = abs(float(charge_window.weights_k @ blocks.msd_k) / values[0] - 1)
+    return abs(values[1]) * trend
 
 
 def _joint_covariance(influence_rbq, weights_r, window, charge_window):
