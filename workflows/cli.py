@@ -18,7 +18,6 @@ from simtools.core.errors import ConfigError, SimtoolsError
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
-_INTERRUPTED = 130
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -35,13 +34,13 @@ def main(argv=None):
     except SimtoolsError as error:
         return _complain(str(error), FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted; what was checkpointed is kept", _INTERRUPTED)
+        return _complain("interrupted; what was checkpointed is kept; the same command continues", STOPPED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            place = error.filename or "disk"
+            place = error.filename or getattr(arguments, "directory", None) or "disk"
             return _complain(f"{place}: {error.strerror}; what was written is kept", BAD_INPUT)
         log = _write_traceback(getattr(arguments, "directory", None))
         return _complain(

@@ -6,12 +6,13 @@ killed from outside takes one point down and not the campaign.
 
 import os
 import signal
+import threading
 import traceback
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 
 from simtools.core.errors import ConfigError
 from workflows.point import LOG_FILE, PointOutcome, run_point
@@ -20,6 +21,7 @@ from workflows.values import suggestion
 __all__ = ["EXECUTORS", "InlineExecutor", "LocalExecutor", "StopRequest", "get_executor"]
 
 _POLL_S = 0.25
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -50,7 +52,7 @@ class StopRequest:
                 raise KeyboardInterrupt
             self.requested = True
 
-        earlier = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        earlier = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
         try:
             yield self
         finally:
@@ -100,7 +102,9 @@ class LocalExecutor:
                             idle.append(_pool(context, flag))
                             n_slots += 1
                         pool, job = idle.pop(), waiting.popleft()
-                        running[pool.submit(_run_in_worker, job)] = (job, pool)
+                        with _signals_held():
+                            future = pool.submit(_run_in_worker, job)
+                        running[future] = (job, pool)
                     done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
                     for future in done:
                         job, pool = running.pop(future)
@@ -108,9 +112,8 @@ class LocalExecutor:
                         if outcome.status == "crashed":
                             pool.shutdown(wait=False)
                             n_slots -= 1
-                            outcome = PointOutcome(
-                                job.spec.name, "failed", None, outcome.message, outcome.log
-                            )
+                            status = "stopped" if stop.requested else "failed"
+                            outcome = PointOutcome(job.spec.name, status, None, outcome.message, outcome.log)
                         else:
                             idle.append(pool)
                         outcomes[job.spec.name] = outcome
@@ -198,14 +201,33 @@ def _single_threaded_children():
                 os.environ[name] = value
 
 
+@contextmanager
+def _signals_held():
+    """Hold SIGINT and SIGTERM back; a process started meanwhile does so until `_start_worker` is ready."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
 _worker = {}
 
 
 def _start_worker(flag, parent):
     """Prepare a worker: Ctrl-C is the parent's business, SIGTERM means stop at a checkpoint."""
-    _worker.update(flag=flag, parent=parent, terminated=False)
+    _worker.update(flag=flag, parent=parent, terminated=False, at_work=threading.Lock())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: _worker.update(terminated=True))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+
+
+def _leave_with_the_parent():
+    """End this process when the parent has ended, after the checkpoint of the point it is working on."""
+    connection.wait([parent_process().sentinel])
+    with _worker["at_work"]:
+        os._exit(1)
 
 
 def _worker_should_stop():
@@ -214,4 +236,5 @@ def _worker_should_stop():
 
 def _run_in_worker(job):
     _worker["terminated"] = False
-    return run_point(job, should_stop=_worker_should_stop)
+    with _worker["at_work"]:
+        return run_point(job, should_stop=_worker_should_stop)

@@ -1,6 +1,9 @@
 """One state point in its folder: build, run, record. Doing it twice does it once; a stopped one goes on."""
 
+import errno
 import logging
+import os
+import sys
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -258,9 +261,18 @@ def _trajectory_info(job, atoms):
     }
 
 
+class _PointLog(logging.FileHandler):
+    """A log that gives way on a full disk: the point's own failure is what gets told."""
+
+    def handleError(self, record):
+        """Drop a line that the disk has no room for."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 @contextmanager
 def _logging_to(path):
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _PointLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [item.level for item in loggers]
@@ -278,4 +290,7 @@ def _logging_to(path):
 
 def _one_line(error):
     text = " ".join(str(error).split()) or type(error).__name__
+    full = os.strerror(errno.ENOSPC)
+    if full in text:
+        return f"{full}: what was checkpointed is kept; make room and run the same command again"
     return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"

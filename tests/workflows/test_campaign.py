@@ -437,3 +437,36 @@ def test_a_ratio_of_limits_has_no_limit_in_the_summary(argon, run_inline, tmp_pa
     entry = summary_of(directory)["transport"][0]
     assert entry["haven_ratio"]["upper_limit"] is None
     assert isinstance(entry["tracer_diffusivity_cm2_per_s"]["upper_limit"], float)
+
+
+def test_workers_do_not_outlive_a_killed_parent(argon, tmp_path):
+    directory = tmp_path / "run"
+    command = [sys.executable, "-m", "workflows", "run", str(argon), "-o", str(directory)]
+    command += ["--workers", "1", "--set", "md.production_ps=2000", "--set", "md.replicas=1"]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(directory.glob("points/*/progress.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)  # returns once no worker holds the pipe any more
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_ctrl_c_while_the_workers_start_is_a_clean_stop(argon, tmp_path):
+    directory = tmp_path / "run"
+    command = [sys.executable, "-m", "workflows", "run", str(argon), "-o", str(directory), "--workers", "1"]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while not _computes(children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err
+
+
+def _computes(children):
+    return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)

@@ -94,7 +94,7 @@ def test_set_replaces_values_of_every_type(recipe_file):
     [
         ("md.timestepfs=1", ["--set", "[md]", "'timestepfs'", "did you mean 'timestep_fs'"]),
         ("md.timestep_fs=two", ["[md] timestep_fs = 'two'", "a number from 0.001 to 5 fs"]),
-        ("md.timestep_fs=1000", ["timestep_fs = 1000", "at most 5 fs"]),
+        ("md.timestep_fs=1000", ["timestep_fs = 1000", "from 0.001 to 5 fs"]),
         ("md.temperatures_K=[800, 800]", ["temperatures_K", "different"]),
         ("md.temperatures_K=[]", ["temperatures_K", "a list of different numbers"]),
         ("md.replicas=1.5", ["replicas = 1.5", "a whole number"]),
