@@ -16,7 +16,7 @@ import numpy as np
 
 from simtools.analysers.arrhenius import fit_arrhenius
 from simtools.analysers.transport import analyse_transport
-from simtools.core.provenance import collect_provenance
+from simtools.core.provenance import library_versions
 from simtools.core.units import BOLTZMANN_EV_PER_K
 from simtools.testing.walkers import lattice_walkers, vacancy_walk
 
@@ -251,7 +251,7 @@ def main():
         report = {
             "repeats": arguments.repeats,
             "seeds": seeds,
-            "provenance": collect_provenance(),
+            "versions": library_versions(),
             "records": records,
         }
         arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -16,8 +16,8 @@ _TRACER_SIGNIFICANCE = 0.002
 _CHARGE_SIGNIFICANCE = 0.001
 _COARSE_AGREEMENT = 0.2
 _MOVED_HOPS_SQUARED = 0.4
-_EXTRAPOLATED_SHARE = 0.7
-_EXTRAPOLATION_DOUBT = 0.7
+_EXTRAPOLATED_SHARE = 0.85
+_EXTRAPOLATION_DOUBT = 1.0
 NOTABLE_TREND = 0.1
 _UNKNOWN_TREND = 0.3
 _THEORY_DOF = 20.0
@@ -102,7 +102,7 @@ def fit_slopes(blocks, *, hop_length_A):
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
-    chosen, settled, coarse = _tracer_window(blocks, windows, hop_length_A)
+    chosen, settled = _tracer_window(blocks, windows, hop_length_A)
     window = windows[chosen]
     tracer_k, doubt = _extrapolated(blocks, window, windows[max(chosen - _OCTAVE, 0)])
 
@@ -110,7 +110,8 @@ def fit_slopes(blocks, *, hop_length_A):
     if fixed_sum:
         charge_window, theory = window, np.zeros((len(blocks.lags), len(blocks.lags)))
     else:
-        charge_window, theory = _charge_window(blocks, coarse)
+        slope = float(tracer_k @ blocks.msd_k)
+        charge_window, theory = _charge_window(blocks, _coarse_agreement(blocks, windows, chosen, slope))
 
     influence_rbq = np.stack(
         [blocks.tracer_rbk @ tracer_k, blocks.smooth_charge_rbk @ charge_window.weights_k], axis=-1
@@ -147,23 +148,27 @@ def fit_slopes(blocks, *, hop_length_A):
 
 
 def _tracer_window(blocks, windows, hop_length_A):
-    """Return (index of the window, whether slopes agree from there on, first lag of coarse agreement)."""
+    """Return (index of the window, whether slopes agree from there on)."""
     weights_r, msd_k = blocks.weights_r, blocks.msd_k
     agreed, settled = choose_window(blocks.tracer_rbk, windows, weights_r, significance=_TRACER_SIGNIFICANCE)
-    coarse, _ = choose_window(
-        blocks.tracer_rbk,
-        windows,
-        weights_r,
-        significance=_TRACER_SIGNIFICANCE,
-        relative=_COARSE_AGREEMENT,
-    )
     chosen = min(agreed + _OCTAVE, len(windows) - 1)
     while chosen + 1 < len(windows):
         diffusive = windows[chosen].weights_k @ msd_k * blocks.lag_times_ps[windows[chosen].first]
         if diffusive >= _MOVED_HOPS_SQUARED * hop_length_A**2:
             break
         chosen += 1
-    return chosen, settled, windows[coarse].first
+    return chosen, settled
+
+
+def _coarse_agreement(blocks, windows, chosen, slope):
+    """Return the first lag from which on the tracer's slope stays within 20 % of its final one.
+
+    Jumps back, and circling around a partner, raise the collective slope too, but its own noise hides that;
+    the tracer, known far better, tells when they have died out.
+    """
+    slope_w = np.array([window.weights_k @ blocks.msd_k for window in windows[:chosen]])
+    apart = np.flatnonzero(np.abs(slope_w - slope) > _COARSE_AGREEMENT * abs(slope))
+    return windows[int(apart[-1]) + 1 if len(apart) else 0].first
 
 
 def _charge_window(blocks, coarse):
