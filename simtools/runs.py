@@ -182,13 +182,13 @@ def _read_points(directory, recipe, summary):
     current = {row["name"] for row in summary.get("provenance", {}).get("arguments", {}).get("points", ())}
     records = []
     for spec_file in sorted((directory / "points").glob("*/spec.json")):
-        spec, folder = _read_json(spec_file), spec_file.parent
+        spec, folder = _read_json(spec_file, "role", "temperature_K", "replica"), spec_file.parent
         if spec["temperature_K"] not in temperatures or spec["replica"] > replicas:
             continue
         if current and folder.name not in current:
             continue
         done_file = folder / "done.json"
-        outcome = _read_json(done_file)["outcome"] if done_file.exists() else None
+        outcome = _read_json(done_file, "outcome")["outcome"] if done_file.exists() else None
         records.append(PointRecord(folder.name, folder, spec, outcome))
     return tuple(sorted(records, key=lambda item: (item.spec["temperature_K"], item.spec["replica"])))
 
@@ -199,14 +199,21 @@ def _read_results(cls, folder, pattern):
 
 
 def _read_result(cls, path):
-    return cls.from_dict(_read_json(path))
-
-
-def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return cls.from_dict(_read_json(path))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: damaged, not a whole {cls.__name__}: {error!r}") from error
+
+
+def _read_json(path, *keys):
+    """Return the JSON object in `path`, which must have `keys`."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not record.keys() >= set(keys):
+            raise ValueError(f"expected an object with {', '.join(keys) or 'something in it'}")
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path}: damaged, not a whole JSON file: {error}") from error
+    return record
 
 
 def _columns(name, estimate):

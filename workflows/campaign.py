@@ -213,6 +213,9 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         listed = campaign.points()
         done = sum(outcome is not None for _, outcome in listed)
         display.note(_opening(campaign, done))
+        for job, outcome in listed:
+            if outcome is not None and not (job.directory / "spec.json").exists():
+                write_json(job.directory / "spec.json", job.spec.to_dict())
         jobs = [job for job, outcome in listed if outcome is None]
         if jobs and not stop.requested:
             warm_up(campaign.recipe, campaign.forces)

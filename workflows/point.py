@@ -16,7 +16,7 @@ from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.stages import Stage
 from workflows.progress import ProgressFile
-from workflows.statepoints import PointSpec, read_json, write_json
+from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
 
 __all__ = ["FORCE_FIELD_FILE", "PointJob", "PointOutcome", "run_point"]
@@ -68,7 +68,12 @@ def finished(job):
     spec_file, done_file = job.directory / "spec.json", job.directory / "done.json"
     if spec_file.exists() and read_json(spec_file) != job.spec.to_dict():
         raise ConfigError(f"{job.directory} holds a run with other inputs; choose another -o DIR")
-    return read_json(done_file)["outcome"] if done_file.exists() else None
+    if not done_file.exists():
+        return None
+    outcome = read_json(done_file).get("outcome")
+    if not outcome:
+        raise DamagedFileError(f"{done_file}: damaged, no outcome in it; remove it to recompute")
+    return outcome
 
 
 def run_point(job, *, should_stop=None, on_progress=None):

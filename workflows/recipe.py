@@ -237,6 +237,8 @@ def _apply_override(record, override):
     name, written = name.strip(), written.strip()
     if not equals or not name or not written:
         raise ConfigError(f"--set {override!r}: expected table.key=value, such as md.replicas=4")
+    if not override.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in override):
+        raise ConfigError(f"--set {override!r}: not UTF-8 text")
     try:
         parsed = tomllib.loads(f"value = {written}")
     except (ValueError, RecursionError) as error:

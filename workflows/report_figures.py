@@ -92,8 +92,10 @@ def displacement_figures(transport):
             single_figure(
                 "charge-msd",
                 "Charge displacement",
-                "Square of the summed displacement of all mobile ions, per ion. Its slope gives the charge "
-                "diffusivity and with it the ionic conductivity.",
+                "Square of the summed displacement of all mobile ions, per ion, as it was sampled. Its slope "
+                "gives the charge diffusivity and with it the ionic conductivity. The fit is to the same sum "
+                "without the vibration of the sublattice as a whole (the ripples of this curve), over the "
+                "broad translucent part.",
                 plots.plot_charge_msd,
                 transport,
                 **size,

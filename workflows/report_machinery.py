@@ -108,12 +108,12 @@ def potential_block(run):
 
 def engine_rows(run):
     """Return the settings of the force engine and its measured error in the production runs."""
-    settings = {}
+    settings, origin = {}, ""
     for point in run.points:
         engine = (point.outcome or {}).get("engine") or {}
         if point.spec.get("role") != "volume" and (not settings or "self_check" in engine):
-            settings = engine
-    rows = []
+            settings, origin = engine, point.name.rsplit("-", 1)[0]
+    rows = [("Chosen and measured in", f"{origin}, at its last configuration")] if settings else []
     for name, value in _flat(settings):
         if name in _ENGINE_HIDDEN or value is None:
             continue

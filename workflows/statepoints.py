@@ -196,11 +196,14 @@ def read_json(path):
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not record:
+            raise ValueError("nothing in it")
+    except ValueError as error:
         raise DamagedFileError(
             f"{path}: damaged, not a whole JSON file ({error}); remove it to recompute"
         ) from error
+    return record
 
 
 def write_json(path, record, *, durable=True):

@@ -314,9 +314,10 @@ def write_cell(atoms, path):
 
     try:
         write(path, atoms)
-    except (UnknownFileTypeError, KeyError, AttributeError) as error:
+    except (UnknownFileTypeError, LookupError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(
-            f"{path}: no format that ASE writes has this suffix ({error}); try .extxyz, .cif or .vasp"
+            f"{path}: ASE cannot write a crystal in the format of this suffix ({error}); try .extxyz, .cif "
+            "or .vasp"
         ) from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error

@@ -77,7 +77,7 @@ def plot_local_exponent(results, *, ax=None):
         _mark_window(ax, lags, exponent, _window_of(result), colour)
     ax.axhline(1.0, color=GREY, linestyle="--", linewidth=1.0, zorder=1)
     ax.set_ylim(-0.5, 2.1)
-    add_legend(ax, loc="lower left", ncols=2)
+    add_legend(ax, loc="lower right", ncols=2)
     return dress(ax, xlabel="lag time (ps)", ylabel="d ln MSD / d ln t")
 
 

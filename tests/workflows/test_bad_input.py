@@ -318,3 +318,15 @@ def test_a_recipe_saved_with_a_byte_order_mark_is_read(argon, simtools, tmp_path
     argon.write_text("\ufeff" + argon.read_text(encoding="utf-8"), encoding="utf-8")
     status, _, err = simtools("build", argon, "-o", tmp_path / "cell.extxyz")
     assert status == 0, err
+
+
+def test_a_set_value_that_is_not_utf_8_is_bad_input(argon, simtools, tmp_path):
+    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--set", "title='\udcff'")
+    assert status == 2
+    assert "not UTF-8" in err
+
+
+def test_a_format_that_cannot_hold_a_crystal_is_bad_input(argon, simtools, tmp_path):
+    status, _, err = simtools("build", argon, "-o", tmp_path / "cell.data")
+    assert status == 2
+    assert "cell.data" in err

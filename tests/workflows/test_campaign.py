@@ -470,3 +470,26 @@ def test_ctrl_c_while_the_workers_start_is_a_clean_stop(argon, tmp_path):
 
 def _computes(children):
     return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"outcome": null}'])
+@pytest.mark.parametrize("name", ["done.json", "spec.json"])
+def test_records_with_nothing_in_them_are_damaged(argon, run_inline, simtools, tmp_path, name, content):
+    directory = run_inline(argon, tmp_path / "run", "md.replicas=1", "md.temperatures_K=[130]")
+    record = points_of(directory)[0] / name
+    record.write_text(content, encoding="utf-8")
+    status, _, err = simtools("report", directory)
+    assert status in (1, 2)
+    assert record.parent.name in err
+    assert "inside simtools" not in err
+    if content != '{"outcome": null}':
+        with pytest.raises(package.core.errors.ConfigError, match=name):
+            package.load_run(directory)
+
+
+def test_a_finished_point_gets_its_lost_spec_back(argon, run_inline, tmp_path):
+    directory = run_inline(argon, tmp_path / "run", "md.replicas=1", "md.temperatures_K=[130]")
+    before = contents(directory / "points")
+    (points_of(directory)[0] / "spec.json").unlink()
+    run_inline(argon, directory, "md.replicas=1", "md.temperatures_K=[130]")
+    assert contents(directory / "points") == before
