@@ -90,8 +90,9 @@ def fit_slopes(blocks, *, hop_length_A):
 
     *Collective.* One walker per replica, so the earliest window pays. The optical vibration of the whole
     sublattice would drown it: a running mean over 0.8 ps takes it out and leaves slopes beyond that lag as
-    they are. The window begins there, where the tracer's slope is within 20 % of its final one and where
-    what is left of the vibration has died out, and later only if the collective slope itself says so.
+    they are. The window begins there, where the tracer's slope has come within 20 % of its final one (jumps
+    back and circling around a partner have died out) and where what is left of the vibration has died out,
+    and later only if the collective slope itself says so.
 
     *Errors.* The slope is a mean over replicas and time blocks, so their scatter gives its variance however
     the ions are correlated, and the covariance of both slopes. For the collective slope this is pooled with
