@@ -6,6 +6,7 @@ readers index ``observables`` by frame.
 """
 
 import hashlib
+import io
 import json
 import os
 from dataclasses import dataclass, field
@@ -101,11 +102,15 @@ class TrajectoryWriter:
         name = f"{self._stage.name}-{number:06d}.h5md"
         path = self._folder / name
         partial = path.with_name(name + ".partial")
-        with h5py.File(partial, "w", libver=("v108", "v110")) as file:
+        # built in memory: HDF5 cannot let go of a file that a full disk refuses, and takes the process down
+        image = io.BytesIO()
+        with h5py.File(image, "w", libver=("v108", "v110")) as file:
             self._fill(file, segment)
-        with open(partial, "rb+") as stream:
+        with open(partial, "wb") as stream:
+            stream.write(image.getbuffer())
+            stream.flush()
             os.fsync(stream.fileno())
-        sha256 = _sha256(partial)
+        sha256 = hashlib.sha256(image.getbuffer()).hexdigest()
         os.replace(partial, path)
         sync_directory(self._folder)
         index = _read_index(self._folder)
