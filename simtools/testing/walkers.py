@@ -10,6 +10,7 @@ from simtools.md.trajectory import LatticeSites, Trajectory
 
 __all__ = ["lattice_walkers", "vacancy_walk", "x3_sublattice"]
 
+_SMALLEST_CELL_HOPS = 20
 _X3_BASIS = np.array([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
 
 
@@ -101,7 +102,8 @@ def lattice_walkers(
     species, charge_e
         Symbol and integer formal charge of the ions.
     volume_A3
-        Volume of the cubic cell, Å³; one site per ion by default. Ions do not see each other.
+        Volume of the cubic cell, Å³; by default one site per ion and at least 20 hops along each edge, so
+        that several hops between two frames cannot be taken for wrapping. Ions do not see each other.
 
     Returns
     -------
@@ -122,7 +124,8 @@ def lattice_walkers(
         frame, group = np.nonzero(hops > hop)
         axis = rng.integers(0, 3, size=len(frame))
         steps[frame, group, axis] += rng.choice([-hop_length_A, hop_length_A], size=len(frame))
-    edge = hop_length_A * np.ceil(np.cbrt(n_ions)) if volume_A3 is None else np.cbrt(volume_A3)
+    widest = max(np.ceil(np.cbrt(n_ions)), _SMALLEST_CELL_HOPS)
+    edge = hop_length_A * widest if volume_A3 is None else np.cbrt(volume_A3)
     r_tnc = np.empty((n_frames, n_ions, 3))
     r_tnc[0] = rng.uniform(0, edge, size=(n_ions, 3))
     _walk(steps, np.arange(n_ions) // group_size, r_tnc)
