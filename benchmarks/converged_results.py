@@ -143,10 +143,11 @@ def draw_mobility(runs, path):
         fraction = vacancy_fraction(runs[name])
         items = [x for x in runs[name].transport if not x.tracer_diffusivity_cm2_per_s.is_limit]
         estimates = [x.tracer_diffusivity_cm2_per_s.scaled(1 / fraction) for x in items]
+        values, bars = interval_bars(estimates)
         ax.errorbar(
             [1000 / x.temperature_K for x in items],
-            [x.value for x in estimates],
-            yerr=interval_bars(estimates),
+            values,
+            yerr=bars,
             fmt=f"{marker}-",
             color=colour,
             label=label,
