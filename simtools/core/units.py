@@ -11,15 +11,12 @@ ELEMENTARY_CHARGE_C = 1.602176634e-19  # exact
 BOLTZMANN_J_PER_K = 1.380649e-23  # exact
 BOLTZMANN_EV_PER_K = BOLTZMANN_J_PER_K / ELEMENTARY_CHARGE_C
 VACUUM_PERMITTIVITY_F_PER_M = 8.8541878188e-12  # CODATA 2022
-ATOMIC_MASS_KG = 1.66053906892e-27  # CODATA 2022
 
 COULOMB_EV_A = ELEMENTARY_CHARGE_C / (4 * pi * VACUUM_PERMITTIVITY_F_PER_M) * 1e10
 """e²/(4 pi eps0) in eV Å: two unit charges 1 Å apart."""
 
 EV_PER_A3_TO_GPA = ELEMENTARY_CHARGE_C * 1e30 * 1e-9
 A2_PER_PS_TO_CM2_PER_S = 1e-4
-AMU_A2_PER_PS2_TO_EV = ATOMIC_MASS_KG * 1e4 / ELEMENTARY_CHARGE_C
-"""1 amu Å²/ps² in eV (1 Å/ps = 100 m/s)."""
 
 
 def conductivity_S_per_cm(diffusivity_cm2_per_s, *, number_density_per_A3, charge_e, temperature_K):

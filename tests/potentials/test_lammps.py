@@ -22,7 +22,7 @@ from potentials.lammps import (
     write_force_field,
     write_lammps,
 )
-from potentials.lammps_library import LammpsUnavailableError, import_lammps, load_mpi, mpiexec_path
+from potentials.lammps_library import LammpsUnavailableError, import_lammps, load_mpi
 from potentials.schema import list_force_fields, load_force_field, parse_force_field
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from tests.reference import ewald
@@ -190,11 +190,6 @@ def test_missing_mpi_says_what_to_install(monkeypatch):
         return
     with pytest.raises(LammpsUnavailableError, match=r"libnotthere.so.99.*pip install mpich"):
         load_mpi()
-
-
-def test_mpiexec_of_the_wheel_is_a_file_if_there_is_one():
-    path = mpiexec_path()
-    assert path is None or path.is_file()
 
 
 def test_single_buckingham_pairs_become_the_plain_long_range_style(tmp_path):

@@ -351,7 +351,10 @@ def test_sigterm_stops_in_time_and_the_same_command_continues(argon, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in list_recipes() if name.startswith("lj")])
 def test_shipped_toy_recipes_run_at_toy_size(name, run_inline, tmp_path):
-    run_inline(name, tmp_path / "run", "md.replicas=1", "md.equilibration_ps=1", "md.production_ps=4")
+    overrides = ("md.replicas=1", "md.equilibration_ps=1", "md.production_ps=4")
+    directory = run_inline(name, tmp_path / "run", *overrides)
+    found = [item["temperature_K"] for item in summary_of(directory)["transport"]]
+    assert found == sorted(read_recipe(name).md.temperatures_K)
 
 
 @pytest.mark.parametrize("name", [name for name in list_recipes() if not name.startswith("lj")])

@@ -13,7 +13,6 @@ def test_constants_are_those_of_scipy():
     assert_allclose(units.BOLTZMANN_EV_PER_K, constants.k / constants.e, rtol=1e-12)
     assert_allclose(units.COULOMB_EV_A, constants.e / (4 * np.pi * constants.epsilon_0) * 1e10, rtol=2e-9)
     assert_allclose(units.EV_PER_A3_TO_GPA, constants.e * 1e21, rtol=1e-12)
-    assert_allclose(units.AMU_A2_PER_PS2_TO_EV, constants.atomic_mass * 1e4 / constants.e, rtol=2e-9)
 
 
 def test_nernst_einstein_of_a_molar_solution():
