@@ -12,6 +12,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
+from workflows.static_tables import EnergeticsTable
 
 __all__ = [
     "AnalysisTable",
@@ -20,15 +21,21 @@ __all__ = [
     "PotentialTable",
     "Recipe",
     "StructureTable",
+    "check_defect",
+    "check_potential",
     "find_recipe",
     "list_recipes",
     "read_recipe",
+    "read_record",
     "recipe_from_dict",
+    "table_to_dict",
     "to_toml",
 ]
 
 _SHIPPED = Path(__file__).parent / "recipes"
+_OPTIONAL_TABLES = {"energetics": EnergeticsTable}
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.+/-]+")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 MIN_FRAMES = 10
 MAX_CURRENT_INTERVAL_FS = 5.0
 
@@ -122,15 +129,17 @@ class Recipe:
     md: MDTable
     analysis: AnalysisTable
     source: Path
+    energetics: EnergeticsTable | None = None
 
     def to_dict(self):
         """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
         record = {"title": self.title}
-        record["structure"] = _without_none(self.structure)
+        record["structure"] = table_to_dict(self.structure)
         if self.defects:
-            record["defects"] = [_without_none(defect) for defect in self.defects]
-        for name in ("potential", "md", "analysis"):
-            record[name] = _without_none(getattr(self, name))
+            record["defects"] = [table_to_dict(defect) for defect in self.defects]
+        for name in ("potential", "md", "analysis", *_OPTIONAL_TABLES):
+            if getattr(self, name) is not None:
+                record[name] = table_to_dict(getattr(self, name))
         return record
 
 
@@ -168,6 +177,12 @@ def read_recipe(name_or_path, overrides=()):
     ConfigError
         Naming the file, the key, the value and what was expected.
     """
+    path, record, names = read_record(name_or_path, overrides)
+    return recipe_from_dict(record, source=path, overrides=names)
+
+
+def read_record(name_or_path, overrides=()):
+    """Return path and parsed TOML of a recipe with `overrides` applied, and the names that they set."""
     path = find_recipe(name_or_path)
     try:
         record = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -177,8 +192,7 @@ def read_recipe(name_or_path, overrides=()):
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    names = [_apply_override(record, override) for override in overrides]
-    return recipe_from_dict(record, source=path, overrides=names)
+    return path, record, [_apply_override(record, override) for override in overrides]
 
 
 def recipe_from_dict(record, *, source, overrides=()):
@@ -188,6 +202,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         "potential": PotentialTable,
         "md": MDTable,
         "analysis": AnalysisTable,
+        **_OPTIONAL_TABLES,
     }
     known = ["title", "defects", *tables]
     for name in record:
@@ -199,6 +214,8 @@ def recipe_from_dict(record, *, source, overrides=()):
     read = {}
     for name, cls in tables.items():
         if name not in record:
+            if name in _OPTIONAL_TABLES:
+                continue
             raise ConfigError(f"{source}: the table [{name}] is missing")
         read[name] = v.read_table(cls, record[name], where=name, source=source, overrides=overrides)
     rows = record.get("defects", [])
@@ -209,8 +226,8 @@ def recipe_from_dict(record, *, source, overrides=()):
         for i, row in enumerate(rows)
     )
     for i, defect in enumerate(defects):
-        _check_defect(defect, where=f"{source}: [defects.{i}]")
-    _check_potential(read["potential"], source)
+        check_defect(defect, where=f"{source}: [defects.{i}]")
+    check_potential(read["potential"], source)
     read["md"] = _resolved_md(read["md"], set(record["md"]), source)
     _check_analysis(read["analysis"], source)
     return Recipe(title=title, defects=defects, source=Path(source), **read)
@@ -268,13 +285,14 @@ def _entered(place, part, override):
             place.append({})
         entered = place[int(part)]
     else:
-        entered = place.setdefault(part, [] if part == "defects" else {})
+        entered = place.setdefault(part, [] if part in ("defects", "hops") else {})
     if not isinstance(entered, (dict, list)):
         raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table")
     return entered
 
 
-def _check_defect(defect, where):
+def check_defect(defect, where):
+    """Refuse a [[defects]] table whose keys do not fit together."""
     if (defect.fraction is None) == (defect.count is None):
         raise ConfigError(f"{where} needs either fraction or count, and not both")
     if defect.kind == "vacancy":
@@ -295,7 +313,8 @@ def _check_defect(defect, where):
         )
 
 
-def _check_potential(potential, source):
+def check_potential(potential, source):
+    """Refuse a [potential] table whose keys do not fit together."""
     where = f"{source}: [potential]"
     if (potential.name is None) == (potential.calculator is None):
         raise ConfigError(f"{where} needs either name (a force field) or calculator, and not both")
@@ -414,7 +433,8 @@ def _fields(table):
     return {item.name: getattr(table, item.name) for item in fields(table)}
 
 
-def _without_none(table):
+def table_to_dict(table):
+    """Return the keys of a recipe table that have a value, as TOML-able data."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(table).items()
@@ -430,5 +450,9 @@ def _toml_value(value):
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(k)} = {_toml_value(item)}" for k, item in value.items()) + " }"
     return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+
+
+def _toml_key(name):
+    return name if _BARE_KEY.fullmatch(name) else _toml_value(name)

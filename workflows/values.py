@@ -13,6 +13,7 @@ __all__ = [
     "choice",
     "flag",
     "key",
+    "named_texts",
     "number",
     "number_or_numbers",
     "numbers",
@@ -22,8 +23,10 @@ __all__ = [
     "species_list",
     "suggestion",
     "text",
+    "texts",
     "three_whole_numbers",
     "whole",
+    "whole_numbers",
 ]
 
 _SYMBOL = re.compile(r"[A-Z][a-z]?[0-9]?")
@@ -51,6 +54,41 @@ def text(longest=1000):
             value if isinstance(value, str) and value.strip() and len(value) <= longest else _MISFIT
         ),
     )
+
+
+def texts():
+    """Return the kind of a list of different texts, at least one."""
+
+    def read(value):
+        if not isinstance(value, list) or not value or not all(_is_text(item) for item in value):
+            return _MISFIT
+        return tuple(value) if len(set(value)) == len(value) else _MISFIT
+
+    return ValueKind("a list of different texts, each in quotes", read)
+
+
+def named_texts():
+    """Return the kind of a table from names to texts, kept in its order."""
+
+    def read(value):
+        if not isinstance(value, dict) or not value or not all(_is_text(item) for item in value.values()):
+            return _MISFIT
+        return dict(value)
+
+    return ValueKind('a table of texts such as { LiCl = "rocksalt" }', read)
+
+
+def whole_numbers(low, high):
+    """Return the kind of a list of different whole numbers from `low` to `high`, at least one."""
+    one = whole(low, high)
+
+    def read(value):
+        if not isinstance(value, list) or not value:
+            return _MISFIT
+        items = tuple(one.read(item) for item in value)
+        return _MISFIT if _MISFIT in items or len(set(items)) != len(items) else items
+
+    return ValueKind(f"a list of different whole numbers from {low} to {high}", read)
 
 
 def choice(*names):
@@ -210,6 +248,10 @@ def shown(value):
 
 def _is_whole(value):
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value):
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= 1000
 
 
 def _number(value, low, high, above):

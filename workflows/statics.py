@@ -1,0 +1,114 @@
+"""Recipes of calculations at rest: what `simtools defects` and `simtools barrier` read.
+
+They need [structure] and [potential], and tolerate the tables of a run ([[defects]], [md], [analysis]), so
+that one file can serve both; every key of every table is checked all the same.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from simtools.core.errors import ConfigError
+from workflows import values as v
+from workflows.recipe import (
+    AnalysisTable,
+    DefectTable,
+    MDTable,
+    PotentialTable,
+    StructureTable,
+    check_defect,
+    check_potential,
+    read_record,
+    table_to_dict,
+)
+from workflows.static_tables import EnergeticsTable
+
+__all__ = ["EnergeticsTable", "StaticRecipe", "read_static_recipe", "static_recipe_from_dict"]
+
+DEFAULT_ACCURACY = 1e-5
+"""Of the embedded engine in calculations at rest: 0.1 meV in the formation energy of a defect in Li3OCl."""
+
+_TABLES = {"structure": StructureTable, "potential": PotentialTable, "energetics": EnergeticsTable}
+_LISTS = {"defects": DefectTable}
+_RUN_TABLES = {"md": MDTable, "analysis": AnalysisTable}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticRecipe:
+    """What a recipe says about calculations at rest; `source` is the file it came from, for messages."""
+
+    title: str
+    structure: StructureTable
+    potential: PotentialTable
+    defects: tuple[DefectTable, ...]
+    energetics: EnergeticsTable | None
+    source: Path
+
+    def to_dict(self):
+        """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
+        record = {"title": self.title, "structure": table_to_dict(self.structure)}
+        if self.defects:
+            record["defects"] = [table_to_dict(row) for row in self.defects]
+        record["potential"] = table_to_dict(self.potential)
+        if self.energetics is not None:
+            record["energetics"] = table_to_dict(self.energetics)
+        return record
+
+
+def read_static_recipe(name_or_path, overrides=()):
+    """Read and check a recipe for calculations at rest.
+
+    Parameters
+    ----------
+    name_or_path
+        A TOML file, or the name of a shipped recipe.
+    overrides
+        ``table.key=value`` texts from ``--set``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key, the value and what was expected.
+    """
+    path, record, names = read_record(name_or_path, overrides)
+    return static_recipe_from_dict(record, source=path, overrides=names)
+
+
+def static_recipe_from_dict(record, *, source, overrides=()):
+    """Build a `StaticRecipe` from parsed TOML; its keys are checked one by one."""
+    known = ["title", *_TABLES, *_LISTS, *_RUN_TABLES]
+    for name in record:
+        if name not in known:
+            raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
+    title = record.get("title", Path(source).stem)
+    if not isinstance(title, str) or not title.strip():
+        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
+    for name in ("structure", "potential"):
+        if name not in record:
+            raise ConfigError(f"{source}: the table [{name}] is missing")
+    read = {
+        name: v.read_table(cls, record[name], where=name, source=source, overrides=overrides)
+        for name, cls in {**_TABLES, **_RUN_TABLES}.items()
+        if name in record
+    }
+    rows = {name: _rows(record, name, source, overrides) for name in _LISTS}
+    for i, defect in enumerate(rows["defects"]):
+        check_defect(defect, where=f"{source}: [defects.{i}]")
+    check_potential(read["potential"], source)
+    return StaticRecipe(
+        title=title,
+        structure=read["structure"],
+        potential=read["potential"],
+        defects=rows["defects"],
+        energetics=read.get("energetics"),
+        source=Path(source),
+    )
+
+
+def _rows(record, name, source, overrides):
+    rows = record.get(name, [])
+    if not isinstance(rows, list):
+        raise ConfigError(f"{source}: {name} = {v.shown(rows)}: expected [[{name}]], double brackets")
+    return tuple(
+        v.read_table(_LISTS[name], row, where=f"{name}.{i}", source=source, overrides=overrides)
+        for i, row in enumerate(rows)
+    )
