@@ -31,7 +31,7 @@ __all__ = [
 SHORTEST_HEIGHT_A = 10.0
 HEIGHT_IN_HOPS = 2.0
 _FORCE_FIELD_PROTOTYPES = {"cubic": "antiperovskite"}
-_GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "l1_0": 5.4}
+_GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "antifluorite": 4.6, "l1_0": 5.4}
 DEFAULT_ACCURACY = 1e-4
 
 

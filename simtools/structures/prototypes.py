@@ -13,13 +13,20 @@ from simtools.structures.antiperovskite import (
 
 _FCC = [[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
 _OCTAHEDRAL = [[0.5, 0.5, 0.5], [0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.5]]
+_TETRAHEDRAL = [[x, y, z] for x in (0.25, 0.75) for y in (0.25, 0.75) for z in (0.25, 0.75)]
 
 # Per prototype: element counts of one formula unit, and the basis as (index of the element, position).
 _BASES = {
     "fcc": ((1,), [(0, site) for site in _FCC]),
     "cscl": ((1, 1), [(0, [0.0, 0.0, 0.0]), (1, [0.5, 0.5, 0.5])]),
     "rocksalt": ((1, 1), [(0, site) for site in _FCC] + [(1, site) for site in _OCTAHEDRAL]),
+    "antifluorite": ((2, 1), [(0, site) for site in _TETRAHEDRAL] + [(1, site) for site in _FCC]),
     "l1_0": ((1, 1), [(0, _FCC[0]), (0, _FCC[3]), (1, _FCC[1]), (1, _FCC[2])]),
+}
+_EXAMPLES = {
+    (1,): "one element, as in 'Ar'",
+    (1, 1): "two elements 1:1, as in 'ArKr'",
+    (2, 1): "two elements 2:1, cation first, as in 'Li2O'",
 }
 PROTOTYPES = ("cubic", *_BASES)
 
@@ -33,10 +40,12 @@ def build_prototype(
     ----------
     prototype
         ``"cubic"``: anti-perovskite X3BA (see `build_antiperovskite`). ``"fcc"``: one element, four atoms.
-        ``"cscl"``, ``"rocksalt"``: AB, two and eight atoms. ``"l1_0"``: AB in alternating (001) layers of a
-        face-centred cubic lattice, four atoms, c = a.
+        ``"cscl"``, ``"rocksalt"``: AB, two and eight atoms. ``"antifluorite"``: A2B, twelve atoms, B
+        face-centred cubic from the origin and A in its tetrahedra. ``"l1_0"``: AB in alternating (001) layers
+        of a face-centred cubic lattice, four atoms, c = a.
     formula
-        ``"Li3OCl"``, ``"Ar"``, ``"ArKr"``; in AB the first element takes the origin.
+        ``"Li3OCl"``, ``"Ar"``, ``"ArKr"``, ``"Li2O"``; in AB the first element takes the origin, in A2B the
+        second.
     lattice_parameter_A
         Edge of the cubic cell, Å.
     anion_centre
@@ -64,8 +73,7 @@ def build_prototype(
     wanted, basis = _BASES[prototype]
     counts = parse_formula(formula)
     if tuple(counts.values()) != wanted:
-        example = "one element, as in 'Ar'" if len(wanted) == 1 else "two elements 1:1, as in 'ArKr'"
-        raise FormulaError(formula, f"prototype {prototype!r} expects {example}")
+        raise FormulaError(formula, f"prototype {prototype!r} expects {_EXAMPLES[wanted]}")
     a = check_length(lattice_parameter_A, "lattice_parameter_A")
     symbols = list(counts)
     atoms = Atoms(

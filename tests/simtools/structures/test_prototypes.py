@@ -11,6 +11,7 @@ CASES = {
     "fcc": ("Ar", 4, {np.sqrt(0.5): {"Ar": 12}, 1.0: {"Ar": 6}}),
     "cscl": ("ArKr", 2, {np.sqrt(0.75): {"Kr": 8}, 1.0: {"Ar": 6}}),
     "rocksalt": ("ArKr", 8, {0.5: {"Kr": 6}, np.sqrt(0.5): {"Ar": 12}}),
+    "antifluorite": ("Li2O", 12, {np.sqrt(3) / 4: {"O": 4}, 0.5: {"Li": 6}}),
     "l1_0": ("ArKr", 4, {np.sqrt(0.5): {"Ar": 4, "Kr": 8}, 1.0: {"Ar": 6}}),
 }
 
@@ -38,12 +39,23 @@ def test_prototype_has_its_neighbours(prototype):
         ("fcc", "ArKr", "one element"),
         ("rocksalt", "Ar", "two elements 1:1"),
         ("cscl", "Ar2Kr", "two elements 1:1"),
+        ("antifluorite", "OLi2", "two elements 2:1, cation first"),
+        ("antifluorite", "LiCl", "two elements 2:1"),
         ("diamond", "C", "expected one of: cubic, fcc"),
     ],
 )
 def test_formula_must_fit_the_prototype(prototype, formula, words):
     with pytest.raises(ConfigError, match=words):
         build_prototype(prototype, formula, lattice_parameter_A=5.0)
+
+
+def test_antifluorite_has_its_anion_on_the_origin_in_a_cube_of_eight_cations():
+    atoms = build_supercell(build_prototype("antifluorite", "Na2O", lattice_parameter_A=5.0), 3)
+    assert atoms.symbols.get_chemical_formula() == "Na216O108"
+    oxygen = int(np.flatnonzero((atoms.symbols == "O") & (np.abs(atoms.positions).max(axis=1) < 1e-9))[0])
+    distances = atoms.get_distances(oxygen, range(len(atoms)), mic=True) / 5.0
+    assert (atoms.symbols[np.isclose(distances, np.sqrt(3) / 4)] == "Na").sum() == 8
+    assert (atoms.symbols[np.isclose(distances, np.sqrt(0.5))] == "O").sum() == 12
 
 
 def test_anion_centre_is_not_ignored_where_it_means_nothing():
