@@ -2,6 +2,7 @@
 
 from simtools.defects.builders import DefectRequest, build_defects
 from simtools.defects.charge_balance import ChargeBalanceError, net_charge_e
+from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.kroger_vink import DefectLabelError, KrogerVink
 from simtools.defects.placement import PlacementError
 
@@ -10,7 +11,9 @@ __all__ = [
     "DefectLabelError",
     "DefectRequest",
     "KrogerVink",
+    "PlacedDefect",
     "PlacementError",
     "build_defects",
+    "insert_defects",
     "net_charge_e",
 ]
