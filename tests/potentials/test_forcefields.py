@@ -1,14 +1,16 @@
 """Every shipped force field, forever: its numbers are sourced and its crystals stay what they were."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from numpy.testing import assert_allclose
 
-from potentials.check import check_force_field, prototype_cell, static_properties
+from potentials.check import check_force_field, exact_calculator, prototype_cell, static_properties
 from potentials.describe import describe, describe_all, weak_parameters
 from potentials.schema import LOW_CONFIDENCE, ForceFieldError, list_force_fields, load_force_field
 from tests.reference import ewald
@@ -94,6 +96,49 @@ def test_mixed_set_repeats_the_lithium_set():
     lithium, mixed = load_force_field("li3ocl_mouta_formal"), load_force_field("mna_oxyhalide_formal")
     for pair, terms in lithium.pairs.items():
         assert [term.form for term in mixed.pairs[pair]] == [term.form for term in terms]
+
+
+def test_doped_set_repeats_its_host():
+    host, doped = load_force_field("mna_oxyhalide_formal"), load_force_field("oxyhalide_doped_formal")
+    for pair, terms in host.pairs.items():
+        if "Br" not in pair:
+            assert [term.form for term in doped.pairs[pair]] == [term.form for term in terms]
+    assert (doped.cutoff_A, doped.cutoff_mode) == (host.cutoff_A, host.cutoff_mode)
+
+
+def test_marks_of_the_dopant_terms_are_kept():
+    doped = load_force_field("oxyhalide_doped_formal")
+    for metal in ("Mg", "Ca", "Sr", "Ba"):
+        assert [term.confidence for term in doped.terms(metal, "O")] == ["V"]
+        assert [term.confidence for term in doped.terms(metal, "Cl")] == ["F"]
+        assert [term.confidence for term in doped.terms(metal, "F")] == ["F"]
+    assert {term.confidence for pair in (("F", "O"), ("F", "Cl")) for term in doped.terms(*pair)} == {"F"}
+
+
+@pytest.mark.parametrize(("metal", "a_A"), [("Ca", 5.463), ("Sr", 5.800), ("Ba", 6.200)])
+def test_fluoride_rule_holds_fluorite_at_its_cell(metal, a_A):
+    a = 0.993 * a_A
+    atoms = Atoms(
+        [metal] * 4 + ["F"] * 8,
+        scaled_positions=[
+            *[(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)],
+            *itertools.product((0.25, 0.75), repeat=3),
+        ],
+        cell=[a, a, a],
+        pbc=True,
+    )
+    atoms.calc = exact_calculator(load_force_field("oxyhalide_doped_formal"))
+    assert_allclose(atoms.get_stress()[:3], 0.0, atol=1e-5)
+
+
+def test_ions_of_opposite_charge_never_lack_a_repulsion(force_field):
+    for i, a in enumerate(force_field.species):
+        for b in force_field.species[i:]:
+            if force_field.charges_e[a] * force_field.charges_e[b] >= 0:
+                continue
+            attraction = ewald.COULOMB_EV_A * force_field.charges_e[a] * force_field.charges_e[b]
+            r = np.linspace(1.0, 3.5, 51)
+            assert np.argmin(force_field.pair_energy(a, b, r) + attraction / r) > 0, (a, b)
 
 
 def test_description_shows_every_number_with_its_mark(force_field):

@@ -19,6 +19,7 @@ CRYSTALS = {
     "li3ocl_mouta_formal": ("antiperovskite", "Li3OCl", 3.9, {}),
     "na3ocl_popoff_q067": ("antiperovskite", "Na3OCl", 4.45, {}),
     "mna_oxyhalide_formal": ("antiperovskite", "Na3OCl", 4.4, {"Na": "Li", "Cl": "Br"}),
+    "oxyhalide_doped_formal": ("antiperovskite", "Li3OCl", 3.9, {"Li": "Mg", "O": "F"}),
     "lennard_jones": ("fcc", "Ar", 5.4, {}),
     "lennard_jones_binary": ("fcc", "Ar", 5.2, {"Ar": "Ne"}),
 }
