@@ -1,42 +1,29 @@
-"""The embedded engine as an ASE calculator: unpack Atoms, sum real and reciprocal space, pack the results.
+"""The embedded engine as an ASE calculator: unpack Atoms, have them summed, pack the results.
 
-Pairs are summed in real_space.py, Coulomb beyond them in ewald_sum.py (exact) and mesh.py (production).
+What is summed for one composition is in system.py.
 """
 
 import json
-import logging
 import math
 
 import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from potentials.errors import NetChargeError, NonFiniteError
-from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
-from potentials.real_space import RealSpace
 from potentials.schema import ForceField, load_force_field
-from potentials.splitting import choose_splitting
-from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
-
-logger = logging.getLogger(__name__)
+from potentials.system import IonicSystem
+from simtools.core.errors import ConfigError, ShapeError
 
 COULOMB_METHODS = ("pme", "ewald", "none")
 PAIR_METHODS = ("tables", "exact")
 DEFAULT_ACCURACY = 1e-4
 DEFAULT_SKIN_A = 1.0
-EXACT_SCREENING = 6.2
-"""alpha times cutoff of the exact sum: erfc(6.2) = 2e-18."""
-NEGLIGIBLE_SHARE = 0.03
-"""Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
-TABLE_SHARE = 0.02
-"""Part of the accuracy that one pair force may lose to its table."""
 RETUNE_STRAIN = 0.05
 """Lattice vectors may change by this fraction before splitting and mesh are chosen again."""
-NEUTRAL_FORCE_EV_PER_A = 0.05
-"""RMS force in a crystal or liquid of neutral atoms: what accuracy is relative to without charges."""
 STATE_VERSION = 1
+ADDED_SETTINGS = ("electric_field_V_per_A",)
+"""Settings that `fixed_settings` names only where they are used, so that older states stay readable."""
 
 
 class IonicCalculator(Calculator):
@@ -63,12 +50,19 @@ class IonicCalculator(Calculator):
     cutoff_A
         Coulomb real-space cutoff, Å; by default chosen with the mesh. The cutoff of the pair terms is the
         force field's.
+    electric_field_V_per_A
+        Uniform external field, (3,), V/Å: adds -E.P to the energy and q E to the forces, P being
+        `polarization_e_A`. The cell must be neutral.
 
     Notes
     -----
     Any triclinic cell of any size; periodic in all three directions. Properties: energy, free_energy (the
     same), energies (half of every pair to each of its ions), forces, stress (dE/dstrain / volume, ASE's sign
     and order). After lattice vectors have changed by more than 5 %, splitting and mesh are chosen again.
+
+    In an electric field the energy follows the positions handed in, unwrapped: an ion moved by a lattice
+    vector **a** gains -q E.a. The stress then leaves out the term -E P of the ions' positions, which depends
+    on that choice: it is what the ions do to each other.
 
     Raises
     ------
@@ -92,6 +86,7 @@ class IonicCalculator(Calculator):
         net_charge=None,
         skin_A=None,
         cutoff_A=None,
+        electric_field_V_per_A=None,
     ):
         super().__init__()
         self.field = force_field if isinstance(force_field, ForceField) else load_force_field(force_field)
@@ -109,7 +104,8 @@ class IonicCalculator(Calculator):
                 )
             )
         if not self.field.is_charged:
-            for name, value in (("net_charge", net_charge), ("cutoff_A", cutoff_A)):
+            meant = {"net_charge": net_charge, "cutoff_A": cutoff_A}
+            for name, value in {**meant, "electric_field_V_per_A": electric_field_V_per_A}.items():
                 if value is not None:
                     raise ConfigError(
                         f"{name} = {value!r} has no meaning for {self.field.name}: no ion is charged"
@@ -133,6 +129,7 @@ class IonicCalculator(Calculator):
         self.net_charge = net_charge
         self.skin_A = DEFAULT_SKIN_A if skin_A is None else _positive("skin_A", skin_A)
         self.cutoff_A = None if cutoff_A is None else _positive("cutoff_A", cutoff_A)
+        self.electric_field_V_per_A = _field_vector(electric_field_V_per_A)
         self._system = None
         self._stress_wanted = False
 
@@ -195,6 +192,14 @@ class IonicCalculator(Calculator):
         self._remember(atoms)
         self.results = results
 
+    def polarization_e_A(self, atoms):
+        """Return the dipole moment of the cell, the sum of q r in e Å, shape (3,).
+
+        Taken at the positions handed in, unwrapped: only its changes along a path of the ions are physical.
+        """
+        system = self._prepare(atoms)
+        return system.polarization_e_A(atoms.get_positions())
+
     def settings(self, atoms):
         """Return what was chosen for `atoms`: method, splitting, cutoffs, mesh, skin, errors (JSON-able)."""
         system = self._prepare(atoms)
@@ -243,6 +248,7 @@ class IonicCalculator(Calculator):
             coulomb="ewald" if self.field.is_charged else "none",
             pair_terms="exact",
             net_charge=self.net_charge,
+            electric_field_V_per_A=self.electric_field_V_per_A,
         )
         reference_nc = exact.get_property("forces", atoms)
         error_n = np.linalg.norm(self.get_property("forces", atoms) - reference_nc, axis=1)
@@ -282,6 +288,7 @@ class IonicCalculator(Calculator):
     def set_state(self, state):
         """Take over a state written by `get_state` of a calculator with the same force field and settings."""
         expected = {"version": STATE_VERSION, **self.fixed_settings()}
+        expected = {**dict.fromkeys(set(ADDED_SETTINGS) & set(state)), **expected}
         for name, value in expected.items():
             if name not in state or _plain(state[name]) != value:
                 raise ConfigError(
@@ -295,7 +302,7 @@ class IonicCalculator(Calculator):
         if len(numbers) == 0:
             return
         tuning = json.loads(_plain(state["tuning"]))
-        self._system = _System(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
+        self._system = IonicSystem(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
         if "reference_positions_A" in state:
             reference = np.array(state["reference_positions_A"], dtype=float)
             if reference.shape != (len(numbers), 3):
@@ -306,7 +313,7 @@ class IonicCalculator(Calculator):
 
     def fixed_settings(self):
         """Return what fixes the forces of any atoms, and what a run must share with its continuation."""
-        return {
+        settings = {
             "force_field_sha256": self.field.sha256,
             "coulomb": self.coulomb,
             "pair_terms": self.pair_terms,
@@ -315,6 +322,9 @@ class IonicCalculator(Calculator):
             "skin_A": self.skin_A,
             "cutoff_A": self.cutoff_A or 0.0,
         }
+        if self.electric_field_V_per_A is not None:
+            settings["electric_field_V_per_A"] = " ".join(map(repr, self.electric_field_V_per_A.tolist()))
+        return settings
 
     def _remember(self, atoms):
         old = self.atoms
@@ -345,111 +355,21 @@ class IonicCalculator(Calculator):
             raise ConfigError("there are no atoms to calculate")
         if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
             raise ConfigError(f"the cell must have three independent lattice vectors, got {cell.tolist()}")
-        self._system = _System(self, numbers.copy(), cell.copy(), None)
+        self._system = IonicSystem(self, numbers.copy(), cell.copy(), None)
         return self._system
 
 
-class _System:
-    """One composition in (nearly) one cell, with all that was prepared for it."""
-
-    def __init__(self, calculator, numbers, cell, tuning):
-        field = calculator.field
-        self.numbers, self.tuned_cell, self.last_cell = numbers, cell, cell
-        self.type_n = _types(field, numbers)
-        charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
-        self.net_charge_e = math.fsum(charges_n)
-        self.is_charged_cell = not field.is_neutral(field.species[i] for i in self.type_n)
-        if self.is_charged_cell and calculator.net_charge != "background":
-            raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
-        self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
-        alpha = self.tuning["alpha_per_A"]
-        self.force_scale_eV_per_A = self.tuning.get("force_scale_eV_per_A", NEUTRAL_FORCE_EV_PER_A)
-        allowed = calculator.accuracy * self.force_scale_eV_per_A
-        self.real_space = RealSpace(
-            field,
-            self.type_n,
-            alpha=alpha,
-            coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
-            skin_A=calculator.skin_A,
-            method=calculator.pair_terms,
-            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
-            table_force_error_eV_per_A=TABLE_SHARE * allowed,
-        )
-        self.reciprocal = None
-        if calculator.coulomb == "ewald":
-            self.reciprocal = EwaldSum(cell, charges_n, alpha, relative_accuracy=1e-16)
-        elif calculator.coulomb == "pme":
-            self.reciprocal = ParticleMesh(
-                cell,
-                charges_n,
-                alpha,
-                mesh_shape=tuple(self.tuning["mesh_shape"]),
-                order=self.tuning["mesh_order"],
-            )
-        logger.debug("settings for %d ions: %s", len(numbers), self.tuning)
-
-    def compute(self, positions_nc, cell, stress):
-        """Return energy, forces, dE/dstrain (None unless wanted) and the reciprocal energy of every atom."""
-        if self.reciprocal is None:
-            energy, reciprocal_n = 0.0, 0.0
-            forces_nc = np.zeros((len(self.type_n), 3))
-            virial_cc = np.zeros((3, 3))
-        else:
-            if not np.isfinite(positions_nc).all():
-                raise NonFiniteError(
-                    "position", int(np.flatnonzero(~np.isfinite(positions_nc).all(axis=1))[0])
-                )
-            energy, reciprocal_n, forces_nc, virial_cc = self.reciprocal.compute(
-                positions_nc, cell, stress=stress
-            )
-        real_energy, real_virial_cc = self.real_space.compute(positions_nc, cell, forces_nc)
-        if stress:
-            virial_cc = virial_cc + real_virial_cc
-        return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n
-
-
-def _types(field, numbers):
-    """Return the type index of every atom."""
-    index = {species: i for i, species in enumerate(field.species)}
-    types = np.empty(len(numbers), dtype=np.int64)
-    for number in np.unique(numbers):
-        symbol = chemical_symbols[number]
-        if symbol not in index:
-            raise UnknownSpeciesError(symbol, field.species)
-        types[numbers == number] = index[symbol]
-    return types
-
-
-def _charge_balance(field, type_n):
-    counts = np.bincount(type_n, minlength=len(field.species))
-    return " ".join(
-        f"{count} {species} x {field.charges_e[species]:+g}"
-        for species, count in zip(field.species, counts, strict=True)
-        if count
-    )
-
-
-def _tune(calculator, cell, charges_n):
-    """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict."""
-    if calculator.coulomb == "none":
-        return {"alpha_per_A": 0.0, "coulomb_cutoff_A": 0.0}
-    if calculator.coulomb == "ewald":
-        cutoff = calculator.cutoff_A
-        if cutoff is None:
-            density = len(charges_n) / abs(np.linalg.det(cell))
-            cutoff = float(
-                np.clip(4.0 * (len(charges_n) / 40.0) ** (1.0 / 6.0) * density ** (-1.0 / 3.0), 6.0, 18.0)
-            )
-        return {"alpha_per_A": EXACT_SCREENING / cutoff, "coulomb_cutoff_A": cutoff}
-    chosen = choose_splitting(cell, charges_n, accuracy=calculator.accuracy, cutoff_A=calculator.cutoff_A)
-    return {
-        "alpha_per_A": float(chosen.alpha),
-        "coulomb_cutoff_A": float(chosen.cutoff_A),
-        "mesh_shape": [int(n) for n in chosen.mesh_shape],
-        "mesh_order": int(chosen.order),
-        "estimated_relative_rms_force_error": float(chosen.predicted_error),
-        "force_scale_eV_per_A": float(chosen.rms_force_eV_per_A),
-    }
+def _field_vector(value):
+    """Return an electric field as a float array of shape (3,), or None."""
+    if value is None:
+        return None
+    try:
+        vector = np.array(value, dtype=float)
+    except (TypeError, ValueError):
+        vector = np.empty(0)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise ConfigError(f"electric_field_V_per_A must be three finite numbers, got {value!r}")
+    return vector
 
 
 def _positive(name, value):

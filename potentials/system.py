@@ -1,0 +1,150 @@
+"""Everything prepared for one composition in (nearly) one cell: types, charges, splitting, lists, meshes.
+
+Pairs are summed in real_space.py, Coulomb beyond them in ewald_sum.py (exact) and mesh.py (production).
+"""
+
+import logging
+import math
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from potentials.errors import NetChargeError, NonFiniteError
+from potentials.ewald_sum import EwaldSum
+from potentials.mesh import ParticleMesh
+from potentials.real_space import RealSpace
+from potentials.splitting import choose_splitting
+from simtools.core.errors import ConfigError, UnknownSpeciesError
+
+logger = logging.getLogger(__name__)
+
+EXACT_SCREENING = 6.2
+"""alpha times cutoff of the exact sum: erfc(6.2) = 2e-18."""
+NEGLIGIBLE_SHARE = 0.03
+"""Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
+TABLE_SHARE = 0.02
+"""Part of the accuracy that one pair force may lose to its table."""
+NEUTRAL_FORCE_EV_PER_A = 0.05
+"""RMS force in a crystal or liquid of neutral atoms: what accuracy is relative to without charges."""
+
+
+class IonicSystem:
+    """One composition in (nearly) one cell, with all that was prepared for it."""
+
+    def __init__(self, calculator, numbers, cell, tuning):
+        field = calculator.field
+        self.numbers, self.tuned_cell, self.last_cell = numbers, cell, cell
+        self.type_n = _types(field, numbers)
+        charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
+        self.charges_n, self.electric_field_c = charges_n, calculator.electric_field_V_per_A
+        self.net_charge_e = math.fsum(charges_n)
+        self.is_charged_cell = not field.is_neutral(field.species[i] for i in self.type_n)
+        if self.is_charged_cell and calculator.net_charge != "background":
+            raise NetChargeError(self.net_charge_e, _charge_balance(field, self.type_n))
+        if self.is_charged_cell and self.electric_field_c is not None:
+            raise ConfigError(
+                "electric_field_V_per_A needs a neutral cell, got a net charge of "
+                f"{self.net_charge_e:+.6g} e ({_charge_balance(field, self.type_n)})"
+            )
+        self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
+        alpha = self.tuning["alpha_per_A"]
+        self.force_scale_eV_per_A = self.tuning.get("force_scale_eV_per_A", NEUTRAL_FORCE_EV_PER_A)
+        allowed = calculator.accuracy * self.force_scale_eV_per_A
+        self.real_space = RealSpace(
+            field,
+            self.type_n,
+            alpha=alpha,
+            coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
+            skin_A=calculator.skin_A,
+            method=calculator.pair_terms,
+            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
+            table_force_error_eV_per_A=TABLE_SHARE * allowed,
+        )
+        self.reciprocal = None
+        if calculator.coulomb == "ewald":
+            self.reciprocal = EwaldSum(cell, charges_n, alpha, relative_accuracy=1e-16)
+        elif calculator.coulomb == "pme":
+            self.reciprocal = ParticleMesh(
+                cell,
+                charges_n,
+                alpha,
+                mesh_shape=tuple(self.tuning["mesh_shape"]),
+                order=self.tuning["mesh_order"],
+            )
+        logger.debug("settings for %d ions: %s", len(numbers), self.tuning)
+
+    def polarization_e_A(self, positions_nc):
+        """Return the sum of charge times position over all ions, shape (3,), e Å."""
+        return self.charges_n @ positions_nc
+
+    def compute(self, positions_nc, cell, stress):
+        """Return energy, forces, dE/dstrain (None unless wanted) and what of the energy is not in pairs.
+
+        The last, shape (n_atoms,), is every atom's share of reciprocal space and of the electric field. The
+        field has no part in dE/dstrain.
+        """
+        if self.reciprocal is None:
+            energy, reciprocal_n = 0.0, 0.0
+            forces_nc = np.zeros((len(self.type_n), 3))
+            virial_cc = np.zeros((3, 3))
+        else:
+            if not np.isfinite(positions_nc).all():
+                raise NonFiniteError(
+                    "position", int(np.flatnonzero(~np.isfinite(positions_nc).all(axis=1))[0])
+                )
+            energy, reciprocal_n, forces_nc, virial_cc = self.reciprocal.compute(
+                positions_nc, cell, stress=stress
+            )
+        real_energy, real_virial_cc = self.real_space.compute(positions_nc, cell, forces_nc)
+        if stress:
+            virial_cc = virial_cc + real_virial_cc
+        if self.electric_field_c is not None:
+            field_energy_n = -self.charges_n * (positions_nc @ self.electric_field_c)
+            energy += float(field_energy_n.sum())
+            forces_nc += self.charges_n[:, None] * self.electric_field_c
+            reciprocal_n = reciprocal_n + field_energy_n
+        return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n
+
+
+def _types(field, numbers):
+    """Return the type index of every atom."""
+    index = {species: i for i, species in enumerate(field.species)}
+    types = np.empty(len(numbers), dtype=np.int64)
+    for number in np.unique(numbers):
+        symbol = chemical_symbols[number]
+        if symbol not in index:
+            raise UnknownSpeciesError(symbol, field.species)
+        types[numbers == number] = index[symbol]
+    return types
+
+
+def _charge_balance(field, type_n):
+    counts = np.bincount(type_n, minlength=len(field.species))
+    return " ".join(
+        f"{count} {species} x {field.charges_e[species]:+g}"
+        for species, count in zip(field.species, counts, strict=True)
+        if count
+    )
+
+
+def _tune(calculator, cell, charges_n):
+    """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict."""
+    if calculator.coulomb == "none":
+        return {"alpha_per_A": 0.0, "coulomb_cutoff_A": 0.0}
+    if calculator.coulomb == "ewald":
+        cutoff = calculator.cutoff_A
+        if cutoff is None:
+            density = len(charges_n) / abs(np.linalg.det(cell))
+            cutoff = float(
+                np.clip(4.0 * (len(charges_n) / 40.0) ** (1.0 / 6.0) * density ** (-1.0 / 3.0), 6.0, 18.0)
+            )
+        return {"alpha_per_A": EXACT_SCREENING / cutoff, "coulomb_cutoff_A": cutoff}
+    chosen = choose_splitting(cell, charges_n, accuracy=calculator.accuracy, cutoff_A=calculator.cutoff_A)
+    return {
+        "alpha_per_A": float(chosen.alpha),
+        "coulomb_cutoff_A": float(chosen.cutoff_A),
+        "mesh_shape": [int(n) for n in chosen.mesh_shape],
+        "mesh_order": int(chosen.order),
+        "estimated_relative_rms_force_error": float(chosen.predicted_error),
+        "force_scale_eV_per_A": float(chosen.rms_force_eV_per_A),
+    }
