@@ -1,13 +1,54 @@
+"""Labels against the textbook's: read, printed and read again, their charges against formal charges."""
+
 import pickle
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from matplotlib.mathtext import MathTextParser
 
 from simtools.core.errors import ConfigError
-from simtools.defects import DefectLabelError, KrogerVink
+from simtools.defects.kroger_vink import (
+    DefectComplex,
+    DefectLabelError,
+    KrogerVink,
+    formal_charge,
+    ions_of,
+    parse_defect,
+)
 
-CHARGES = {"Li": 1, "O": -2, "Cl": -1, "Mg": 2, "F": -1}
+CHARGES = {"Li": 1, "O": -2, "Cl": -1, "Mg": 2, "F": -1, "H": 1}
+
+SPECIES = [
+    "V",
+    "Li",
+    "O",
+    "Cl",
+    "Mg",
+    "Xe",
+    "Co",
+    "I",
+    "Li2",
+    "Na2",
+    "LiNa",
+    "NaLi",
+    "OH",
+    "BH4",
+    "CO",
+    "Li12",
+]
+
+
+@st.composite
+def point_defects(draw):
+    species = draw(st.sampled_from(SPECIES))
+    site = draw(st.sampled_from(["Li", "O", "Cl", "N", "V", "I", "i", "OH", "BH4"]))
+    assume((species, site) != ("V", "i"))
+    return KrogerVink(species, site, draw(st.integers(-5, 5)))
+
+
+ASSOCIATES = st.lists(point_defects(), min_size=2, max_size=4).map(DefectComplex)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +63,17 @@ CHARGES = {"Li": 1, "O": -2, "Cl": -1, "Mg": 2, "F": -1}
         ("O_Ox", ("O", "O", 0)),
         ("O_Cl'", ("O", "Cl", -1)),
         ("V_Al'''", ("V", "Al", -3)),
+        ("V_Al‴", ("V", "Al", -3)),
+        ("V_O··", ("V", "O", 2)),
+        ("V_Li′", ("V", "Li", -1)),
+        ("V_Li’", ("V", "Li", -1)),
+        ("I_I×", ("I", "I", 0)),
+        ("(Li2)_Li.", ("Li2", "Li", 1)),
+        ("(NaLi)_Li.", ("LiNa", "Li", 1)),
+        ("(OH)_O.", ("OH", "O", 1)),
+        ("V_(OH).", ("V", "OH", 1)),
+        ("(BH4)_Clˣ", ("BH4", "Cl", 0)),
+        ("Li_V", ("Li", "V", 0)),
     ],
 )
 def test_label_reads_as_chemists_write_it(label, parts):
@@ -29,24 +81,62 @@ def test_label_reads_as_chemists_write_it(label, parts):
     assert (defect.species, defect.site, defect.charge) == parts
 
 
-@given(
-    species=st.sampled_from(["V", "Li", "O", "Cl", "Mg", "Na", "Xe"]),
-    site=st.sampled_from(["Li", "O", "Cl", "N", "i"]),
-    charge=st.integers(-4, 4),
-)
-def test_a_printed_label_parses_back(species, site, charge):
-    if species == "V" and site == "i":
+@given(st.one_of(point_defects(), ASSOCIATES))
+def test_a_printed_label_parses_back(defect):
+    assert parse_defect(str(defect)) == defect
+    assert parse_defect(defect.to_unicode()) == defect
+
+
+@given(st.one_of(point_defects(), ASSOCIATES))
+def test_latex_is_valid_mathtext(defect):
+    MathTextParser("path").parse(f"${defect.to_latex()}$")
+
+
+@given(st.text(alphabet="VLiOHClNaMg2(){}_'.x ", max_size=16))
+def test_any_text_is_read_and_printed_back_or_refused(text):
+    try:
+        defect = parse_defect(text)
+    except DefectLabelError:
         return
-    defect = KrogerVink(species, site, charge)
-    assert KrogerVink.parse(str(defect)) == defect
+    assert parse_defect(str(defect)) == defect
 
 
 @pytest.mark.parametrize(
-    "label", ["V_i'", "VLi'", "V_Li'.", "V_Li*", "v_Li'", "V_Qq", "", "V_Li ", "V_Lixx", None, "V_"]
+    "label",
+    [
+        "V_i'",
+        "VLi'",
+        "V_Li'.",
+        "V_Li*",
+        "v_Li'",
+        "V_Qq",
+        "",
+        "V_Li ",
+        "V_Lixx",
+        None,
+        "V_",
+        "Li2_Li.",
+        "(Li)_Li",
+        "(LiLi)_Li.",
+        "(V2)_Li",
+        "V_O2.",
+        "V_O.'",
+        "(Li1)_Li",
+        "(O H)_O",
+        "{V_Li'}",
+        "{V_Li' Qq_Cl}",
+        "V_(i)",
+    ],
 )
 def test_what_is_no_label_is_refused_by_name(label):
     with pytest.raises(DefectLabelError, match="is not a Kröger-Vink label"):
-        KrogerVink.parse(label)
+        parse_defect(label)
+
+
+@pytest.mark.parametrize(("species", "site", "charge"), [("V", "i", 0), ("Li", "Qq", 0), ("Li", "Li", 0.5)])
+def test_no_label_can_be_made_that_would_not_parse(species, site, charge):
+    with pytest.raises(DefectLabelError):
+        KrogerVink(species, site, charge)
 
 
 def test_effective_charge_is_what_arrives_minus_what_leaves():
@@ -56,6 +146,68 @@ def test_effective_charge_is_what_arrives_minus_what_leaves():
     assert str(KrogerVink.from_charges("F", "O", CHARGES)) == "F_O."
     assert str(KrogerVink.from_charges("Li", "i", CHARGES)) == "Li_i."
     assert str(KrogerVink.from_charges("F", "Cl", CHARGES)) == "F_Cl"
+    assert str(KrogerVink.from_charges("Li2", "Li", CHARGES)) == "(Li2)_Li."
+    assert str(KrogerVink.from_charges("NaLi", "Li", {"Li": 1, "Na": 1})) == "(LiNa)_Li."
+    assert str(KrogerVink.from_charges("O2", "O", CHARGES)) == "(O2)_O''"
+    assert str(KrogerVink.from_charges("OH", "O", CHARGES)) == "(OH)_O."
+    assert str(KrogerVink.from_charges("V", "OH", CHARGES)) == "V_(OH)."
+
+
+def test_a_molecular_ion_may_have_its_own_charge():
+    assert formal_charge("OH", {"OH": -1}) == -1
+    assert formal_charge("O2", {"O": -2, "O2": -2}) == -2, "a peroxide is not two oxide ions"
+    with pytest.raises(ConfigError, match=r"given for BH4 \(nor for B in it\); given: H \+1"):
+        formal_charge("BH4", {"H": 1})
+
+
+@given(point_defects())
+def test_ions_are_counted(defect):
+    assert defect.n_ions == len(defect.elements) == len(ions_of(defect.species))
+    assert defect.is_vacancy == (defect.n_ions == 0)
+    assert not (defect.is_dumbbell and defect.is_molecular)
+
+
+@pytest.mark.parametrize(
+    ("label", "elements", "kind"),
+    [
+        ("V_Li'", (), "vacancy"),
+        ("Li_i.", ("Li",), "interstitial"),
+        ("(Li2)_Li.", ("Li", "Li"), "dumbbell"),
+        ("(MgLi)_Li..", ("Li", "Mg"), "dumbbell"),
+        ("(OH)_O.", ("O", "H"), "molecular"),
+        ("(BH4)_Cl", ("B", "H", "H", "H", "H"), "molecular"),
+        ("Li_Li", ("Li",), "regular"),
+    ],
+)
+def test_the_kind_of_a_defect_is_in_its_name(label, elements, kind):
+    defect = KrogerVink.parse(label)
+    assert defect.elements == elements
+    kinds = ["vacancy", "interstitial", "dumbbell", "molecular", "regular"]
+    assert [name for name in kinds if getattr(defect, f"is_{name}")] == [kind]
+
+
+def test_a_vacancy_on_vanadium_is_no_vanadium():
+    assert KrogerVink.parse("V_V").is_vacancy
+    assert not KrogerVink.parse("V_V").is_regular
+
+
+def test_associate_does_not_depend_on_the_order_of_its_members():
+    associate = DefectComplex.parse("{V_Na' Ca_Na. V_O..}")
+    assert str(associate) == "{Ca_Na. V_Na' V_O..}"
+    assert associate.charge == 2
+    assert associate == DefectComplex.parse("{V_O•• V_Na′ Ca_Na•}••")
+    assert associate.elements == ("Ca",)
+
+
+@given(ASSOCIATES)
+def test_charge_of_an_associate_is_the_sum_over_its_members(associate):
+    assert associate.charge == sum(member.charge for member in associate.members)
+    assert DefectComplex(associate.members[::-1]) == associate
+
+
+def test_wrong_charge_of_an_associate_is_refused():
+    with pytest.raises(DefectLabelError, match=r"its members carry \+0 e together"):
+        DefectComplex.parse("{Mg_Li. V_Li'}.")
 
 
 def test_missing_or_fractional_formal_charge_is_refused():
@@ -71,6 +223,14 @@ def test_typographic_forms():
     assert defect.to_latex() == r"\mathrm{V}_{\mathrm{O}}^{\bullet\bullet}"
     assert KrogerVink("V", "Li", -1).to_latex() == r"\mathrm{V}_{\mathrm{Li}}^{\prime}"
     assert KrogerVink("Cl", "Cl", 0).to_unicode() == "Cl_Clˣ"
+    assert KrogerVink("OH", "O", 1).to_latex() == r"(\mathrm{O}\mathrm{H})_{\mathrm{O}}^{\bullet}"
+    associate = DefectComplex.parse("{Mg_Li. V_Li'}")
+    assert associate.to_unicode() == "{Mg_Li• V_Li′}ˣ"
+    assert associate.to_latex().endswith(r"\}^{\times}")
+
+
+def test_integers_of_numpy_become_plain():
+    assert type(KrogerVink("V", "Li", np.int64(-1)).charge) is int
 
 
 def test_label_error_survives_a_process_pool():
