@@ -15,10 +15,13 @@ from simtools.structures.relaxation import (
     relax_lattice_parameter,
 )
 from simtools.structures.supercells import build_supercell
+from simtools.structures.symmetry import CrystalSymmetry, DistinctSite, crystal_symmetry, distinct_sites
 
 __all__ = [
     "PROTOTYPES",
     "Antiperovskite",
+    "CrystalSymmetry",
+    "DistinctSite",
     "FormulaError",
     "LatticeRelaxation",
     "PressureJumpError",
@@ -26,6 +29,8 @@ __all__ = [
     "build_antiperovskite",
     "build_prototype",
     "build_supercell",
+    "crystal_symmetry",
+    "distinct_sites",
     "parse_antiperovskite_formula",
     "parse_formula",
     "relax_lattice_parameter",
