@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.filters import UnitCellFilter
-from ase.optimize import LBFGS
+from ase.optimize import FIRE, LBFGS
 
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.periodic import minimum_image
@@ -23,6 +23,7 @@ __all__ = ["IonicRelaxation", "NotRelaxedError", "relax_ions"]
 _INITIAL_CURVATURE_EV_PER_A2 = 20.0
 """First guess of the curvature: about a cation's in Li3OCl; L-BFGS learns the rest."""
 _LONGEST_STEP_A = 0.1
+_STEPS_DOWN_A_RIDGE = 40
 _STRESS_PER_FORCE_GPA = 2.0
 """Residual pressure allowed per eV/Å of residual force when the cell relaxes: 0.01 GPa at 0.005 eV/Å."""
 
@@ -126,9 +127,8 @@ def relax_ions(
         if isinstance(pressure_GPa, bool) or not math.isfinite(pressure_GPa):
             raise ConfigError(f"pressure_GPa must be a finite number, got {pressure_GPa!r}")
         moving = UnitCellFilter(relaxed, scalar_pressure=pressure_GPa / EV_PER_A3_TO_GPA)
-    optimiser = LBFGS(moving, logfile=None, alpha=_INITIAL_CURVATURE_EV_PER_A2, maxstep=_LONGEST_STEP_A)
     n_steps = 0
-    for n_steps, _ in enumerate(optimiser.irun(fmax=0.0, steps=max_steps)):  # noqa: B007
+    for n_steps in _descend(moving, max_steps):  # noqa: B007
         if _largest_force(relaxed) <= tolerance and _stress_is_met(relaxed, pressure_GPa, tolerance):
             break
     largest = _largest_force(relaxed)
@@ -149,6 +149,31 @@ def relax_ions(
         max_displacement_A=_largest_displacement(atoms, relaxed),
         n_steps=n_steps,
     )
+
+
+def _descend(moving, max_steps):
+    """Yield 0, 1, ... up to `max_steps` as `moving` goes downhill by that many steps.
+
+    L-BFGS; where it meets a negative curvature, with which its steps lose their sense (Nocedal and Wright,
+    *Numerical Optimization*, 2nd ed., section 6.1), FIRE for some steps and then L-BFGS afresh.
+    """
+    optimiser, steps_left = _lbfgs(moving), 0
+    yield 0
+    for n_steps in range(1, max_steps + 1):
+        position, force = moving.get_positions(), moving.get_forces()
+        optimiser.step()
+        yield n_steps
+        if isinstance(optimiser, FIRE):
+            steps_left -= 1
+            if steps_left == 0:
+                optimiser = _lbfgs(moving)
+        elif np.vdot(moving.get_positions() - position, moving.get_forces() - force) >= 0:
+            optimiser = FIRE(moving, logfile=None, maxstep=_LONGEST_STEP_A)
+            steps_left = _STEPS_DOWN_A_RIDGE
+
+
+def _lbfgs(moving):
+    return LBFGS(moving, logfile=None, alpha=_INITIAL_CURVATURE_EV_PER_A2, maxstep=_LONGEST_STEP_A)
 
 
 def _largest_force(atoms):

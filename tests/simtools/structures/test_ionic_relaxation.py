@@ -1,8 +1,10 @@
-"""Relaxed ions against minima known beforehand: two Lennard-Jones atoms, a strained crystal, a constraint."""
+"""Relaxed ions against minima known beforehand: two Lennard-Jones atoms, a strained crystal, a constraint,
+a ridge to leave on the right side."""
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 
@@ -28,6 +30,26 @@ def test_dimer_finds_its_minimum():
     assert start.get_distance(0, 1) == 4.1
     assert result.max_displacement_A == pytest.approx((4.1 - 2 ** (1 / 6) * 3.4) / 2, abs=1e-3)
     assert np.isnan(result.pressure_GPa)
+
+
+class Corrugation(Calculator):
+    """V = -h cos(2 pi x / a) for every atom: minima at x = 0, a, ..., maxima between."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012 (ASE's contract)
+
+    def calculate(self, atoms, properties, system_changes):
+        super().calculate(atoms, properties, system_changes)
+        phase = 2 * np.pi * atoms.positions[:, 0] / 4.0
+        forces = np.zeros((len(atoms), 3))
+        forces[:, 0] = -0.3 * 2 * np.pi / 4.0 * np.sin(phase)
+        self.results = {"energy": float(-0.3 * np.cos(phase).sum()), "forces": forces}
+
+
+def test_ridge_is_left_on_the_downhill_side():
+    start = Atoms("Ar2", positions=[[1.9, 0, 0], [2.1, 5, 0]], cell=[12, 12, 12], pbc=True)
+    result = relax_ions(start, Corrugation(), max_force_eV_per_A=1e-4, max_steps=200)
+    assert result.atoms.positions[:, 0] == pytest.approx([0, 4], abs=1e-3)
+    assert result.energy_eV == pytest.approx(-0.6, abs=1e-6)
 
 
 def test_constraint_holds():
