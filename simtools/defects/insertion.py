@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
-from ase.formula import Formula
 
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.defects.charge_balance import check_balance
 from simtools.defects.kroger_vink import KrogerVink, formal_charge
 
-__all__ = ["HYDROXIDE_BOND_A", "PlacedDefect", "constituents", "insert_defects"]
+__all__ = ["HYDROXIDE_BOND_A", "PlacedDefect", "check_perfect", "insert_defects"]
 
 HYDROXIDE_BOND_A = 0.97
 """O-H distance of a hydroxide ion that is put in, Å: 0.9643 Å in free OH- (Huber and Herzberg, *Constants of
@@ -53,13 +52,6 @@ class PlacedDefect:
     separation_A: float | None = None
     set: int = 0
     request: int = 0
-
-
-def constituents(species: str) -> tuple[str, ...]:
-    """Return the elements of a species one by one: ``"Li2"`` gives two Li, ``"OH"`` O and H, ``"V"`` none."""
-    if species == "V":
-        return ()
-    return tuple(symbol for symbol, n in Formula(species).count().items() for _ in range(n))
 
 
 def insert_defects(
@@ -110,7 +102,7 @@ def insert_defects(
         If the crystal is not perfect or not periodic, a site is used twice or holds another ion, a label's
         charge contradicts the formal charges, a defect lacks what its kind needs, or two ions would coincide.
     """
-    _check_perfect(perfect)
+    check_perfect(perfect)
     symbols = perfect.get_chemical_symbols()
     charges = _charges_of(symbols, placed, formal_charges_e)
     for defect in placed:
@@ -143,7 +135,8 @@ def insert_defects(
     return built
 
 
-def _check_perfect(perfect):
+def check_perfect(perfect: Atoms):
+    """Raise `ConfigError` unless the crystal is periodic in three directions and holds no defects yet."""
     if perfect.info.get("defects"):
         raise ConfigError(
             "this cell already holds defects; give all requests in one call on the perfect cell"
@@ -160,19 +153,12 @@ def _charges_of(symbols, placed, formal_charges_e):
     for defect in placed:
         if not isinstance(defect, PlacedDefect):
             raise ConfigError(f"expected a PlacedDefect, got {defect!r}")
-        parts = constituents(defect.label.species)
+        parts = defect.label.elements
         if defect.label.species in formal_charges_e:
             names[defect.label.species] = None
             parts = [symbol for symbol in parts if symbol in formal_charges_e]
         names.update(dict.fromkeys(parts))
     return {name: formal_charge(name, formal_charges_e) for name in names}
-
-
-def species_charge_e(species: str, formal_charges_e: Mapping[str, int]) -> int:
-    """Return the formal charge of an ion, of a pair of ions or of a molecular ion, e; a vacancy has none."""
-    if species in formal_charges_e:
-        return formal_charge(species, formal_charges_e)
-    return sum(formal_charge(symbol, formal_charges_e) for symbol in constituents(species))
 
 
 def _check_defect(defect, symbols, charges):
@@ -185,35 +171,26 @@ def _check_defect(defect, symbols, charges):
         position = defect.scaled_position
         if position is None or np.shape(position) != (3,) or not np.isfinite(position).all():
             raise ConfigError(f"{label}: scaled_position must be three numbers, got {position!r}")
-        leaves = 0
     else:
         if not 0 <= site < len(symbols):
             raise ConfigError(f"{label}: site_index must lie in 0 to {len(symbols) - 1}, got {site!r}")
         if symbols[site] != label.site:
             raise ConfigError(f"{label}: site {site} belongs to {symbols[site]}, not to {label.site}")
-        leaves = charges[label.site]
-    charge = species_charge_e(label.species, charges) - leaves
-    if charge != label.charge:
+    expected = KrogerVink.from_charges(label.species, label.site, charges)
+    if expected != label:
         raise ConfigError(
-            f"{label} says {label.charge:+d} e, but the formal charges give {charge:+d} e; write "
-            f"{KrogerVink(label.species, label.site, charge)}"
+            f"{label} says {label.charge:+d} e, but by the formal charges it is {expected} ({expected.charge:+d} e)"
         )
-    parts = constituents(label.species)
-    if len(parts) == 2:
+    if label.n_ions == 2:
         direction = defect.direction
         if direction is None or np.shape(direction) != (3,) or not 0 < np.linalg.norm(direction) < math.inf:
             raise ConfigError(
                 f"{label}: direction must be a Cartesian axis such as (1, 0, 0), got {direction!r}"
             )
-    if _is_dumbbell(label) and not (defect.separation_A is not None and 0 < defect.separation_A < math.inf):
+    if label.is_dumbbell and not (defect.separation_A is not None and 0 < defect.separation_A < math.inf):
         raise ConfigError(f"{label}: separation_A must be a distance in Å, got {defect.separation_A!r}")
-    if len(parts) > 1 and not _is_dumbbell(label) and sorted(parts) != ["H", "O"]:
+    if label.n_ions > 1 and not label.is_dumbbell and sorted(label.elements) != ["H", "O"]:
         raise ConfigError(f"{label}: of the molecular ions only OH has a shape here, got {label.species}")
-
-
-def _is_dumbbell(label):
-    parts = constituents(label.species)
-    return len(parts) == 2 and parts[0] == parts[1]
 
 
 def _check_one_per_site(placed):
@@ -228,29 +205,28 @@ def _check_one_per_site(placed):
 
 def _put_in(built, defect, n_molecules):
     """Change `built` by one defect; return the indices of its ions and whether it is a molecular ion."""
-    parts, site = constituents(defect.label.species), defect.site_index
-    if not parts:
+    label, site = defect.label, defect.site_index
+    if label.is_vacancy:
         return [], False
+    first, *others = sorted(label.elements, key=lambda symbol: (symbol != label.site, symbol != "O"))
     if site is None:
         centre = np.asarray(defect.scaled_position, dtype=float) @ built.cell.array
         shared_site = "i"
-        first = _append(built, parts[0], centre, shared_site)
+        ions = [_append(built, first, centre, shared_site)]
     else:
         centre = built.positions[site].copy()
         shared_site = built.arrays["site"][site] if "site" in built.arrays else None
-        first = site
-        _substitute(built, site, parts[0] if _is_dumbbell(defect.label) or len(parts) == 1 else "O")
-    if len(parts) == 1:
-        return [first], False
+        _substitute(built, site, first)
+        ions = [site]
+    if not others:
+        return ions, False
     axis = np.asarray(defect.direction, dtype=float)
     axis = axis / np.linalg.norm(axis)
-    if _is_dumbbell(defect.label):
+    if label.is_dumbbell:
         arm = 0.5 * defect.separation_A * axis
-        built.positions[first] = centre + arm
-        return [first, _append(built, parts[1], centre - arm, shared_site)], False
-    if site is None:
-        _substitute(built, first, "O")
-    ions = [first, _append(built, "H", centre + HYDROXIDE_BOND_A * axis, shared_site)]
+        built.positions[ions[0]] = centre + arm
+        return [*ions, _append(built, others[0], centre - arm, shared_site)], False
+    ions.append(_append(built, others[0], centre + HYDROXIDE_BOND_A * axis, shared_site))
     if "molecule" not in built.arrays:
         built.set_array("molecule", np.full(len(built), -1))
     built.arrays["molecule"][ions] = n_molecules
@@ -290,10 +266,10 @@ def _record(defect, symbols, scaled, cell_A, *, formal_charges_e):
         "set": int(defect.set),
         "request": int(defect.request),
     }
-    if len(constituents(label.species)) == 2:
+    if label.n_ions == 2:
         axis = np.asarray(defect.direction, dtype=float)
         record["direction"] = (axis / np.linalg.norm(axis)).tolist()
-    if _is_dumbbell(label):
+    if label.is_dumbbell:
         record["separation_A"] = float(defect.separation_A)
     return record
 
@@ -301,13 +277,13 @@ def _record(defect, symbols, scaled, cell_A, *, formal_charges_e):
 def _kind(label, host):
     if label.is_vacancy:
         return "vacancy"
-    if label.site == "i":
+    if label.is_interstitial:
         return "interstitial"
-    if _is_dumbbell(label):
+    if label.is_dumbbell:
         return "dumbbell"
     if label.species in host:
         return "antisite"
-    if len(constituents(label.species)) == 1 and label.charge:
+    if label.n_ions == 1 and label.charge:
         return "dopant"
     return "substitution"
 
