@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import spglib
 from ase import Atoms
 from scipy.constants import atomic_mass, elementary_charge
 
@@ -17,13 +16,13 @@ from simtools.structures.hessian import (
     positive,
 )
 from simtools.structures.supercells import check_repeats
+from simtools.structures.symmetry import crystal_symmetry
 
 __all__ = ["PhononMode", "PhononStability", "phonon_stability"]
 
 THZ_PER_ROOT = math.sqrt(elementary_charge * 1e20 / atomic_mass) / (2 * math.pi) * 1e-12
 """THz per sqrt(eV / (Å^2 amu))."""
 DEFAULT_THRESHOLD_THZ = 0.05
-_SYMMETRY_TOLERANCE_A = 1e-3
 _SAME_Q = 1e-6
 
 
@@ -204,26 +203,28 @@ def _cell_indices(repeats):
 
 def _wave_vectors(crystal, repeats):
     """Return the symmetry-distinct commensurate q points, their labels and weights."""
-    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
-    mapping, grid = spglib.get_ir_reciprocal_mesh(
-        repeats, cell, is_shift=[0, 0, 0], symprec=_SYMMETRY_TOLERANCE_A
-    )
-    chosen, weights = np.unique(mapping, return_counts=True)
-    q_points = grid[chosen] / np.array(repeats)
-    q_points -= np.ceil(q_points - 0.5 - _SAME_Q)
-    rotations = spglib.get_symmetry(cell, symprec=_SYMMETRY_TOLERANCE_A)["rotations"]
+    mesh = _cell_indices(repeats) / np.array(repeats)
+    mesh -= np.ceil(mesh - 0.5 - _SAME_Q)
+    rotations = crystal_symmetry(crystal).rotations
     special = crystal.cell.bandpath(npoints=0).special_points
-    return q_points, tuple(_label(q, special, rotations) for q in q_points), weights
+    left, chosen, labels, weights = np.ones(len(mesh), dtype=bool), [], [], []
+    for row, q in enumerate(mesh):
+        if not left[row]:
+            continue
+        # rotations act on q transposed; time reversal adds -q
+        star = np.concatenate([rotations, -rotations]).transpose(0, 2, 1) @ q
+        members = left & _in_star(mesh, star)
+        left &= ~members
+        chosen.append(row)
+        weights.append(int(members.sum()))
+        labels.append(next((name for name, x in special.items() if _in_star(x[None], star)[0]), ""))
+    return mesh[chosen], tuple(labels), np.array(weights)
 
 
-def _label(q, special_points, rotations):
-    """Return the name of the special point that a rotation (or time reversal) carries `q` to."""
-    star = np.concatenate([rotations, -rotations]).transpose(0, 2, 1) @ q
-    for name, point in special_points.items():
-        offsets = star - point
-        if (np.abs(offsets - np.round(offsets)) < _SAME_Q).all(axis=1).any():
-            return name
-    return ""
+def _in_star(points, star):
+    """Return which of `points` equal a member of `star` up to a reciprocal lattice vector."""
+    offsets = points[:, None, :] - star[None, :, :]
+    return (np.abs(offsets - np.round(offsets)) < _SAME_Q).all(axis=2).any(axis=1)
 
 
 def _mode(crystal, q, label, frequency_THz, vector, root):
