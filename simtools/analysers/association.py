@@ -1,4 +1,4 @@
-"""How many cation vacancies sit beside their partner: an anion vacancy or a dopant. No energies here."""
+"""How many cation vacancies sit beside their partner: an anion vacancy or a dopant. Energies: binding.py."""
 
 import logging
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simtools.analysers.binding import binding_free_energy
 from simtools.analysers.kernels.sites import nearest_shell
-from simtools.analysers.sites import site_occupation, sublattice_of_atoms
+from simtools.analysers.sites import INTERSTITIAL, site_occupation, sublattice_of_atoms
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
@@ -81,6 +82,11 @@ class AssociationResult(Result):
     excess_fraction: float = quantity("1")
     warnings: tuple[str, ...] = ()
 
+    @property
+    def binding_free_energy_eV(self) -> Estimate:
+        """Effective free energy of binding, eV: see `simtools.analysers.binding`."""
+        return binding_free_energy(self.bound_fraction, self.random_fraction, self.temperature_K)
+
     def to_summary(self) -> dict:
         """Return the entry of ``summary.json``: plain data, fractions as quantities with intervals."""
         return {
@@ -95,6 +101,7 @@ class AssociationResult(Result):
             "second_shell_fraction": self.second_shell_fraction.to_dict(),
             "random_fraction": self.random_fraction,
             "random_second_shell_fraction": self.random_second_shell_fraction,
+            "binding_free_energy_eV": self.binding_free_energy_eV.to_dict(),
             "shell_distances_A": self.shell_distances_A.tolist(),
             "warnings": list(self.warnings),
         }
@@ -103,8 +110,8 @@ class AssociationResult(Result):
 def association_partners(trajectory: Trajectory, *, species: str) -> tuple[str, ...]:
     """Return the possible partners of `species` vacancies: sublattices with vacancies, then foreign ions.
 
-    Empty where `bound_fraction` has no meaning: isolated vacancies, no vacancies of `species` at all, or a
-    trajectory without lattice sites.
+    Empty where `bound_fraction` has no meaning: isolated vacancies, no vacancies of `species` on balance (as
+    many interstitials or dumbbells, or more), or a trajectory without lattice sites.
     """
     if trajectory.lattice_sites is None:
         return ()
@@ -113,7 +120,11 @@ def association_partners(trajectory: Trajectory, *, species: str) -> tuple[str, 
     vacant = [name for name in dict.fromkeys(sites.tolist()) if np.sum(sites == name) > np.sum(home == name)]
     if species not in vacant:
         return ()
-    foreign = [name for name in dict.fromkeys(trajectory.species.tolist()) if name not in sites]
+    foreign = [
+        name
+        for name in dict.fromkeys(trajectory.species.tolist())
+        if name not in sites and INTERSTITIAL not in home[trajectory.species == name]
+    ]
     return (*(name for name in vacant if name != species), *foreign)
 
 
@@ -252,6 +263,10 @@ def _partner_kind(trajectory, species, partner):
         available = dict.fromkeys([*(lattice.species if lattice is not None else ()), *trajectory.species])
         raise UnknownSpeciesError(partner, tuple(str(name) for name in available))
     homes = set(sublattice_of_atoms(trajectory)[trajectory.species == partner].tolist())
+    if INTERSTITIAL in homes:
+        raise ConfigError(
+            f"{partner} ions are interstitials or part of a molecule; association counts partners on sites"
+        )
     if len(homes) != 1:
         raise ConfigError(f"{partner} ions start on several sublattices ({', '.join(sorted(homes))})")
     return "dopant", homes.pop()

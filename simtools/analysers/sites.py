@@ -8,6 +8,9 @@ from simtools.analysers.kernels import sites as kernels
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.md.trajectory import Trajectory
 
+INTERSTITIAL = "i"
+"""In place of a species: an ion that belongs to no lattice site (the `site_species` of such a defect)."""
+
 _OFFSET_ITERATIONS = 3
 
 
@@ -48,7 +51,12 @@ class SiteOccupation:
 
 
 def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
-    """Return the sublattice of every atom: its own species, or for a foreign ion that of its first site.
+    """Return the sublattice of every atom.
+
+    An ion belongs to the sites of its own species; a foreign ion to those of its first site. Where the
+    trajectory remembers what the builder put in, that decides: a dopant or an antisite ion belongs to the
+    site it took, an interstitial foreign ion and all but the first ion of a molecular one to none, ``"i"``.
+    Interstitials and dumbbells of a host species stay with it, because they change places with its ions.
 
     Returns
     -------
@@ -68,6 +76,13 @@ def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
         s_tnc = trajectory.positions_A[:1, foreign] @ np.linalg.inv(cells[0])
         first = kernels.assign_sites(s_tnc, cells, lattice.scaled_positions, np.zeros(1))[0]
         home[foreign] = lattice.species[first]
+    for defect in trajectory.defects:
+        ions = defect.get("atom_indices", ())
+        if defect["kind"] == "interstitial" and set(trajectory.species[list(ions)]) <= set(lattice.species):
+            continue
+        if defect["kind"] not in ("vacancy", "dumbbell"):
+            home[list(ions[:1])] = defect["site_species"]
+            home[list(ions[1:])] = INTERSTITIAL
     return home.astype(str)
 
 
@@ -94,7 +109,7 @@ def site_occupation(trajectory: Trajectory, *, species: str) -> SiteOccupation:
     UnknownSpeciesError
         If no site belongs to `species`.
     ConfigError
-        If the trajectory carries no lattice sites, or has more ions than sites.
+        If the trajectory carries no lattice sites, or has more ions than sites (interstitials, dumbbells).
     """
     lattice = _lattice(trajectory)
     site_indices = np.flatnonzero(lattice.species == species)
@@ -104,8 +119,8 @@ def site_occupation(trajectory: Trajectory, *, species: str) -> SiteOccupation:
     atom_indices = np.flatnonzero(home == species)
     if len(atom_indices) > len(site_indices):
         raise ConfigError(
-            f"{len(atom_indices)} ions for {len(site_indices)} {species} sites: lattice_sites must be those "
-            "of the perfect supercell"
+            f"{len(atom_indices)} ions for {len(site_indices)} {species} sites, none vacant on balance: the "
+            "cell holds interstitials or dumbbells, or lattice_sites are not of the perfect supercell"
         )
     cells = _cells(trajectory)
     inverse = np.linalg.inv(cells)
