@@ -5,7 +5,6 @@ A charged cell carries a uniform background, and the mean electrostatic potentia
 
 import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from scipy.special import erfc
@@ -267,6 +266,6 @@ def _squared_lengths(vectors, reach):
     most = np.floor(reach / heights).astype(int)
     if np.prod(2 * most + 1.0) > _MOST_TERMS:
         raise ConfigError("the cell is too flat or too anisotropic a medium for the image sum")
-    indices = np.array(list(product(*(range(-m, m + 1) for m in most))))
+    indices = np.indices(2 * most + 1).reshape(3, -1).T - most
     squared = ((indices @ vectors) ** 2).sum(axis=1)
     return squared[(squared > 0.0) & (squared <= reach**2)]
