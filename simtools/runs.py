@@ -9,6 +9,7 @@ import pandas as pd
 
 from simtools.analysers.arrhenius import ArrheniusResult
 from simtools.analysers.association import AssociationResult
+from simtools.analysers.binding import BindingResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
 from simtools.core.results import Estimate
@@ -72,6 +73,8 @@ class Run:
         One `PointRecord` per state point of the recipe that has begun.
     warnings
         What to distrust.
+    binding
+        One `BindingResult` per kind of partner that vacancies can bind to; may be empty.
     """
 
     directory: Path
@@ -82,6 +85,7 @@ class Run:
     association: tuple
     points: tuple
     warnings: tuple
+    binding: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -170,6 +174,7 @@ def load_run(directory):
         transport=_read_results(TransportResult, results, "transport-*.json"),
         arrhenius=_read_result(ArrheniusResult, arrhenius_file) if arrhenius_file.exists() else None,
         association=_read_results(AssociationResult, results, "association-*.json"),
+        binding=_read_results(BindingResult, results, "binding-*.json"),
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
@@ -195,7 +200,7 @@ def _read_points(directory, recipe, summary):
 
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
-    return tuple(sorted(found, key=lambda result: (result.temperature_K, getattr(result, "species", ""))))
+    return tuple(sorted(found, key=lambda result: (getattr(result, "temperature_K", 0.0), result.species)))
 
 
 def _read_result(cls, path):

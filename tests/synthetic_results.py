@@ -9,6 +9,7 @@ import pandas as pd
 from potentials.schema import load_force_field
 from simtools.analysers.arrhenius import fit_arrhenius
 from simtools.analysers.association import AssociationResult
+from simtools.analysers.binding import fit_binding
 from simtools.analysers.transport import TransportResult
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
@@ -186,6 +187,9 @@ def synthetic_run(
         transport=transport,
         arrhenius=fit_arrhenius(transport) if len(moving) > 1 else None,
         association=tuple(map(association_result, temperatures_K)) if associated else (),
+        binding=(fit_binding(list(map(association_result, temperatures_K))),)
+        if associated and temperatures_K
+        else (),
         points=tuple(points),
         warnings=tuple(warnings),
     )

@@ -15,7 +15,14 @@ from simtools import plots
 from workflows import report_machinery as machinery
 from workflows import report_tables as tables
 from workflows.recipe import to_toml
-from workflows.report_figures import displacement_figures, save_figures, single_figure, trace_figures
+from workflows.report_association import association_table, binding_rows
+from workflows.report_figures import (
+    association_figures,
+    displacement_figures,
+    save_figures,
+    single_figure,
+    trace_figures,
+)
 
 __all__ = ["render_report", "write_report"]
 
@@ -61,7 +68,7 @@ def _context(run):
     literature = tables.literature_of(run)
     arrhenius = _arrhenius_figure(run, literature)
     displacements = displacement_figures(run.transport) if run.transport else []
-    association = _association_figure(run)
+    association = association_figures(run.association)
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -83,8 +90,9 @@ def _context(run):
         "methods_table": tables.methods_table(run),
         "literature_table": tables.literature_table(literature),
         "displacement_figures": displacements,
-        "association_figure": association,
-        "association_table": tables.association_table(run),
+        "association_figures": association,
+        "association_table": association_table(run),
+        "binding_rows": binding_rows(run),
         "warnings": tables.grouped_warnings(run.warnings),
         "potential": machinery.potential_block(run),
         "engine_rows": machinery.engine_rows(run),
@@ -94,7 +102,7 @@ def _context(run):
         "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
-    figures = [item for item in (arrhenius, *displacements, association, *traces) if item is not None]
+    figures = [item for item in (arrhenius, *displacements, *association, *traces) if item is not None]
     return context, figures
 
 
@@ -120,19 +128,4 @@ def _arrhenius_figure(run, literature):
         literature=literature,
         width_in=8.6,
         height_in=5.4,
-    )
-
-
-def _association_figure(run):
-    if not run.association:
-        return None
-    return single_figure(
-        "association",
-        "Vacancies bound to their partner",
-        "Fraction of the cation vacancies whose nearest partner is in the first shell of sites around them, "
-        "averaged over production and replicas, with 95 % intervals; dashed: partners placed at random.",
-        plots.plot_association,
-        run.association,
-        width_in=6.4,
-        height_in=4.0,
     )

@@ -10,7 +10,14 @@ from markupsafe import Markup
 
 from simtools import plots
 
-__all__ = ["ReportFigure", "displacement_figures", "save_figures", "single_figure", "trace_figures"]
+__all__ = [
+    "ReportFigure",
+    "association_figures",
+    "displacement_figures",
+    "save_figures",
+    "single_figure",
+    "trace_figures",
+]
 
 _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
@@ -60,6 +67,42 @@ def single_figure(name, title, caption, plot, *arguments, width_in=6.4, height_i
     ax = plots.new_axes(width_in=width_in, height_in=height_in)
     plot(*arguments, ax=ax, **options)
     return ReportFigure(name, title, caption, ax.figure)
+
+
+def association_figures(results, *, static_eV=None):
+    """Return how many vacancies are bound and what holds them, or nothing where none can be bound.
+
+    Parameters
+    ----------
+    results, static_eV
+        As for `simtools.plots.plot_binding`.
+    """
+    if not results:
+        return []
+    size = {"width_in": 5.6, "height_in": 4.0}
+    at_rest = ", with the energy of the relaxed pair at 0 K" if static_eV else ""
+    return [
+        single_figure(
+            "association",
+            "Vacancies bound to their partner",
+            "Fraction of the cation vacancies whose nearest partner is in the first shell of sites around "
+            "them, averaged over production and replicas, with 95 % intervals; dashed: partners placed at "
+            "random.",
+            plots.plot_association,
+            results,
+            **size,
+        ),
+        single_figure(
+            "binding",
+            "Binding free energy",
+            "Effective free energy of the first shell against all other sites, from the bound fraction, with "
+            f"95 % intervals{at_rest}. Negative: held.",
+            plots.plot_binding,
+            results,
+            static_eV=static_eV,
+            **size,
+        ),
+    ]
 
 
 def displacement_figures(transport):

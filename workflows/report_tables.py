@@ -13,7 +13,6 @@ from simtools.reference import literature_points
 
 __all__ = [
     "arrhenius_rows",
-    "association_table",
     "background_statement",
     "cautions",
     "grouped_warnings",
@@ -296,32 +295,6 @@ def literature_table(points):
             ]
         )
     return _table(["quantity", "value", "T (K)", "method", "mark", "source", "remark"], rows)
-
-
-def association_table(run):
-    """Return bound fractions, one row for each temperature."""
-    rows = [
-        [
-            f"{result.temperature_K:g}",
-            f"V_{result.species}, {result.partner} {result.partner_kind}",
-            format_estimate(result.bound_fraction),
-            format_number(result.random_fraction),
-            format_estimate(result.second_shell_fraction),
-            format_number(result.random_second_shell_fraction),
-            format_number(result.correlation_time_ps),
-        ]
-        for result in run.association
-    ]
-    columns = [
-        "T (K)",
-        "pair",
-        "bound (first shell)",
-        "if random",
-        "second shell",
-        "if random",
-        "correlation time (ps)",
-    ]
-    return _table(columns, rows)
 
 
 def grouped_warnings(warnings):

@@ -8,6 +8,7 @@ import warnings as python_warnings
 
 from simtools.analysers.arrhenius import fit_arrhenius
 from simtools.analysers.association import association_partners, bound_fraction
+from simtools.analysers.binding import fit_binding
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
@@ -50,14 +51,15 @@ def analyse(campaign):
             if not trajectories:
                 continue
             transports.append(_transport(campaign, temperature, trajectories))
-            associations += _associations(campaign, trajectories)
+            associations += _associations(campaign, trajectories, notes)
         arrhenius = _arrhenius(transports, notes)
+        bindings = _bindings(associations)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
     for result in (*transports, *associations):
         where = f"{result.temperature_K:g} K"
         notes += [note if note.startswith(where) else f"{where}: {note}" for note in result.warnings]
-    if arrhenius is not None:
-        notes += list(arrhenius.warnings)
+    for result in (arrhenius, *bindings):
+        notes += list(result.warnings) if result is not None else []
     notes += _point_warnings(listed)
     summary = {
         "schema": SCHEMA,
@@ -69,6 +71,7 @@ def analyse(campaign):
     }
     if associations:
         summary["association"] = [_numbers(result.to_summary()) for result in associations]
+        summary["binding"] = [_numbers(result.to_summary()) for result in bindings]
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -78,6 +81,8 @@ def analyse(campaign):
     for result in associations:
         name = f"association-{result.temperature_K:g}K-{result.species}-{result.partner}.json"
         _write_result(results / name, result)
+    for result in bindings:
+        _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
     write_json(campaign.directory / "summary.json", summary)
@@ -125,14 +130,23 @@ def _transport(campaign, temperature_K, trajectories):
     )
 
 
-def _associations(campaign, trajectories):
+def _associations(campaign, trajectories, notes):
     """Return how far the mobile species' vacancies are bound, for each kind of partner in the cell."""
     mobile = campaign.recipe.analysis.mobile
-    if not any(mobile in row.species for row in campaign.recipe.defects):
-        return []
+    found = []
+    for partner in association_partners(trajectories[0], species=mobile):
+        try:
+            found.append(bound_fraction(trajectories, species=mobile, partner=partner))
+        except SimtoolsError as error:
+            notes.append(f"association of V_{mobile} with {partner} is not analysed: {error}")
+    return found
+
+
+def _bindings(associations):
+    """Return the binding over temperature, one result for each kind of partner."""
+    partners = dict.fromkeys(result.partner for result in associations)
     return [
-        bound_fraction(trajectories, species=mobile, partner=partner)
-        for partner in association_partners(trajectories[0], species=mobile)
+        fit_binding([result for result in associations if result.partner == partner]) for partner in partners
     ]
 
 

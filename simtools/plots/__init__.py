@@ -1,7 +1,7 @@
 """Results into Axes; the only importer of matplotlib."""
 
 from simtools.plots.arrhenius import plot_arrhenius
-from simtools.plots.association import plot_association
+from simtools.plots.association import plot_association, plot_binding
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
 from simtools.plots.style import SEQUENCE, new_axes, new_row
@@ -17,6 +17,7 @@ __all__ = [
     "new_row",
     "plot_arrhenius",
     "plot_association",
+    "plot_binding",
     "plot_charge_msd",
     "plot_energy_trace",
     "plot_haven_ratio",

@@ -110,6 +110,16 @@ def test_headline_numbers_carry_their_intervals(finished):
     assert "3 replicas of 30 ps per temperature" in page.text
 
 
+def test_binding_stands_beside_the_bound_fraction(finished):
+    run, page = finished
+    for result in run.association:
+        assert format_estimate(result.bound_fraction) in page.text
+        assert format_estimate(result.binding_free_energy_eV) in page.text
+    (binding,) = run.binding
+    assert f"V_Li, Cl vacancy {format_estimate(binding.enthalpy_eV, 'eV')}" in page.text
+    assert {"figure-association", "figure-binding"} <= set(page.ids)
+
+
 def test_every_parameter_appears_with_its_mark_and_source(finished):
     _, page = finished
     for row in load_force_field("li3ocl_mouta_formal").parameters_table():

@@ -1,5 +1,6 @@
 """What is on the axes is what is in the results, and matplotlib is left as it was found."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -146,6 +147,25 @@ def test_association_is_drawn_beside_the_random_arrangement():
     ax = plots.plot_association([association_result(t) for t in TEMPERATURES])
     assert set(labels_of(ax)) == {"this work", "random arrangement"}
     np.testing.assert_allclose(points_of(ax, "this work")[0], TEMPERATURES)
+
+
+def test_each_kind_of_partner_and_each_label_is_a_series():
+    chloride = [association_result(t) for t in TEMPERATURES]
+    magnesium = [dataclasses.replace(item, partner="Mg") for item in chloride]
+    ax = plots.plot_association([*chloride, *magnesium])
+    assert {"beside Cl", "beside Mg"} <= set(labels_of(ax))
+    ax = plots.plot_binding({"Mg": magnesium, "$F": chloride}, static_eV={"Mg": -0.57})
+    assert {"Mg", r"\$F", "Mg: relaxed pair, 0 K", "no binding"} <= set(labels_of(ax))
+    values = [item.binding_free_energy_eV.value for item in magnesium]
+    np.testing.assert_allclose(points_of(ax, "Mg")[1], values)
+
+
+def test_a_vacancy_always_bound_is_an_arrow_below_its_limit():
+    always = Estimate(value=1.0, stderr=0.01, ci95=(0.97, 1.0), method="constant", n_eff=40)
+    result = dataclasses.replace(association_result(900), bound_fraction=always)
+    ax = plots.plot_binding([result])
+    assert "this work: upper limit" in labels_of(ax)
+    assert points_of(ax, "this work: upper limit")[1] == [result.binding_free_energy_eV.upper_limit]
 
 
 def test_traces_are_thinned_but_keep_their_range_of_time():
