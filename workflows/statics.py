@@ -4,7 +4,7 @@ They need [structure] and [potential], and tolerate the tables of a run ([[defec
 that one file can serve both; every key of every table is checked all the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
@@ -94,10 +94,13 @@ def static_recipe_from_dict(record, *, source, overrides=()):
     for i, defect in enumerate(rows["defects"]):
         check_defect(defect, where=f"{source}: [defects.{i}]")
     check_potential(read["potential"], source)
+    potential = read["potential"]
+    if potential.name is not None and potential.accuracy is None:
+        potential = replace(potential, accuracy=DEFAULT_ACCURACY)
     return StaticRecipe(
         title=title,
         structure=read["structure"],
-        potential=read["potential"],
+        potential=potential,
         defects=rows["defects"],
         energetics=read.get("energetics"),
         source=Path(source),

@@ -31,7 +31,7 @@ __all__ = [
 SHORTEST_HEIGHT_A = 10.0
 HEIGHT_IN_HOPS = 2.0
 _FORCE_FIELD_PROTOTYPES = {"cubic": "antiperovskite"}
-_GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "antifluorite": 4.6, "l1_0": 5.4}
+GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "antifluorite": 4.6, "l1_0": 5.4}
 DEFAULT_ACCURACY = 1e-4
 
 
@@ -204,7 +204,7 @@ def _relaxed_lattice_parameter_A(recipe, forces):
     relaxation = relax_lattice_parameter(
         lambda a: build_perfect_cell({**structure, "supercell": [1, 1, 1]}, a),
         forces.calculator(),
-        guess_A=_GUESSES_A[structure["prototype"]],
+        guess_A=GUESSES_A[structure["prototype"]],
     )
     return round(relaxation.a_A, 6)
 
@@ -387,7 +387,7 @@ def _first_lattice_parameter_A(recipe, forces):
         for row in forces.force_field.regression:
             if row.quantity == "lattice_parameter_A" and row.formula == recipe.structure.formula:
                 return row.value
-    return _GUESSES_A[recipe.structure.prototype]
+    return GUESSES_A[recipe.structure.prototype]
 
 
 def _check_external(recipe, forces):
