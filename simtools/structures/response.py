@@ -14,6 +14,7 @@ from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
 from simtools.structures.dielectric import (
     DEFAULT_FIELD_V_PER_A,
+    DEFAULT_MAX_FORCE_EV_PER_A,
     born_charges,
     high_frequency_dielectric,
     static_dielectric,
@@ -32,6 +33,8 @@ __all__ = ["HostResponse", "host_response"]
 
 _SAME = 1e-4
 """Relative difference up to which a printed tensor counts as cubic."""
+_DOUBT = 0.01
+"""Relative difference of two routes above which the print says so."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,9 +114,9 @@ class HostResponse(Result):
             _dielectric_row("dielectric, static", self.dielectric_static),
         ]
         if self.elastic_difference is not None:
-            lines.append(_row("finite strain differs by", f"{self.elastic_difference:.1e}"))
+            lines.append(_row("finite strain differs by", _agreement(self.elastic_difference)))
         if self.dielectric_difference is not None:
-            lines.append(_row("finite field differs by", f"{self.dielectric_difference:.1e}"))
+            lines.append(_row("finite field differs by", _agreement(self.dielectric_difference)))
         if self.elastic_eigenvalues_GPa[0] <= 0.0:
             lines.append(_row("UNSTABLE to strain", f"eigenvalue {self.elastic_eigenvalues_GPa[0]:.2f} GPa"))
         if self.phonon_supercell is not None:
@@ -135,6 +138,7 @@ def host_response(
     step_A: float = DEFAULT_STEP_A,
     strain: float = DEFAULT_STRAIN,
     field_V_per_A: float = DEFAULT_FIELD_V_PER_A,
+    max_force_eV_per_A: float = DEFAULT_MAX_FORCE_EV_PER_A,
 ) -> HostResponse:
     """Return elastic constants, dielectric tensors and phonon stability of a relaxed crystal.
 
@@ -158,6 +162,9 @@ def host_response(
         Whether to do finite strain and finite field too, with ions relaxed.
     step_A, strain, field_V_per_A
         Of the central differences.
+    max_force_eV_per_A
+        Tolerance of the relaxations in strain and field, eV/Å. A crystal with a very soft mode answers
+        linearly only to strains and fields as small as it is soft: relax it to 1e-6 eV/Å, strain it by 2e-4.
 
     Raises
     ------
@@ -183,10 +190,15 @@ def host_response(
     elastic = elastic_constants(crystal, calculator, ionic_hessian=curvatures, strain=strain)
     strained = in_field = phonons = None
     if check_by_relaxation:
-        strained = elastic_constants_by_finite_strain(crystal, calculator, strain=strain).constants_GPa
+        strained = elastic_constants_by_finite_strain(
+            crystal, calculator, strain=strain, max_force_eV_per_A=max_force_eV_per_A
+        ).constants_GPa
         if calculator_with_field is not None:
             in_field = static_dielectric_by_finite_field(
-                crystal, calculator_with_field, field_V_per_A=field_V_per_A
+                crystal,
+                calculator_with_field,
+                field_V_per_A=field_V_per_A,
+                max_force_eV_per_A=max_force_eV_per_A,
             )
     if supercell is not None:
         phonons = phonon_stability(crystal, calculator, supercell, step_A=step_A)
@@ -204,6 +216,7 @@ def host_response(
             step_A=step_A,
             strain=strain,
             field_V_per_A=field_V_per_A,
+            max_force_eV_per_A=max_force_eV_per_A,
             hessian_asymmetry=curvatures.asymmetry,
             hessian_acoustic_violation=curvatures.acoustic_violation,
             elastic_asymmetry_GPa=elastic.asymmetry_GPa,
@@ -250,6 +263,11 @@ def _largest_relative(one, other):
 
 def _row(name, text):
     return f"{name:<28}{text}"
+
+
+def _agreement(difference):
+    doubt = " (above 1 %: relax the crystal further, or strain it less)" if difference > _DOUBT else ""
+    return f"{difference:.1e}{doubt}"
 
 
 def _elastic_row(constants):
