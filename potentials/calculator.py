@@ -10,10 +10,10 @@ import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from potentials.core_shell import CoreShellSystem, make_system
 from potentials.mesh import ParticleMesh
 from potentials.schema import ForceField, load_force_field
-from potentials.system import IonicSystem
-from simtools.core.errors import ConfigError, ShapeError
+from simtools.core.errors import ConfigError
 
 COULOMB_METHODS = ("pme", "ewald", "none")
 PAIR_METHODS = ("tables", "exact")
@@ -22,7 +22,7 @@ DEFAULT_SKIN_A = 1.0
 RETUNE_STRAIN = 0.05
 """Lattice vectors may change by this fraction before splitting and mesh are chosen again."""
 STATE_VERSION = 1
-ADDED_SETTINGS = ("electric_field_V_per_A",)
+ADDED_SETTINGS = ("electric_field_V_per_A", "shell_tolerance_eV_per_A")
 """Settings that `fixed_settings` names only where they are used, so that older states stay readable."""
 
 
@@ -53,12 +53,18 @@ class IonicCalculator(Calculator):
     electric_field_V_per_A
         Uniform external field, (3,), V/Å: adds -E.P to the energy and q E to the forces, P being
         `polarization_e_A`. The cell must be neutral.
+    shell_tolerance_eV_per_A
+        Largest force left on a shell, eV/Å; only for force fields with shells. Default: a tenth of the force
+        error that `accuracy` allows, or 1e-8 with exact sums.
 
     Notes
     -----
     Any triclinic cell of any size; periodic in all three directions. Properties: energy, free_energy (the
     same), energies (half of every pair to each of its ions), forces, stress (dE/dstrain / volume, ASE's sign
     and order). After lattice vectors have changed by more than 5 %, splitting and mesh are chosen again.
+
+    Shells, where the force field has them, are at rest at every evaluation: atoms hold whole ions only, and
+    `shell_displacements_A` tells where the shells are.
 
     In an electric field the energy follows the positions handed in, unwrapped: an ion moved by a lattice
     vector **a** gains -q E.a. The stress then leaves out the term -E P of the ions' positions, which depends
@@ -70,6 +76,8 @@ class IonicCalculator(Calculator):
         When atoms and force field do not fit together.
     CloseContactError
         When two ions are closer than the turning point of their potential.
+    PolarizationCatastropheError, ShellsNotRelaxedError
+        When shells have no stable rest, or none is found.
     NonFiniteError
         When a position or a force is NaN or infinite.
     """
@@ -87,6 +95,7 @@ class IonicCalculator(Calculator):
         skin_A=None,
         cutoff_A=None,
         electric_field_V_per_A=None,
+        shell_tolerance_eV_per_A=None,
     ):
         super().__init__()
         self.field = force_field if isinstance(force_field, ForceField) else load_force_field(force_field)
@@ -130,6 +139,14 @@ class IonicCalculator(Calculator):
         self.skin_A = DEFAULT_SKIN_A if skin_A is None else _positive("skin_A", skin_A)
         self.cutoff_A = None if cutoff_A is None else _positive("cutoff_A", cutoff_A)
         self.electric_field_V_per_A = _field_vector(electric_field_V_per_A)
+        if shell_tolerance_eV_per_A is not None:
+            if not self.field.shells:
+                raise ConfigError(
+                    f"shell_tolerance_eV_per_A = {shell_tolerance_eV_per_A!r} has no meaning for "
+                    f"{self.field.name}: no ion has a shell"
+                )
+            shell_tolerance_eV_per_A = _positive("shell_tolerance_eV_per_A", shell_tolerance_eV_per_A)
+        self.shell_tolerance_eV_per_A = shell_tolerance_eV_per_A
         self._system = None
         self._stress_wanted = False
 
@@ -182,23 +199,36 @@ class IonicCalculator(Calculator):
         self.results = {}
         system = self._prepare(atoms)
         positions_nc, cell = np.ascontiguousarray(atoms.arrays["positions"], dtype=float), atoms.cell.array
-        energy, forces_nc, virial_cc, reciprocal_n = system.compute(positions_nc, cell, stress)
+        energy, forces_nc, virial_cc = system.compute(positions_nc, cell, stress)
         results = {"energy": energy, "free_energy": energy, "forces": forces_nc}
         if virial_cc is not None:
             stress_cc = (virial_cc + virial_cc.T) / (2.0 * abs(np.linalg.det(cell)))
             results["stress"] = full_3x3_to_voigt_6_stress(stress_cc)
         if "energies" in properties:
-            results["energies"] = system.real_space.energies() + reciprocal_n
+            results["energies"] = system.energies()
         self._remember(atoms)
         self.results = results
 
     def polarization_e_A(self, atoms):
-        """Return the dipole moment of the cell, the sum of q r in e Å, shape (3,).
+        """Return the dipole moment of the cell, the sum of q r in e Å over cores and shells, shape (3,).
 
         Taken at the positions handed in, unwrapped: only its changes along a path of the ions are physical.
         """
+        return self._with_shells_at_rest(atoms).polarization_e_A(atoms.get_positions())
+
+    def shell_displacements_A(self, atoms):
+        """Return where the shells rest, seen from their cores, Å, shape (n_atoms, 3); 0 for rigid ions."""
+        system = self._with_shells_at_rest(atoms)
+        displacement_nc = np.zeros((len(atoms), 3))
+        if isinstance(system, CoreShellSystem):
+            displacement_nc[system.ion_m] = system.displacement_mc
+        return displacement_nc
+
+    def _with_shells_at_rest(self, atoms):
         system = self._prepare(atoms)
-        return system.polarization_e_A(atoms.get_positions())
+        if isinstance(system, CoreShellSystem):
+            self.get_property("energy", atoms)
+        return system
 
     def settings(self, atoms):
         """Return what was chosen for `atoms`: method, splitting, cutoffs, mesh, skin, errors (JSON-able)."""
@@ -229,6 +259,9 @@ class IonicCalculator(Calculator):
             "neighbour_list_builds": system.real_space.neighbours.n_builds,
         }
         chosen.update(system.tuning)
+        if isinstance(system, CoreShellSystem):
+            chosen["shell_tolerance_eV_per_A"] = system.tolerance_eV_per_A
+            chosen["shell_evaluations"] = system.n_evaluations
         mesh = system.reciprocal if isinstance(system.reciprocal, ParticleMesh) else None
         chosen["removed_net_force_eV_per_A"] = None if mesh is None else mesh.last_net_force.tolist()
         return chosen
@@ -276,13 +309,10 @@ class IonicCalculator(Calculator):
             "numbers": np.empty(0, dtype=np.int64),
         }
         if self._system is not None:
-            neighbours = self._system.real_space.neighbours
             state["numbers"] = self._system.numbers.copy()
             state["tuned_cell_A"] = self._system.tuned_cell.copy()
             state["tuning"] = json.dumps(self._system.tuning)
-            if neighbours.reference_positions_nc is not None:
-                state["reference_positions_A"] = neighbours.reference_positions_nc.copy()
-                state["reference_cell_A"] = neighbours.reference_cell.copy()
+            state.update(self._system.get_state())
         return state
 
     def set_state(self, state):
@@ -302,14 +332,8 @@ class IonicCalculator(Calculator):
         if len(numbers) == 0:
             return
         tuning = json.loads(_plain(state["tuning"]))
-        self._system = IonicSystem(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
-        if "reference_positions_A" in state:
-            reference = np.array(state["reference_positions_A"], dtype=float)
-            if reference.shape != (len(numbers), 3):
-                raise ShapeError("reference_positions_A", f"({len(numbers)}, 3)", reference.shape)
-            self._system.real_space.neighbours.rebuild(
-                reference, np.array(state["reference_cell_A"], dtype=float)
-            )
+        self._system = make_system(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
+        self._system.set_state(state)
 
     def fixed_settings(self):
         """Return what fixes the forces of any atoms, and what a run must share with its continuation."""
@@ -324,6 +348,8 @@ class IonicCalculator(Calculator):
         }
         if self.electric_field_V_per_A is not None:
             settings["electric_field_V_per_A"] = " ".join(map(repr, self.electric_field_V_per_A.tolist()))
+        if self.field.shells:
+            settings["shell_tolerance_eV_per_A"] = self.shell_tolerance_eV_per_A or 0.0
         return settings
 
     def _remember(self, atoms):
@@ -355,7 +381,7 @@ class IonicCalculator(Calculator):
             raise ConfigError("there are no atoms to calculate")
         if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
             raise ConfigError(f"the cell must have three independent lattice vectors, got {cell.tolist()}")
-        self._system = IonicSystem(self, numbers.copy(), cell.copy(), None)
+        self._system = make_system(self, numbers.copy(), cell.copy(), None)
         return self._system
 
 

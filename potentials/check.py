@@ -15,9 +15,12 @@ from ase.calculators.calculator import Calculator
 from scipy.optimize import brentq
 
 from potentials.schema import ForceField, ForceFieldError, Regression
-from simtools.core.units import EV_PER_A3_TO_GPA
+from simtools.core.units import COULOMB_EV_A, EV_PER_A3_TO_GPA
 
 ELASTIC_STRAIN = 1e-5  # small enough that no neighbour shell crosses the cutoff
+HESSIAN_STEP_A = 1e-4
+FIELD_V_PER_A = 1e-3
+SHELL_FORCE_EV_PER_A = 1e-10  # what the small steps above need
 LENGTH_TOLERANCE_A = 1e-10
 SITES = {
     # name: (formula pattern, [(which element of the formula, fractional coordinates)])
@@ -71,7 +74,7 @@ class CheckReport:
             stored = f"stored {entry.value:.7f} +- {entry.tolerance:g} {entry.unit}"
             verdict = "ok" if check.passed else "DIFFERS"
             lines.append(
-                f"  {entry.formula:<8}{entry.quantity:<28}{check.recomputed:>14.7f}  {stored}  {verdict}"
+                f"  {entry.formula:<8}{entry.quantity:<36}{check.recomputed:>14.7f}  {stored}  {verdict}"
             )
         return "\n".join(lines)
 
@@ -134,9 +137,9 @@ def static_properties(
     Returns
     -------
     dict
-        `lattice_parameter_A`, `energy_per_formula_unit_eV`, `C11_GPa`, `C12_GPa`. The elastic constants
-        hold the ions at their scaled positions: exact here, where every site is an inversion centre
-        and the strain is uniaxial along a cube edge.
+        `lattice_parameter_A`, `energy_per_formula_unit_eV`, `C11_GPa`, `C12_GPa`, `C44_GPa`. The elastic
+        constants hold the ions at their scaled positions: exact here, where every site is an inversion
+        centre under any homogeneous strain.
 
     Raises
     ------
@@ -145,9 +148,11 @@ def static_properties(
     """
     calculator = calculator_for(force_field)
 
-    def stress(a: float, strain: float = 0.0) -> np.ndarray:
+    def stress(a: float, strain: float = 0.0, shear: float = 0.0) -> np.ndarray:
         atoms = prototype_cell(prototype, formula, a)
-        atoms.set_cell(atoms.cell[:] @ np.diag([1.0 + strain, 1.0, 1.0]), scale_atoms=True)
+        deformation = np.diag([1.0 + strain, 1.0, 1.0])
+        deformation[1, 2] = deformation[2, 1] = 0.5 * shear
+        atoms.set_cell(atoms.cell[:] @ deformation, scale_atoms=True)
         atoms.calc = calculator
         return atoms.get_stress(voigt=True)
 
@@ -158,6 +163,7 @@ def static_properties(
         )
     a = brentq(lambda length: stress(length)[:3].sum(), low, high, xtol=LENGTH_TOLERANCE_A)
     slope = (stress(a, ELASTIC_STRAIN) - stress(a, -ELASTIC_STRAIN)) / (2 * ELASTIC_STRAIN) * EV_PER_A3_TO_GPA
+    sheared = stress(a, shear=ELASTIC_STRAIN) - stress(a, shear=-ELASTIC_STRAIN)
     atoms = prototype_cell(prototype, formula, a)
     atoms.calc = calculator
     return {
@@ -165,6 +171,65 @@ def static_properties(
         "energy_per_formula_unit_eV": float(atoms.get_potential_energy()) / formula_units(prototype),
         "C11_GPa": float(slope[0]),
         "C12_GPa": float(slope[1]),
+        "C44_GPa": float(sheared[3] / (2 * ELASTIC_STRAIN) * EV_PER_A3_TO_GPA),
+    }
+
+
+def dielectric_constants(
+    force_field: ForceField, prototype: str, formula: str, lattice_parameter_A: float
+) -> dict[str, float]:
+    """Return the dielectric constants of a cubic crystal: with ions held, and with ions free to follow.
+
+    The dipole moment of the cell and the forces on its ions change with a small field (finite differences);
+    the ions follow as the forces' derivatives by their positions say. Without shells the first is 1.
+
+    Returns
+    -------
+    dict
+        `high_frequency_dielectric_constant`, ``1 + 4 pi k_e / V dP/dE`` with the ions held, and
+        `static_dielectric_constant`, which adds ``4 pi k_e / V Z H^-1 Z``.
+
+    Raises
+    ------
+    ForceFieldError
+        If the crystal is unstable against displacements of the ions within its cell.
+    """
+    from potentials.calculator import IonicCalculator
+
+    def calculator(field_V_per_A):
+        return IonicCalculator(
+            force_field,
+            coulomb="ewald",
+            electric_field_V_per_A=(0.0, 0.0, field_V_per_A),
+            shell_tolerance_eV_per_A=SHELL_FORCE_EV_PER_A if force_field.shells else None,
+        )
+
+    atoms = prototype_cell(prototype, formula, lattice_parameter_A)
+    up, down = calculator(FIELD_V_PER_A), calculator(-FIELD_V_PER_A)
+    along = 2.0 * FIELD_V_PER_A
+    polarizability = (up.polarization_e_A(atoms) - down.polarization_e_A(atoms))[2] / along
+    born_charges = (up.get_property("forces", atoms) - down.get_property("forces", atoms)).ravel() / along
+    still = calculator(0.0)
+    hessian = np.empty((3 * len(atoms), 3 * len(atoms)))
+    for row in range(len(hessian)):
+        forces = []
+        for step in (HESSIAN_STEP_A, -HESSIAN_STEP_A):
+            moved = atoms.copy()
+            moved.positions.flat[row] += step
+            forces.append(still.get_property("forces", moved).ravel())
+        hessian[row] = (forces[1] - forces[0]) / (2.0 * HESSIAN_STEP_A)
+    stiffness, modes = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    inner = np.abs(stiffness) > 1e-5 * stiffness.max()
+    if np.any(stiffness[inner] < 0.0):
+        raise ForceFieldError(
+            f"{force_field.name}: {formula} is unstable against displacements within its cell (curvature "
+            f"{stiffness.min():.3g} eV/Å²), so it has no static dielectric constant"
+        )
+    response = np.sum((born_charges @ modes[:, inner]) ** 2 / stiffness[inner])
+    per_e2_A2_per_eV = 4.0 * np.pi * COULOMB_EV_A / atoms.get_volume()
+    return {
+        "high_frequency_dielectric_constant": float(1.0 + per_e2_A2_per_eV * polarizability),
+        "static_dielectric_constant": float(1.0 + per_e2_A2_per_eV * (polarizability + response)),
     }
 
 
@@ -181,6 +246,12 @@ def check_force_field(
                 entry.formula,
                 near_A=entry.value,
                 calculator_for=calculator_for,
+            )
+    for entry in force_field.regression:
+        crystal = crystals[entry.prototype, entry.formula]
+        if entry.quantity not in crystal:
+            crystal |= dielectric_constants(
+                force_field, entry.prototype, entry.formula, crystal["lattice_parameter_A"]
             )
     checks = tuple(
         RegressionCheck(entry, crystals[entry.prototype, entry.formula][entry.quantity])

@@ -49,6 +49,7 @@ def describe(force_field: ForceField) -> str:
         f"sha256 {force_field.sha256}",
         _wrapped(force_field.description),
         _wrapped(_cutoff_words(force_field)),
+        *([_wrapped(_shell_words(force_field))] if force_field.shells else []),
         "",
         *table,
         "",
@@ -91,13 +92,25 @@ def _wrapped(text: str) -> str:
 
 def _pair_kinds(field: ForceField) -> str:
     kinds = sorted({term.kind for terms in field.pairs.values() for term in terms})
-    return " + ".join([*kinds, *(["Coulomb"] if field.is_charged else [])])
+    shells = [f"shells on {' '.join(field.shells)}"] if field.shells else []
+    return " + ".join([*kinds, *(["Coulomb"] if field.is_charged else []), *shells])
 
 
 def _cutoff_words(field: ForceField) -> str:
     at_cutoff = "shifted to zero there" if field.cutoff_mode == "shifted" else "truncated there"
     why = next(row.note for row in field.parameters if row.group == "cutoff")
     return f"Pair terms: {_pair_kinds(field)}; cut at {field.cutoff_A:g} Å, {at_cutoff}. {why}"
+
+
+def _shell_words(field: ForceField) -> str:
+    ions = "; ".join(
+        f"{symbol} core {field.core_charge_e(symbol):+.7g} e, shell {shell.charge_e:+.7g} e, free "
+        f"polarisability {shell.polarizability_A3:.3g} Å³"
+        for symbol, shell in field.shells.items()
+    )
+    return (
+        f"Shells: {ions}. Pair terms act on shells; springs are V = k r²/2 (+ k4 r⁴/24), so LAMMPS' K is k/2."
+    )
 
 
 def _marks_used(field: ForceField) -> list[str]:

@@ -41,6 +41,39 @@ class CloseContactError(SimtoolsError, RuntimeError):
         )
 
 
+class PolarizationCatastropheError(SimtoolsError, RuntimeError):
+    """A shell runs away from its core, or the shells rest on a maximum of the energy."""
+
+    def __init__(self, atom, species, displacement_A, when=None):
+        super().__init__(atom, species, displacement_A, when)
+        self.atom, self.species, self.displacement_A, self.when = atom, species, displacement_A, when
+
+    def __str__(self):
+        when = "" if self.when is None else f" at {self.when}"
+        return (
+            f"the shells have no stable rest{when} (polarisation catastrophe): that of atom {self.atom} "
+            f"({self.species}) is {self.displacement_A:.3f} Å from its core and the energy still falls; the "
+            "springs are too soft for these shell charges, or ions came too close: check positions and shells"
+        )
+
+
+class ShellsNotRelaxedError(SimtoolsError, RuntimeError):
+    """The shells did not come to rest within the iterations allowed."""
+
+    def __init__(self, iterations, force_eV_per_A, tolerance_eV_per_A, when=None):
+        super().__init__(iterations, force_eV_per_A, tolerance_eV_per_A, when)
+        self.iterations, self.force_eV_per_A = iterations, force_eV_per_A
+        self.tolerance_eV_per_A, self.when = tolerance_eV_per_A, when
+
+    def __str__(self):
+        when = "" if self.when is None else f" at {self.when}"
+        return (
+            f"after {self.iterations} iterations{when} a shell still feels {self.force_eV_per_A:.3g} eV/Å, "
+            f"asked for {self.tolerance_eV_per_A:.3g}: raise shell_tolerance_eV_per_A, or ask for a higher "
+            "accuracy if the tolerance is far below what the sums resolve"
+        )
+
+
 class NonFiniteError(SimtoolsError, RuntimeError):
     """A position or a force is NaN or infinite."""
 

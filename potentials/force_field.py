@@ -13,6 +13,7 @@ import numpy as np
 
 from potentials.forms import PairForm
 from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.core.units import COULOMB_EV_A
 
 CONFIDENCE_MARKS = {
     "V": "verified: read in a public text",
@@ -34,7 +35,7 @@ class Parameter:
     """One number of a force field with where it comes from: a row of ``simtools potentials NAME``."""
 
     subject: str  # species or pair, e.g. "Li" or "Li-O"
-    group: str  # "charge", "mass", "cutoff" or the name of the pair form
+    group: str  # "charge", "mass", "shell", "cutoff" or the name of the pair form
     name: str
     value: float
     unit: str
@@ -57,6 +58,26 @@ class PairTerm:
 
 
 @dataclass(frozen=True)
+class Shell:
+    """A massless charge on a spring about its core: V(r) = k r²/2 + k4 r⁴/24, as GULP writes it.
+
+    LAMMPS' harmonic bond is K r², so K = k/2. The ion's other charge sits on the core; pair terms act on the
+    shell.
+
+    B. G. Dick, A. W. Overhauser, Phys. Rev. 112, 90 (1958). doi:10.1103/PhysRev.112.90
+    """
+
+    charge_e: float
+    spring_eV_per_A2: float
+    quartic_spring_eV_per_A4: float = 0.0
+
+    @property
+    def polarizability_A3(self) -> float:
+        """Polarisability of the free ion, k_e q²/k, Å³; in a crystal the short-range terms stiffen it."""
+        return COULOMB_EV_A * self.charge_e**2 / self.spring_eV_per_A2
+
+
+@dataclass(frozen=True)
 class Regression:
     """A value that this force field must keep giving, beside what another code gave for it."""
 
@@ -75,7 +96,10 @@ class Regression:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """A published (or fitted) model: charges, pair terms, cutoff, and the source of every number.
+    """A published (or fitted) model: charges, shells, pair terms, cutoff, and the source of every number.
+
+    `charges_e` are those of whole ions, core and shell together. Pair terms between ions act on the shell of
+    an ion that has one.
 
     The pair energy that acts is ``pair_energy(a, b, r) - shift(a, b)`` for ``r < cutoff_A`` and 0 beyond;
     ``shift`` is 0 when `cutoff_mode` is "truncated". Coulomb (all images) comes on top when `is_charged`.
@@ -97,11 +121,19 @@ class ForceField:
     parameters: tuple[Parameter, ...]
     sha256: str
     path: str
+    shells: dict[str, Shell] = field(default_factory=dict)  # species -> shell, where there is one
 
     @property
     def is_charged(self) -> bool:
-        """Whether any species carries a charge, so that Coulomb sums are needed."""
-        return any(charge != 0.0 for charge in self.charges_e.values())
+        """Whether any core, shell or rigid ion carries a charge, so that Coulomb sums are needed."""
+        return bool(self.shells) or any(charge != 0.0 for charge in self.charges_e.values())
+
+    def core_charge_e(self, species: str) -> float:
+        """Return the charge of the core, e: that of the ion less its shell's, if it has one."""
+        if species not in self.charges_e:
+            raise UnknownSpeciesError(species, self.species)
+        shell = self.shells.get(species)
+        return self.charges_e[species] - (shell.charge_e if shell else 0.0)
 
     def terms(self, a: str, b: str) -> tuple[PairTerm, ...]:
         """Return the pair terms between species `a` and `b`, in either order; empty where none act."""

@@ -32,6 +32,9 @@ class NeighbourList:
         interact.
     skin_A
         Extra distance kept in the list, Å.
+    partner_n
+        For every atom another one, -1 for none, that it is not listed with: not that atom itself, at its
+        unwrapped position; the partner's periodic images are other atoms and stay listed.
 
     Attributes
     ----------
@@ -46,10 +49,11 @@ class NeighbourList:
         How often the list was made.
     """
 
-    def __init__(self, type_n, cutoff_tt, skin_A):
+    def __init__(self, type_n, cutoff_tt, skin_A, partner_n=None):
         self.type_n = np.ascontiguousarray(type_n, dtype=np.int64)
         self.cutoff_tt = np.ascontiguousarray(cutoff_tt, dtype=float)
         self.skin_A = float(skin_A)
+        self.partner_n = None if partner_n is None else np.ascontiguousarray(partner_n, dtype=np.int64)
         self.cutoff_A = float(self.cutoff_tt.max())
         self.n_types = len(self.cutoff_tt)
         self.n_builds = 0
@@ -133,9 +137,23 @@ class NeighbourList:
             if total >= 0:
                 break
             self._neighbour_k = np.empty(int(-total), dtype=np.int32)
+        if self.partner_n is not None:
+            total = kernels.drop_partners(
+                self.owner_x,
+                self._lattice_xc(),
+                self.partner_n,
+                self.n_types,
+                self.first_it,
+                self._neighbour_k,
+            )
         self.neighbour_k = self._neighbour_k[: int(total)]
         self.n_builds += 1
         logger.debug("neighbour list: %d atoms, %d images, %d pairs", self.n_local, n_images, int(total))
+
+    def _lattice_xc(self):
+        """Return by how many lattice vectors each entry of `r_xc` is away from its atom as handed in."""
+        local = -self._offset_nc
+        return np.concatenate([local, local[self._owner_g] + self._shift_gc]).astype(np.int64)
 
     def _place(self, positions_nc, cell):
         kernels.place_atoms(

@@ -29,6 +29,11 @@ class RealSpace:
         Pair terms weaker than this beyond the Coulomb cutoff are not listed there (tables only).
     table_force_error_eV_per_A
         What the tables may add to the error of a pair force, eV/Å.
+    floor_tt
+        Closest distances of the types, Å; by default the turning points of `field`.
+    partner_n
+        Another atom that each atom does not interact with, -1 for none, shape (n_atoms,): see
+        `NeighbourList`.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class RealSpace:
         method,
         negligible_force_eV_per_A=0.0,
         table_force_error_eV_per_A=1e-6,
+        floor_tt=None,
+        partner_n=None,
     ):
         self.field, self.alpha, self.method = field, alpha, method
         exact = method == "exact"
@@ -49,8 +56,9 @@ class RealSpace:
             field,
             coulomb_cutoff_A=coulomb_cutoff_A,
             negligible_force_eV_per_A=0.0 if exact else negligible_force_eV_per_A,
+            floor_tt=floor_tt,
         )
-        self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A)
+        self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A, partner_n)
         self.tables = None
         if not exact:
             self.tables = fit_tables(
@@ -94,6 +102,11 @@ class RealSpace:
             nb.r_xc, nb.type_x, nb.owner_x, nb.first_it, nb.neighbour_k, *self._table_arguments, energy_n
         )
         return energy_n
+
+    def pairs(self):
+        """Return the pairs within their cutoffs: owners, in the caller's order, and distances, Å."""
+        i_p, j_p, r_p = self._pairs()
+        return self.neighbours.owner_x[i_p], self.neighbours.owner_x[j_p], r_p
 
     def _pairs(self):
         nb = self.neighbours

@@ -23,6 +23,7 @@ from potentials.force_field import (
     PairTerm,
     Parameter,
     Regression,
+    Shell,
     sorted_pair,
 )
 from potentials.forms import FORMS, Tabulated
@@ -35,6 +36,7 @@ __all__ = [
     "PairTerm",
     "Parameter",
     "Regression",
+    "Shell",
     "list_force_fields",
     "load_force_field",
     "parse_force_field",
@@ -46,11 +48,15 @@ DATA_DIRECTORY = Path(__file__).parent / "data"
 
 CUTOFF_MODES = ("truncated", "shifted")
 UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
+SHELL_UNITS = {"charge_e": "e", "spring_eV_per_A2": "eV/Å²", "quartic_spring_eV_per_A4": "eV/Å⁴"}
 REGRESSION_UNITS = {
     "lattice_parameter_A": "Å",
     "energy_per_formula_unit_eV": "eV",
     "C11_GPa": "GPa",
     "C12_GPa": "GPa",
+    "C44_GPa": "GPa",
+    "static_dielectric_constant": "",
+    "high_frequency_dielectric_constant": "",
 }
 PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
 SHORTEST_TABLE_POINTS = 4
@@ -121,7 +127,7 @@ class _Reader:
         model = self.model()
         self.references = self.read_references()
         cutoff_A, cutoff_mode = self.cutoff()
-        species, charges, formal, masses = self.species()
+        species, charges, formal, masses, shells = self.species()
         pairs = self.pairs(species, cutoff_A)
         absent = self.no_interaction(species)
         self.check_every_pair(species, pairs, absent)
@@ -143,6 +149,7 @@ class _Reader:
             parameters=tuple(self.parameters),
             sha256=sha256,
             path=self.path,
+            shells=shells,
         )
 
     def fail(self, where: str, problem: str):
@@ -244,10 +251,10 @@ class _Reader:
         tables = self.get(self.data, "species", "top level")
         if not isinstance(tables, dict) or not tables:
             self.fail("[species]", "expected one table per species, e.g. [species.Li]")
-        charges, formal, masses = {}, {}, {}
+        charges, formal, masses, shells = {}, {}, {}, {}
         for symbol, table in tables.items():
             where = f"[species.{symbol}]"
-            self.check_keys(table, ("charge_e", "formal_charge_e", "mass_amu"), where)
+            self.check_keys(table, ("charge_e", "formal_charge_e", "mass_amu", "shell"), where)
             charges[symbol] = self.sourced(table, "charge_e", symbol, "charge", "e")
             whole = self.sourced(table, "formal_charge_e", symbol, "formal charge", "e")
             if whole != int(whole):
@@ -256,10 +263,29 @@ class _Reader:
             masses[symbol] = self.sourced(table, "mass_amu", symbol, "mass", "amu")
             if masses[symbol] <= 0:
                 self.fail(where, f"mass_amu = {masses[symbol]:g} must be greater than 0")
-        return list(tables), charges, formal, masses
+            if "shell" in table:
+                shells[symbol] = self.shell(table["shell"], symbol)
+        return list(tables), charges, formal, masses, shells
 
-    def sourced(self, table: dict, key: str, symbol: str, group: str, unit: str) -> float:
-        where = f"[species.{symbol}]"
+    def shell(self, table: dict, symbol: str) -> Shell:
+        where = f"[species.{symbol}.shell]"
+        self.check_keys(table, tuple(SHELL_UNITS), where)
+        values = {
+            key: self.sourced(table, key, symbol, "shell", unit, where)
+            for key, unit in SHELL_UNITS.items()
+            if key in table or key != "quartic_spring_eV_per_A4"
+        }
+        if values["charge_e"] == 0.0:
+            self.fail(where, "charge_e = 0 polarises nothing; leave the shell out for a rigid ion")
+        if values["spring_eV_per_A2"] <= 0.0:
+            self.fail(where, f"spring_eV_per_A2 = {values['spring_eV_per_A2']:g} must be greater than 0")
+        if values.get("quartic_spring_eV_per_A4", 0.0) < 0.0:
+            quartic = values["quartic_spring_eV_per_A4"]
+            self.fail(where, f"quartic_spring_eV_per_A4 = {quartic:g} must not be negative")
+        return Shell(**values)
+
+    def sourced(self, table: dict, key: str, symbol: str, group: str, unit: str, where: str = "") -> float:
+        where = where or f"[species.{symbol}]"
         entry = self.get(table, key, where)
         where = f"{where} {key}"
         self.check_keys(entry, ("value", "source", "confidence", "note"), where)

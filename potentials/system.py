@@ -14,7 +14,7 @@ from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
 from potentials.real_space import RealSpace
 from potentials.splitting import choose_splitting
-from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,22 @@ NEUTRAL_FORCE_EV_PER_A = 0.05
 
 
 class IonicSystem:
-    """One composition in (nearly) one cell, with all that was prepared for it."""
+    """One composition in (nearly) one cell, with all that was prepared for it: rigid ions.
+
+    Attributes
+    ----------
+    numbers, type_n, charges_n
+        Atomic numbers, indices into `ForceField.species` and charges (e) of the ions.
+    tuning
+        Splitting, cutoff and mesh, JSON-able.
+    real_space, reciprocal
+        What sums the pairs, and Coulomb beyond them.
+    """
 
     def __init__(self, calculator, numbers, cell, tuning):
         field = calculator.field
         self.numbers, self.tuned_cell, self.last_cell = numbers, cell, cell
-        self.type_n = _types(field, numbers)
+        self.type_n = find_types(field, numbers)
         charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
         self.charges_n, self.electric_field_c = charges_n, calculator.electric_field_V_per_A
         self.net_charge_e = math.fsum(charges_n)
@@ -46,19 +56,32 @@ class IonicSystem:
                 "electric_field_V_per_A needs a neutral cell, got a net charge of "
                 f"{self.net_charge_e:+.6g} e ({_charge_balance(field, self.type_n)})"
             )
-        self.tuning = _tune(calculator, cell, charges_n) if tuning is None else tuning
-        alpha = self.tuning["alpha_per_A"]
+        self.tuning = self._tuned(calculator, cell) if tuning is None else tuning
         self.force_scale_eV_per_A = self.tuning.get("force_scale_eV_per_A", NEUTRAL_FORCE_EV_PER_A)
+        self._extra_energy_n = 0.0
+        self._prepare(calculator, cell)
+        logger.debug("settings for %d ions: %s", len(numbers), self.tuning)
+
+    def _tuned(self, calculator, cell):
+        return tune(calculator, cell, self.charges_n)
+
+    def _prepare(self, calculator, cell):
+        self._prepare_sums(calculator, cell, calculator.field, self.type_n, self.charges_n)
+
+    def _prepare_sums(self, calculator, cell, field, type_n, charges_n, **pairs):
+        """Make `real_space` and `reciprocal` for these particles; `pairs` are options of `RealSpace`."""
+        alpha = self.tuning["alpha_per_A"]
         allowed = calculator.accuracy * self.force_scale_eV_per_A
         self.real_space = RealSpace(
             field,
-            self.type_n,
+            type_n,
             alpha=alpha,
             coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
             skin_A=calculator.skin_A,
             method=calculator.pair_terms,
             negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
             table_force_error_eV_per_A=TABLE_SHARE * allowed,
+            **pairs,
         )
         self.reciprocal = None
         if calculator.coulomb == "ewald":
@@ -71,21 +94,30 @@ class IonicSystem:
                 mesh_shape=tuple(self.tuning["mesh_shape"]),
                 order=self.tuning["mesh_order"],
             )
-        logger.debug("settings for %d ions: %s", len(numbers), self.tuning)
 
     def polarization_e_A(self, positions_nc):
         """Return the sum of charge times position over all ions, shape (3,), e Å."""
         return self.charges_n @ positions_nc
 
     def compute(self, positions_nc, cell, stress):
-        """Return energy, forces, dE/dstrain (None unless wanted) and what of the energy is not in pairs.
+        """Return energy, forces and dE/dstrain (None unless wanted); the field has no part in the last."""
+        energy, forces_nc, virial_cc, self._extra_energy_n = self._sum(positions_nc, cell, stress)
+        if self.electric_field_c is not None:
+            field_energy_n = -self.charges_n * (positions_nc @ self.electric_field_c)
+            energy += float(field_energy_n.sum())
+            forces_nc += self.charges_n[:, None] * self.electric_field_c
+            self._extra_energy_n = self._extra_energy_n + field_energy_n
+        return energy, forces_nc, virial_cc
 
-        The last, shape (n_atoms,), is every atom's share of reciprocal space and of the electric field. The
-        field has no part in dE/dstrain.
-        """
+    def energies(self):
+        """Return every ion's share of the energy last computed, shape (n_atoms,), eV: half of each pair."""
+        return self.real_space.energies() + self._extra_energy_n
+
+    def _sum(self, positions_nc, cell, stress):
+        """Return energy, forces, dE/dstrain (None unless wanted) and reciprocal energies of the particles."""
         if self.reciprocal is None:
             energy, reciprocal_n = 0.0, 0.0
-            forces_nc = np.zeros((len(self.type_n), 3))
+            forces_nc = np.zeros((len(positions_nc), 3))
             virial_cc = np.zeros((3, 3))
         else:
             if not np.isfinite(positions_nc).all():
@@ -98,16 +130,31 @@ class IonicSystem:
         real_energy, real_virial_cc = self.real_space.compute(positions_nc, cell, forces_nc)
         if stress:
             virial_cc = virial_cc + real_virial_cc
-        if self.electric_field_c is not None:
-            field_energy_n = -self.charges_n * (positions_nc @ self.electric_field_c)
-            energy += float(field_energy_n.sum())
-            forces_nc += self.charges_n[:, None] * self.electric_field_c
-            reciprocal_n = reciprocal_n + field_energy_n
         return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n
 
+    def get_state(self):
+        """Return the memory that the next answer depends on, as arrays."""
+        neighbours = self.real_space.neighbours
+        if neighbours.reference_positions_nc is None:
+            return {}
+        return {
+            "reference_positions_A": neighbours.reference_positions_nc.copy(),
+            "reference_cell_A": neighbours.reference_cell.copy(),
+        }
 
-def _types(field, numbers):
-    """Return the type index of every atom."""
+    def set_state(self, state):
+        """Take back what `get_state` gave."""
+        if "reference_positions_A" not in state:
+            return
+        reference = np.array(state["reference_positions_A"], dtype=float)
+        n_particles = len(self.real_space.neighbours.type_n)
+        if reference.shape != (n_particles, 3):
+            raise ShapeError("reference_positions_A", f"({n_particles}, 3)", reference.shape)
+        self.real_space.neighbours.rebuild(reference, np.array(state["reference_cell_A"], dtype=float))
+
+
+def find_types(field, numbers):
+    """Return the index into `ForceField.species` of every atom."""
     index = {species: i for i, species in enumerate(field.species)}
     types = np.empty(len(numbers), dtype=np.int64)
     for number in np.unique(numbers):
@@ -127,7 +174,7 @@ def _charge_balance(field, type_n):
     )
 
 
-def _tune(calculator, cell, charges_n):
+def tune(calculator, cell, charges_n):
     """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict."""
     if calculator.coulomb == "none":
         return {"alpha_per_A": 0.0, "coulomb_cutoff_A": 0.0}

@@ -73,7 +73,7 @@ class PairRanges:
     floor_tt: np.ndarray
 
 
-def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0):
+def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0, floor_tt=None):
     """Return the `PairRanges` of a force field.
 
     Parameters
@@ -84,11 +84,13 @@ def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0):
         Cutoff of the real-space Coulomb half, Å; 0 for a force field without charges.
     negligible_force_eV_per_A
         Pair terms weaker than this everywhere beyond the Coulomb cutoff are left out there; 0 keeps all.
+    floor_tt
+        Closest distances, Å, where they are not the turning points of this force field.
     """
     n_types = len(field.species)
     short_tt = np.zeros((n_types, n_types))
     list_tt = np.zeros((n_types, n_types))
-    floor_tt = np.zeros((n_types, n_types))
+    turning_tt = np.zeros((n_types, n_types))
     for i, a in enumerate(field.species):
         for j, b in enumerate(field.species):
             short = field.cutoff_A if field.terms(a, b) else 0.0
@@ -98,7 +100,9 @@ def pair_ranges(field, *, coulomb_cutoff_A, negligible_force_eV_per_A=0.0):
             charged = pair_charge_product(field, a, b) != 0.0
             short_tt[i, j] = short
             list_tt[i, j] = max(short, coulomb_cutoff_A if charged else 0.0)
-            floor_tt[i, j] = max(turning_point_A(field, a, b), tabulated_range_A(field, a, b)[0])
+            if floor_tt is None:
+                turning_tt[i, j] = max(turning_point_A(field, a, b), tabulated_range_A(field, a, b)[0])
+    floor_tt = turning_tt if floor_tt is None else floor_tt
     return PairRanges(short_tt=short_tt, coulomb_A=coulomb_cutoff_A, list_tt=list_tt, floor_tt=floor_tt)
 
 

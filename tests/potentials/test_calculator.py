@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose
 
 from potentials.calculator import IonicCalculator
 from potentials.forms import LennardJones
-from potentials.schema import list_force_fields, load_force_field
+from potentials.schema import load_force_field
 from simtools.core.units import COULOMB_EV_A
 from tests.reference import ewald
+from tests.reference.random_cells import rigid_force_fields
 
 DATA = Path(__file__).parents[1] / "data"
 LI3OCL = "li3ocl_mouta_formal"
@@ -61,7 +62,7 @@ def slope(calculator, atoms, move, step):
     return (energies[0] - energies[1]) / (2 * step)
 
 
-@pytest.mark.parametrize("name", list_force_fields())
+@pytest.mark.parametrize("name", rigid_force_fields())
 @pytest.mark.parametrize(("n_ions", "edge_A"), [(1, 3.1), (3, 4.2), (40, 11.0), (90, 14.0)])
 def test_exact_sums_agree_with_the_formulas_in_cells_of_any_size(name, n_ions, edge_A):
     field = load_force_field(name)

@@ -10,7 +10,13 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from numpy.testing import assert_allclose
 
-from potentials.check import check_force_field, exact_calculator, prototype_cell, static_properties
+from potentials.check import (
+    check_force_field,
+    dielectric_constants,
+    exact_calculator,
+    prototype_cell,
+    static_properties,
+)
 from potentials.describe import describe, describe_all, weak_parameters
 from potentials.schema import LOW_CONFIDENCE, ForceFieldError, list_force_fields, load_force_field
 from tests.reference import ewald
@@ -21,6 +27,9 @@ EARLIER_TOLERANCE = {  # the earlier code's values are rounded to about this
     "energy_per_formula_unit_eV": 6e-4,
     "C11_GPa": 0.11,
     "C12_GPa": 0.11,
+    "C44_GPa": 0.11,
+    "high_frequency_dielectric_constant": 0.006,
+    "static_dielectric_constant": 0.03,
 }
 
 
@@ -54,10 +63,22 @@ def test_earlier_values_are_met_at_the_cutoff_they_were_computed_with(force_fiel
         (cutoff,) = {entry.earlier_cutoff_A for entry in chosen}
         truncated = dataclasses.replace(force_field, cutoff_A=cutoff, cutoff_mode="truncated")
         found = static_properties(truncated, prototype, formula, near_A=chosen[0].earlier_value)
+        if not {entry.quantity for entry in chosen} <= set(found):
+            found |= dielectric_constants(truncated, prototype, formula, found["lattice_parameter_A"])
         for entry in chosen:
             assert found[entry.quantity] == pytest.approx(
                 entry.earlier_value, abs=EARLIER_TOLERANCE[entry.quantity]
             )
+
+
+def test_rigid_ions_have_the_dielectric_constants_listed():
+    for name, formula, a, static in (
+        ("li3ocl_mouta_formal", "Li3OCl", 3.8660266, 6.30),
+        ("mna_oxyhalide_formal", "Na3OCl", 4.4060464, 7.76),
+    ):
+        found = dielectric_constants(load_force_field(name), "antiperovskite", formula, a)
+        assert found["high_frequency_dielectric_constant"] == 1.0
+        assert found["static_dielectric_constant"] == pytest.approx(static, abs=0.01)
 
 
 def test_crystals_of_the_regression_are_neutral(force_field):

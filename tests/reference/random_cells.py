@@ -42,9 +42,14 @@ class RandomCell:
         return {"net_charge": self.net_charge} if self.net_charge else {}
 
 
+def rigid_force_fields():
+    """Return the names of the shipped force fields without shells."""
+    return [name for name in list_force_fields() if not load_force_field(name).shells]
+
+
 def random_cell(number, *, n_ions=None):
     """Return cell `number`; force fields take turns, sizes run from about 40 to 2000 ions."""
-    names = list_force_fields()
+    names = rigid_force_fields()
     missing = set(names) - set(CRYSTALS)
     if missing:
         raise KeyError(f"say in CRYSTALS which crystal suits {sorted(missing)}")

@@ -1,0 +1,190 @@
+"""Massless shells come to rest: where to start looking, and how to get there. What pulls: core_shell.py."""
+
+import logging
+
+import numpy as np
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from potentials.errors import (
+    CloseContactError,
+    NonFiniteError,
+    PolarizationCatastropheError,
+    ShellsNotRelaxedError,
+)
+
+logger = logging.getLogger(__name__)
+
+MEMORY = 8
+"""Earlier iterations that the next step is built from."""
+LARGEST_STEP_A = 0.1
+"""No shell moves further in one iteration."""
+SHELL_REACH_A = 1.0
+"""A shell further from its core than this has left it; relaxed displacements are below 0.3 Å."""
+MAX_ITERATIONS = 200
+HISTORY = 6
+"""Configurations that the starting guess is extrapolated from."""
+PROBE_A = 1e-3
+"""Displacement by which the curvature is probed."""
+
+
+def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A):
+    """Return displacements at which no shell feels more than `tolerance_eV_per_A`, and the evaluations used.
+
+    Anderson's mixing of preconditioned steps: for a quadratic energy as good as conjugate gradients, and each
+    iteration costs one evaluation of the forces. The last evaluation was at the displacements returned.
+
+    Parameters
+    ----------
+    gradient
+        Function of the displacements (M, 3), Å, that returns dE/d(displacement), eV/Å.
+    start_mc
+        First guess, Å, shape (M, 3).
+    stiffness_m
+        Rough stiffness against moving one shell alone, eV/Å², shape (M,).
+    tolerance_eV_per_A
+        Largest force on any shell.
+
+    Raises
+    ------
+    PolarizationCatastropheError
+        If the energy bends downwards along the way, or a shell leaves its core.
+    ShellsNotRelaxedError
+        After `MAX_ITERATIONS`.
+
+    References
+    ----------
+    .. [1] D. G. Anderson, J. ACM 12, 547 (1965). doi:10.1145/321296.321305
+    .. [2] H. F. Walker, P. Ni, SIAM J. Numer. Anal. 49, 1715 (2011). doi:10.1137/10078356X
+    """
+    scale = 1.0 / np.sqrt(stiffness_m)[:, None]
+    moves, changes = [], []
+    displacement_mc = start_mc
+    residual = None
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        slope_mc = gradient(displacement_mc)
+        largest = np.sqrt(np.einsum("mc,mc->m", slope_mc, slope_mc).max())
+        if largest <= tolerance_eV_per_A:
+            return displacement_mc, iteration
+        last, residual = residual, (-slope_mc * scale).ravel()
+        if last is not None:
+            changes.append(residual - last)
+            if moves[-1] @ changes[-1] >= 0.0:
+                raise PolarizationCatastropheError(*_furthest(displacement_mc))
+            del moves[:-MEMORY], changes[:-MEMORY]
+        step = residual
+        if changes:
+            change_ki = np.array(changes)
+            weights = np.linalg.lstsq(change_ki.T, residual, rcond=1e-12)[0]
+            step = residual - weights @ (np.array(moves) + change_ki)
+        step_mc = step.reshape(-1, 3) * scale
+        longest = np.sqrt(np.einsum("mc,mc->m", step_mc, step_mc).max())
+        step_mc *= min(1.0, LARGEST_STEP_A / longest)
+        moves.append((step_mc / scale).ravel())
+        displacement_mc = displacement_mc + step_mc
+        shell, distance = _furthest(displacement_mc)
+        if not distance < SHELL_REACH_A:
+            raise PolarizationCatastropheError(shell, distance)
+    raise ShellsNotRelaxedError(MAX_ITERATIONS, float(largest), tolerance_eV_per_A)
+
+
+def relax_from(guess_mc, gradient, stiffness_m, tolerance_eV_per_A):
+    """Relax from `guess_mc`; where that fails, once more from all shells on their cores."""
+    try:
+        return relax_shells(gradient, guess_mc, stiffness_m, tolerance_eV_per_A)
+    except (PolarizationCatastropheError, ShellsNotRelaxedError, CloseContactError, NonFiniteError) as error:
+        if not np.any(guess_mc):
+            raise
+        logger.debug("shells start again from their cores: %s", error)
+    return relax_shells(gradient, np.zeros_like(guess_mc), stiffness_m, tolerance_eV_per_A)
+
+
+def refuse_unstable(gradient, displacement_mc, stiffness_m):
+    """Raise PolarizationCatastropheError if relaxed shells rest on a saddle, as symmetry may hold them there.
+
+    The lowest curvature, relative to `stiffness_m`, comes from Lanczos iteration with differences of the
+    gradient.
+    """
+    scale = np.repeat(1.0 / np.sqrt(stiffness_m), 3)
+    here = gradient(displacement_mc)
+
+    def bend(vector):
+        move = np.ravel(vector) * scale
+        size = PROBE_A / np.abs(move).max()
+        there = gradient(displacement_mc + size * move.reshape(-1, 3))
+        return (there - here).ravel() * scale / size
+
+    n = displacement_mc.size
+    start = np.random.default_rng(0).normal(size=n)
+    try:
+        (lowest,) = eigsh(
+            LinearOperator((n, n), matvec=bend, dtype=float),
+            k=1, which="SA", v0=start, ncv=min(n, 12), tol=0.05, maxiter=4, return_eigenvectors=False,
+        )  # fmt: skip
+    except ArpackNoConvergence as error:
+        logger.debug("lowest curvature of the shells not converged: %s", error)
+        return
+    logger.debug("lowest curvature of the shells relative to their springs: %.3f", lowest)
+    if lowest <= 0.0:
+        raise PolarizationCatastropheError(*_furthest(displacement_mc))
+
+
+def _furthest(displacement_mc):
+    distance_m = np.sqrt(np.einsum("mc,mc->m", displacement_mc, displacement_mc))
+    shell = int(np.argmax(np.where(np.isfinite(distance_m), distance_m, np.inf)))
+    return shell, float(distance_m[shell])
+
+
+class ShellHistory:
+    """The last configurations and their relaxed shells, from which the next ones are guessed.
+
+    The new positions are written as a combination of the earlier ones, with weights by regularised least
+    squares, and the shells follow the same combination: in dynamics that is the polynomial extrapolation in
+    time of the order that the noise of the shells allows, in a relaxation or a path it is linear response.
+    The weights are kept so small that the tolerance of the shells is not blown up.
+
+    Attributes
+    ----------
+    positions_knc, displacements_kmc : list of ndarray
+        Newest first; positions continue without jumps by lattice vectors.
+    """
+
+    def __init__(self):
+        self.positions_knc, self.displacements_kmc = [], []
+
+    def guess(self, positions_nc, cell, noise_A):
+        """Return a guess of the shells at `positions_nc`, or None without history.
+
+        `noise_A` is the error of stored displacements as seen in positions. The guess is exact where the
+        positions are the last ones.
+        """
+        if not self.positions_knc:
+            return None
+        newest_nc, displacement_mc = self.positions_knc[0], self.displacements_kmc[0]
+        moved = _without_jumps(positions_nc - newest_nc, cell).ravel()
+        if len(self.positions_knc) == 1 or not np.any(moved):
+            return displacement_mc
+        earlier_ki = np.array([(earlier - newest_nc).ravel() for earlier in self.positions_knc[1:]])
+        normal = earlier_ki @ earlier_ki.T
+        normal[np.diag_indices(len(normal))] += noise_A**2 * len(moved)
+        weights = np.linalg.solve(normal, earlier_ki @ moved)
+        changes = (
+            weight * (earlier - displacement_mc)
+            for weight, earlier in zip(weights, self.displacements_kmc[1:], strict=True)
+        )
+        return displacement_mc + sum(changes)
+
+    def add(self, positions_nc, cell, displacement_mc):
+        """Remember the relaxed shells of these positions."""
+        if self.positions_knc:
+            moved = _without_jumps(positions_nc - self.positions_knc[0], cell)
+            if not np.any(moved):
+                self.displacements_kmc[0] = displacement_mc
+                return
+            positions_nc = self.positions_knc[0] + moved
+        self.positions_knc.insert(0, np.array(positions_nc))
+        self.displacements_kmc.insert(0, displacement_mc)
+        del self.positions_knc[HISTORY:], self.displacements_kmc[HISTORY:]
+
+
+def _without_jumps(moved_nc, cell):
+    return moved_nc - np.round(moved_nc @ np.linalg.inv(cell)) @ cell
