@@ -54,7 +54,7 @@ def image_potential_V_per_e(cell_A, dielectric_tensor) -> float:
     Notes
     -----
     M. Leslie and M. J. Gillan, J. Phys. C 18, 973 (1985); G. Makov and M. C. Payne, Phys. Rev. B 51, 4014
-    (1995); anisotropic media: S. T. Murphy and N. D. M. Hine, Phys. Rev. B 87, 094111 (2013), equation 5.
+    (1995); anisotropic media: S. T. Murphy and N. D. M. Hine, Phys. Rev. B 87, 094111 (2013).
     """
     cell, tensor = _checked_cell(cell_A), _checked_tensor(dielectric_tensor)
     # in coordinates x' = epsilon^(-1/2) x the medium is a vacuum and the cell another cell
