@@ -1,123 +1,28 @@
 """Put defects into a perfect supercell: counted, charge-balanced, placed by a seed. No forces here."""
 
 import logging
-import math
 import numbers
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.defects.arrangement import MINIMUM_DISTANCE_A, Arrangement, interstitial_kind
 from simtools.defects.charge_balance import check_balance
-from simtools.defects.kroger_vink import KrogerVink, formal_charge
-from simtools.defects.placement import PLACEMENTS, SiteGeometry, place_sets
+from simtools.defects.compensation import defect_set
+from simtools.defects.composition import requests_for_composition
+from simtools.defects.insertion import check_perfect, insert_defects
+from simtools.defects.kroger_vink import formal_charge
+from simtools.defects.mixing import ordered_sites, special_quasirandom_sites
+from simtools.defects.placement import PlacementError, SiteGeometry, place_sets
+from simtools.defects.requests import DefectRequest, is_number
+from simtools.defects.sites import equivalent_positions, interstitial_sites
+
+__all__ = ["DefectRequest", "build_defects", "defect_ensemble"]
 
 logger = logging.getLogger(__name__)
-
-KINDS = ("vacancy", "schottky")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DefectRequest:
-    """One kind of defect, how many, and where: the table ``[[defects]]`` of a recipe.
-
-    Attributes
-    ----------
-    kind
-        ``"vacancy"``: `species` names one species, whose ions are removed one by one. ``"schottky"``:
-        `species` names the ions one neutral set removes, ``("Li", "Cl")`` or ``("Li", "Li", "O")``.
-    species
-        One symbol or a sequence of them.
-    count
-        Number of vacancies or of Schottky sets. Give either this or `fraction`.
-    fraction
-        Fraction of the sites of the **first named species** that become vacant, 0 to 1: for ``("Li", "Cl")``
-        and ``("Li", "Li", "O")`` it is the fraction of lithium sites. The number of sets is rounded to the
-        nearest integer, halves up.
-    placement
-        ``"random"``: every vacancy on a random free site. ``"associated"`` (only schottky): the vacancies of
-        a set at their nearest distance, the sets at random. ``"separated"``: all vacancies, partners
-        included, as far from each other as a search finds.
-    minimum_separation_A
-        No two vacancies closer than this, Å; 0 for no rule. Partners of an associated set are exempt.
-    """
-
-    kind: str
-    species: tuple[str, ...]
-    count: int | None = None
-    fraction: float | None = None
-    placement: str = "random"
-    minimum_separation_A: float = 0.0
-
-    def __post_init__(self):
-        names = (self.species,) if isinstance(self.species, str) else self.species
-        try:
-            names = tuple(names)
-        except TypeError:
-            names = ()
-        if not names or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'species must be symbols such as ["Li"] or ["Li", "Cl"], got {self.species!r}')
-        object.__setattr__(self, "species", names)
-        _check_word("kind", self.kind, KINDS)
-        _check_word("placement", self.placement, PLACEMENTS)
-        if self.kind == "vacancy" and len(names) != 1:
-            raise ConfigError(
-                f"kind = 'vacancy' takes one species, got {list(names)}; give each its own request, or use "
-                "kind = 'schottky' for a neutral set"
-            )
-        if self.kind == "schottky" and len(names) < 2:
-            raise ConfigError(
-                f"kind = 'schottky' takes the ions of one set, such as ['Li', 'Cl'], got {list(names)}"
-            )
-        if self.kind == "vacancy" and self.placement == "associated":
-            raise ConfigError(
-                "placement = 'associated' needs a partner, which kind = 'vacancy' has not; use kind = "
-                "'schottky', or placement 'random' or 'separated'"
-            )
-        self._check_amount()
-
-    def _check_amount(self):
-        if (self.count is None) == (self.fraction is None):
-            raise ConfigError(
-                f"give either count or fraction for {self.kind} {'+'.join(self.species)}, got "
-                f"count = {self.count!r} and fraction = {self.fraction!r}"
-            )
-        if self.count is not None and not _is_number(self.count, numbers.Integral):
-            raise ConfigError(f"count must be a positive integer, got {self.count!r}")
-        if self.count is not None and self.count < 1:
-            raise ConfigError(f"count must be a positive integer, got {self.count!r}")
-        if self.fraction is not None and not (
-            _is_number(self.fraction, numbers.Real) and 0 < self.fraction <= 1
-        ):
-            raise ConfigError(f"fraction must lie in (0, 1], got {self.fraction!r}")
-        distance = self.minimum_separation_A
-        if not (_is_number(distance, numbers.Real) and 0 <= distance < math.inf):
-            raise ConfigError(f"minimum_separation_A must be a distance in Å, 0 or more, got {distance!r}")
-
-    def n_sets(self, atoms: Atoms) -> int:
-        """Return how many vacancies or sets this asks for in a perfect supercell.
-
-        Raises
-        ------
-        ConfigError
-            If a fraction rounds to zero; the message names the smallest supercell that holds one.
-        """
-        if self.count is not None:
-            return int(self.count)
-        species = self.species[0]
-        n_sites = int(np.sum(np.array(atoms.get_chemical_symbols()) == species))
-        per_set = self.species.count(species)
-        n_sets = math.floor(self.fraction * n_sites / per_set + 0.5)
-        if n_sets == 0:
-            raise ConfigError(
-                f"fraction = {self.fraction:g} of {n_sites} {species} sites is "
-                f"{self.fraction * n_sites:.3g} vacancies and rounds to no {self.kind}; "
-                + _smallest_cell(self.fraction, per_set, n_sites, atoms.info.get("supercell"))
-            )
-        return n_sets
 
 
 def build_defects(
@@ -127,6 +32,7 @@ def build_defects(
     formal_charges_e: Mapping[str, int],
     net_charge: str | None = None,
     seed: int,
+    minimum_distance_A: float = MINIMUM_DISTANCE_A,
 ) -> Atoms:
     """Return the supercell with defects in it.
 
@@ -137,168 +43,229 @@ def build_defects(
     requests
         Placed in this order. May be empty: the result then only remembers its lattice sites.
     formal_charges_e
-        Integer formal charge of every species in `atoms`, e, whatever charges the force field uses.
+        Integer formal charge of every species in `atoms` and of every ion that is put in, e, whatever charges
+        the force field uses.
     net_charge
         ``"background"`` declares that a uniform background compensates a net charge; without it a net charge
         is an error.
     seed
         Settles every random choice: the same seed gives the same cell.
+    minimum_distance_A
+        Ions that are put in come no closer to others, Å. The two ions of a hydroxide are exempt.
 
     Returns
     -------
     Atoms
-        The remaining ions in their original order with their per-atom arrays. In ``info`` (plain data, so
-        that extended XYZ keeps it):
-
-        - ``lattice_sites``: ``{"species": [...], "scaled_positions": [[...], ...]}`` of the perfect cell;
-        - ``defects``: one dict per vacancy with ``kind``, ``label`` (Kröger-Vink), ``site_species``,
-          ``site_index`` (into `lattice_sites`), ``position_A``, ``effective_charge_e``, ``set`` (vacancies of
-          one Schottky set share its number) and ``request`` (index into `requests`);
-        - ``net_charge_e``, ``formal_charges_e`` and ``defect_seed``.
+        As `insert_defects` describes it: the remaining ions in their original order, then the added ones; in
+        ``info`` the ``lattice_sites``, the ``defects`` (``request`` is the index into `requests`; defects
+        that were placed together, such as a dopant and the vacancies that compensate it, share ``set``),
+        ``net_charge_e``, ``formal_charges_e``, and ``defect_seed``.
 
     Raises
     ------
     ChargeBalanceError
         If a net charge is left and no background is declared; lists every defect and what would close it.
     UnknownSpeciesError, PlacementError, ConfigError
-        If a species is not in the crystal, there are more vacancies than sites, a fraction rounds to zero, a
-        Schottky set is not neutral, the arrangement does not fit, or `atoms` already holds defects.
+        If a species is not in the crystal, there are more defects than sites, an amount does not come out in
+        whole ions, a set cannot be neutral, the arrangement does not fit, or `atoms` already holds defects.
     """
     requests = tuple(requests)
-    _check_perfect(atoms)
+    check_perfect(atoms)
     _check_seed(seed)
+    _check_distance(minimum_distance_A)
     species = np.array(atoms.get_chemical_symbols())
     host_counts = {name: int(np.sum(species == name)) for name in dict.fromkeys(species.tolist())}
-    charges = {name: formal_charge(name, formal_charges_e) for name in host_counts}
-    amounts = [_amount(request, atoms, host_counts, charges) for request in requests]
-    _check_enough_sites(requests, amounts, host_counts)
-    expected = [
-        KrogerVink.from_charges("V", name, charges)
-        for request, n_sets in zip(requests, amounts, strict=True)
-        for name in request.species * n_sets
+    charges = {**formal_charges_e, **{name: formal_charge(name, formal_charges_e) for name in host_counts}}
+    jobs = [
+        job
+        for number, request in enumerate(requests)
+        for job in _jobs(number, request, atoms, host_counts, charges)
     ]
-    total = check_balance(expected, host_counts=host_counts, formal_charges_e=charges, net_charge=net_charge)
-    geometry = SiteGeometry(atoms.get_scaled_positions(wrap=True), species, atoms.cell.array)
-    defects = _place(geometry, requests, amounts, charges, np.random.default_rng(seed))
-
-    built = atoms.copy()
-    built.info.update(
-        lattice_sites={"species": species.tolist(), "scaled_positions": geometry.scaled_positions.tolist()},
-        defects=defects,
-        net_charge_e=total,
+    _check_enough_sites(jobs, host_counts)
+    labels = [label for _, _, members, n_sets in jobs for label in members.members * n_sets]
+    check_balance(
+        labels,
+        host_counts=host_counts,
         formal_charges_e=charges,
-        defect_seed=int(seed),
+        net_charge=net_charge,
+        requests=tuple(map(str, requests)),
     )
-    del built[[defect["site_index"] for defect in defects]]
-    if len(built) == 0:
-        raise ConfigError("the requests remove every ion of the cell; ask for fewer vacancies")
-    logger.info("built %d vacancies, net charge %+d e", len(defects), total)
+    geometry = _geometry(atoms, species, jobs, minimum_distance_A)
+    arrangement = Arrangement(
+        geometry, len(atoms), minimum_distance_A=minimum_distance_A, rng=np.random.default_rng(seed)
+    )
+    for number, request, members, n_sets in jobs:
+        if request.kind in ("vacancy", "schottky"):
+            sets = _sites_of_sets(arrangement, request, request.species, n_sets)
+            arrangement.add_vacancies(sets, members.anchors, request=number)
+        else:
+            chosen = _anchor_sites(atoms, arrangement, request, members, n_sets)
+            arrangement.place(request, members, n_sets, number=number, anchor_sites=chosen)
+    built = insert_defects(atoms, arrangement.placed, formal_charges_e=charges, net_charge=net_charge)
+    built.info["defect_seed"] = int(seed)
+    logger.info("built %d defects, net charge %+d e", len(arrangement.placed), built.info["net_charge_e"])
     return built
 
 
-def _place(geometry, requests, amounts, charges, rng):
-    defects, taken, first_set = [], [], 0
-    for number, (request, n_sets) in enumerate(zip(requests, amounts, strict=True)):
-        sets = place_sets(
-            geometry,
-            request.species,
-            n_sets,
-            placement=request.placement,
-            taken=taken,
-            minimum_separation_A=float(request.minimum_separation_A),
-            rng=rng,
+def defect_ensemble(
+    atoms: Atoms,
+    requests: Sequence[DefectRequest],
+    n: int,
+    *,
+    formal_charges_e: Mapping[str, int],
+    net_charge: str | None = None,
+    seed: int,
+    minimum_distance_A: float = MINIMUM_DISTANCE_A,
+) -> Iterator[Atoms]:
+    """Yield `n` cells with the same defects, placed independently.
+
+    Parameters
+    ----------
+    atoms, requests, formal_charges_e, net_charge, minimum_distance_A
+        As for `build_defects`.
+    n
+        How many.
+    seed
+        Settles the whole ensemble; its first cells are the same whatever `n` is.
+
+    Yields
+    ------
+    Atoms
+        With its own ``defect_seed`` in ``info``, with which `build_defects` alone gives it again, and
+        ``ensemble_seed`` and ``ensemble_index``.
+
+    Raises
+    ------
+    ConfigError
+        As `build_defects`.
+    """
+    _check_seed(seed)
+    if not is_number(n, numbers.Integral) or n < 1:
+        raise ConfigError(f"an ensemble has a positive whole number of cells, got n = {n!r}")
+    for index, child in enumerate(np.random.SeedSequence(int(seed)).spawn(int(n))):
+        cell = build_defects(
+            atoms,
+            requests,
+            formal_charges_e=formal_charges_e,
+            net_charge=net_charge,
+            seed=int(child.generate_state(1, np.uint32)[0]),
+            minimum_distance_A=minimum_distance_A,
         )
-        for offset, sites in enumerate(sets):
-            for name, site in zip(request.species, sites, strict=True):
-                label = KrogerVink.from_charges("V", name, charges)
-                defects.append(
-                    {
-                        "kind": "vacancy",
-                        "label": str(label),
-                        "site_species": name,
-                        "site_index": int(site),
-                        "position_A": (geometry.scaled_positions[site] @ geometry.cell_A).tolist(),
-                        "effective_charge_e": label.charge,
-                        "set": first_set + offset,
-                        "request": number,
-                    }
-                )
-                taken.append(int(site))
-        first_set += n_sets
-    return defects
+        cell.info.update(ensemble_seed=int(seed), ensemble_index=index)
+        yield cell
 
 
-def _amount(request, atoms, host_counts, charges):
+def _jobs(number, request, atoms, host_counts, charges):
+    """Return (number, request, one set of it, how many sets) of each request, a composition taken apart."""
     if not isinstance(request, DefectRequest):
         raise ConfigError(f"expected a DefectRequest, got {request!r}")
-    for name in request.species:
-        if name not in host_counts:
-            raise UnknownSpeciesError(name, tuple(host_counts))
-    if request.kind == "schottky":
-        labels = [KrogerVink.from_charges("V", name, charges) for name in request.species]
-        charge = sum(label.charge for label in labels)
-        if charge:
-            raise ConfigError(
-                f"a Schottky set {'+'.join(request.species)} would be {' + '.join(map(str, labels))} = "
-                f"{charge:+d} e; a set is neutral, as {_neutral_example(charges)}"
-            )
-    return request.n_sets(atoms)
+    try:
+        if request.kind == "composition":
+            parts = requests_for_composition(request, atoms, formal_charges_e=charges)
+            return [job for part in parts for job in _jobs(number, part, atoms, host_counts, charges)]
+        members = defect_set(request, host_counts=host_counts, formal_charges_e=charges)
+        per_set = None if request.kind == "schottky" else len(members.anchors)
+        return [(number, request, members, request.n_sets(atoms, per_set=per_set))]
+    except UnknownSpeciesError:
+        raise
+    except ConfigError as error:
+        if str(request) in str(error):
+            raise
+        raise ConfigError(f"{request}: {error}") from error
 
 
-def _neutral_example(charges):
-    cations = [name for name, charge in charges.items() if charge > 0]
-    sets = [
-        [cations[0]] * (-charge // charges[cations[0]]) + [name]
-        for name, charge in charges.items()
-        if cations and charge < 0 and -charge % charges[cations[0]] == 0
-    ]
-    return " or ".join(map(str, sets)) or "one of compensating charges"
-
-
-def _check_enough_sites(requests, amounts, host_counts):
-    wanted = Counter()
-    for request, n_sets in zip(requests, amounts, strict=True):
-        for name in request.species:
-            wanted[name] += n_sets
+def _check_enough_sites(jobs, host_counts):
+    wanted, only_vacancies = Counter(), Counter()
+    for _, _, members, n_sets in jobs:
+        for label in members.members:
+            wanted[label.site] += n_sets
+            only_vacancies[label.site] += n_sets * label.is_vacancy
     for name, n in wanted.items():
-        if n > host_counts[name]:
+        if name in host_counts and n > host_counts[name]:
+            what = "vacancies" if only_vacancies[name] == n else "sites for defects"
+            asked = "; ".join(dict.fromkeys(str(request) for _, request, _, _ in jobs))
             raise ConfigError(
-                f"{n} {name} vacancies were asked for, but the supercell has {host_counts[name]} {name} sites"
+                f"{n} {name} {what} were asked for, but the supercell has {host_counts[name]} {name} sites "
+                f"({asked})"
             )
 
 
-def _check_perfect(atoms):
-    if atoms.info.get("defects"):
-        raise ConfigError(
-            "this cell already holds defects; give all requests in one call on the perfect cell"
+def _geometry(atoms, species, jobs, minimum_distance_A):
+    """Return the sites of the crystal and the interstitial ones that the requests use."""
+    scaled = atoms.get_scaled_positions(wrap=True)
+    used = {
+        request.interstitial_site: request
+        for _, request, members, _ in jobs
+        if any(label.is_interstitial for label in members.members)
+    }
+    if not used:
+        return SiteGeometry(scaled, species, atoms.cell.array)
+    unit, repeats = _unit_cell(atoms)
+    sites = interstitial_sites(unit, minimum_distance_A=minimum_distance_A)
+    names = [species]
+    for number, request in used.items():
+        if number >= len(sites):
+            raise ConfigError(
+                f"{request}: interstitial_site = {number}, but the crystal has {len(sites)} distinct "
+                f"interstitial sites at least {minimum_distance_A:g} Å from every ion (numbered from 0)"
+            )
+        positions = equivalent_positions(sites[number], repeats=repeats)
+        scaled = np.concatenate([scaled, positions])
+        names.append([interstitial_kind(number)] * len(positions))
+    return SiteGeometry(scaled, np.concatenate(names), atoms.cell.array)
+
+
+def _unit_cell(atoms):
+    """Return the block that `build_supercell` repeated and how often, or the whole cell and once."""
+    repeats = tuple(atoms.info.get("supercell", (1, 1, 1)))
+    n_atoms = len(atoms) // int(np.prod(repeats))
+    unit = atoms[:n_atoms]
+    unit.set_cell(atoms.cell.array / np.array(repeats)[:, None])
+    whole = unit.repeat(repeats)
+    same = len(whole) == len(atoms) and np.array_equal(whole.numbers, atoms.numbers)
+    if same and np.allclose(whole.positions, atoms.positions, atol=1e-6):
+        return unit, repeats
+    return atoms, (1, 1, 1)
+
+
+def _anchor_sites(atoms, arrangement, request, members, n_sets):
+    """Return the sites of all anchors where they are chosen together, else None."""
+    (label, *_), n = members.anchors, n_sets * len(members.anchors)
+    if request.placement == "separated" and label.n_ions < 2 and not label.is_interstitial:
+        return [site for (site,) in _sites_of_sets(arrangement, request, (label.site,), n)]
+    if request.placement in ("random", "separated", "associated"):
+        return None
+    seed = int(arrangement.rng.integers(2**31))
+    if request.placement == "sqs":
+        chosen = special_quasirandom_sites(atoms, label.site, n, seed=seed)
+    else:
+        chosen = ordered_sites(atoms, label.site, n, ordering=request.placement, seed=seed)
+    lost = np.intersect1d(chosen, arrangement.taken)
+    if len(lost):
+        raise PlacementError(
+            f"{request}: placement {request.placement!r} needs {len(lost)} sites that earlier requests took; "
+            "put this request first"
         )
-    if not atoms.pbc.all():
-        raise ConfigError(
-            f"defects need a crystal periodic in three directions, got pbc = {atoms.pbc.tolist()}"
-        )
+    return arrangement.rng.permutation(chosen).tolist()
+
+
+def _sites_of_sets(arrangement, request, site_species, n_sets):
+    return place_sets(
+        arrangement.geometry,
+        site_species,
+        n_sets,
+        placement=request.placement,
+        taken=arrangement.taken,
+        minimum_separation_A=float(request.minimum_separation_A),
+        rng=arrangement.rng,
+    )
 
 
 def _check_seed(seed):
-    if not _is_number(seed, numbers.Integral) or seed < 0:
+    if not is_number(seed, numbers.Integral) or seed < 0:
         raise ConfigError(f"seed must be an integer, 0 or more, got {seed!r}")
 
 
-def _check_word(name, value, known):
-    if value not in known:
-        raise ConfigError(f"{name} = {value!r} is not known; expected one of: {', '.join(known)}")
-
-
-def _is_number(value, kind):
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _smallest_cell(fraction, per_set, n_sites, supercell):
-    needed = math.ceil(0.5 * per_set / fraction - 1e-9)
-    if supercell is None:
-        return f"it takes at least {needed} such sites to hold one"
-    per_cell = n_sites / math.prod(supercell)
-    edge = math.ceil((needed / per_cell) ** (1 / 3) - 1e-9)
-    return (
-        f"the smallest cubic supercell that would hold one is {edge} x {edge} x {edge} "
-        f"({round(per_cell * edge**3)} sites)"
-    )
+def _check_distance(distance):
+    if not is_number(distance, numbers.Real) or not 0 <= distance < np.inf:
+        raise ConfigError(f"minimum_distance_A must be a distance in Å, 0 or more, got {distance!r}")

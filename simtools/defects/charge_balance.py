@@ -18,16 +18,20 @@ class ChargeBalanceError(ConfigError):
         Net charge of the cell, e.
     remedies
         Texts, each a change that would close the balance.
+    requests
+        Texts: what was asked for, where it is known.
     """
 
-    def __init__(self, balance, total_e, remedies):
-        super().__init__(tuple(balance), total_e, tuple(remedies))
+    def __init__(self, balance, total_e, remedies, requests=()):
+        super().__init__(tuple(balance), total_e, tuple(remedies), tuple(requests))
         self.balance, self.total_e, self.remedies = tuple(balance), total_e, tuple(remedies)
+        self.requests = tuple(requests)
 
     def __str__(self):
         terms = ", ".join(f"{n} x {label} = {n * charge:+d}" for label, n, charge in self.balance)
+        asked = f" of {'; '.join(self.requests)}" if self.requests else ""
         return (
-            f"the defects leave a net charge of {self.total_e:+d} e ({terms}); to close it "
+            f"the defects{asked} leave a net charge of {self.total_e:+d} e ({terms}); to close it "
             + ", or ".join(self.remedies)
         )
 
@@ -43,6 +47,7 @@ def check_balance(
     host_counts: Mapping[str, int],
     formal_charges_e: Mapping[str, int],
     net_charge: str | None,
+    requests: Sequence[str] = (),
 ) -> int:
     """Return the net charge of the defective cell, e, or refuse it.
 
@@ -56,6 +61,8 @@ def check_balance(
         Integer formal charge of each species, e.
     net_charge
         ``"background"`` allows a net charge (a uniform background compensates it); None does not.
+    requests
+        What was asked for, in words, for the message.
 
     Raises
     ------
@@ -74,7 +81,7 @@ def check_balance(
     if total and net_charge is None:
         counts = Counter(defects)
         balance = [(str(defect), n, defect.charge) for defect, n in counts.items()]
-        raise ChargeBalanceError(balance, total, _remedies(total, host_counts, formal_charges_e))
+        raise ChargeBalanceError(balance, total, _remedies(total, host_counts, formal_charges_e), requests)
     return total
 
 
@@ -85,5 +92,11 @@ def _remedies(total, host_counts, formal_charges_e):
         if vacancy.charge * total < 0 and total % vacancy.charge == 0:
             n = abs(total // vacancy.charge)
             remedies.append(f'add {n} {vacancy} (kind = "vacancy", species = ["{species}"], count = {n})')
+    for species in host_counts:
+        charge = formal_charges_e[species]
+        if charge > 0 and total < 0 and total % charge == 0:
+            n = -total // charge
+            dumbbell = KrogerVink(f"{species}2", species, charge)
+            remedies.append(f'add {n} {dumbbell} (kind = "dumbbell", species = ["{species}"], count = {n})')
     remedies.append('declare net_charge = "background"')
     return remedies

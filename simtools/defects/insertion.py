@@ -178,9 +178,7 @@ def _check_defect(defect, symbols, charges):
             raise ConfigError(f"{label}: site {site} belongs to {symbols[site]}, not to {label.site}")
     expected = KrogerVink.from_charges(label.species, label.site, charges)
     if expected != label:
-        raise ConfigError(
-            f"{label} says {label.charge:+d} e, but by the formal charges it is {expected} ({expected.charge:+d} e)"
-        )
+        raise ConfigError(f"{label}: by the formal charges it is {expected} ({expected.charge:+d} e)")
     if label.n_ions == 2:
         direction = defect.direction
         if direction is None or np.shape(direction) != (3,) or not 0 < np.linalg.norm(direction) < math.inf:

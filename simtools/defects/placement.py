@@ -50,13 +50,15 @@ class SiteGeometry:
         """Return the distance from one site to the nearest image of every site, shape (n_sites,), Å."""
         site = int(site)
         if site not in self._distances:
-            offsets = self.scaled_positions - self.scaled_positions[site]
-            offsets -= np.round(offsets)
-            vectors = offsets @ self.cell_A
-            if not self._orthogonal:
-                vectors = minimum_image(vectors, self.cell_A)
-            self._distances[site] = np.linalg.norm(vectors, axis=1)
+            self._distances[site] = self.lengths_A(self.scaled_positions - self.scaled_positions[site])
         return self._distances[site]
+
+    def lengths_A(self, offsets_sc: np.ndarray) -> np.ndarray:
+        """Return the lengths of the nearest images of fractional offsets of shape (n, 3), Å."""
+        vectors = (offsets_sc - np.round(offsets_sc)) @ self.cell_A
+        if not self._orthogonal:
+            vectors = minimum_image(vectors, self.cell_A)
+        return np.linalg.norm(vectors, axis=1)
 
     def distance_to_nearest(self, chosen: Sequence[int]) -> np.ndarray:
         """Return the distance of every site to the nearest of `chosen`, Å (infinite where none is chosen)."""

@@ -1,0 +1,227 @@
+"""A target formula as defects of the perfect crystal: which ions leave, come in or change, in whole ions."""
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+from ase import Atoms
+
+from simtools.core.errors import ConfigError
+from simtools.defects.compensation import HostSpeciesError
+from simtools.defects.kroger_vink import formal_charge
+from simtools.defects.requests import DefectRequest
+from simtools.structures.antiperovskite import parse_formula
+
+__all__ = ["requests_for_composition"]
+
+_LARGEST_EDGE = 40
+_MOST_UNEQUAL = 2.0
+
+
+def requests_for_composition(
+    request: DefectRequest, perfect: Atoms, *, formal_charges_e: Mapping[str, int]
+) -> tuple[DefectRequest, ...]:
+    """Return requests, each with its count, that turn the crystal into the formula of a composition.
+
+    Ions that the formula lacks leave. Foreign ions, and host ions in excess, take the sites of ions of like
+    sign that are lacking, together with the cation vacancies or dumbbells that compensate them as far as the
+    formula has these. Cations in excess of all sites become dumbbells or interstitials. H makes a hydroxide
+    of an O.
+
+    Parameters
+    ----------
+    request
+        Of kind ``"composition"``: ``Li2.96OCl0.96``, ``Na2.75Ca0.125OCl``, ``Li2.9Mg0.05OCl``.
+    perfect
+        The perfect supercell.
+    formal_charges_e
+        Integer formal charges of host and foreign ions, e.
+
+    Raises
+    ------
+    ConfigError
+        If the formula is the perfect crystal, is not neutral (with the balance and the amount of each species
+        that would close it), leaves a choice of site, or does not come out in whole ions: the message names
+        the smallest supercell with which it does.
+    """
+    symbols = perfect.get_chemical_symbols()
+    host = {name: symbols.count(name) for name in dict.fromkeys(symbols)}
+    if request.on is not None and request.on not in host:
+        raise HostSpeciesError(request.on, tuple(host), request)
+    n_units = math.gcd(*host.values())
+    target = {name: Fraction(str(amount)) for name, amount in parse_formula(request.formula).items()}
+    change = _change(request, host, n_units, target)
+    charges = {name: formal_charge(name, formal_charges_e) for name in change}
+    _check_neutral(request, target, charges)
+    _check_whole(request, target, n_units, perfect.info.get("supercell"))
+    lacking = {name: -int(n * n_units) for name, n in change.items() if n < 0}
+    coming = {name: int(n * n_units) for name, n in change.items() if n > 0}
+    hydroxides = coming.pop("H", 0) if "H" not in host and "O" in host else 0
+    placed = _on_sites(request, coming, lacking, charges)
+    added = {name: n - sum(k for (s, _), k in placed.items() if s == name) for name, n in coming.items()}
+    return tuple(_as_requests(request, host, charges, hydroxides, placed, added, lacking))
+
+
+def _change(request, host, n_units, target):
+    change = {name: target.get(name, Fraction(0)) - Fraction(n, n_units) for name, n in host.items()}
+    change.update({name: amount for name, amount in target.items() if name not in host})
+    if not any(change.values()):
+        raise ConfigError(f"formula = {request.formula!r} is the perfect crystal; leave the request out")
+    return change
+
+
+def _check_neutral(request, target, charges):
+    total = sum(amount * charges[name] for name, amount in target.items())
+    if total == 0:
+        return
+    terms = " ".join(f"{float(amount * charges[name]):+.6g} ({name})" for name, amount in target.items())
+    closing = [
+        f"{name}{float(target[name] - total / charges[name]):.6g}"
+        for name in target
+        if charges[name] and target[name] > total / charges[name]
+    ]
+    raise ConfigError(
+        f"formula = {request.formula!r} is not neutral: {terms} = {float(total):+.6g} e per formula unit; to "
+        f"close it change one amount to {' or '.join(closing)}"
+    )
+
+
+def _check_whole(request, target, n_units, supercell):
+    needed = math.lcm(*(amount.denominator for amount in target.values()))
+    if n_units % needed == 0:
+        return
+    broken = ", ".join(
+        f"{float(amount * n_units):.6g} {name}"
+        for name, amount in target.items()
+        if (amount * n_units).denominator > 1
+    )
+    raise ConfigError(
+        f"formula = {request.formula!r} does not come out in whole ions in {n_units} formula units "
+        f"({broken}); " + _smallest_cell(needed, n_units, supercell)
+    )
+
+
+def _smallest_cell(needed, n_units, supercell):
+    multiple = f"it takes a multiple of {needed} formula units"
+    if supercell is None:
+        return multiple
+    per_cell = n_units // math.prod(supercell)
+    shortest = min(supercell)
+    best = None
+    for a in range(shortest, _LARGEST_EDGE + 1):
+        for b in range(a, _LARGEST_EDGE + 1):
+            for c in range(b, min(_LARGEST_EDGE, int(_MOST_UNEQUAL * a)) + 1):
+                size = (a * b * c, c - a)
+                if a * b * c * per_cell % needed == 0 and (best is None or size < best[0]):
+                    best = size, (a, b, c)
+    if best is None:
+        return multiple + "; round its numbers"
+    a, b, c = best[1]
+    return (
+        f"{multiple}; the smallest supercell that does, with no edge below {shortest}, is {a} x {b} x {c} "
+        f"({a * b * c * per_cell} formula units)"
+    )
+
+
+def _on_sites(request, coming, lacking, charges):
+    """Return {(species, host species): how many} and take them off `lacking`."""
+    placed = {}
+    for name, n in coming.items():
+        sites = [site for site in lacking if lacking[site] and charges[site] * charges[name] > 0]
+        if request.on in sites:
+            sites = [request.on]
+        if len(sites) > 1:
+            raise ConfigError(
+                f"formula = {request.formula!r}: {name} could take sites of {' or of '.join(sites)}; say "
+                f"which by on = {sites[0]!r} or on = {sites[1]!r}"
+            )
+        for site in sites:
+            placed[name, site] = min(n, lacking[site])
+            lacking[site] -= placed[name, site]
+    return placed
+
+
+def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
+    """Yield the requests; `lacking` and `added` count what no earlier one has used up."""
+    common = {
+        "minimum_separation_A": request.minimum_separation_A,
+        "direction": request.direction,
+        "separation_A": request.separation_A,
+        "interstitial_site": request.interstitial_site,
+    }
+    single = "random" if request.placement == "associated" else request.placement
+    form = request.compensation or "dumbbell"
+    cation = _most_abundant_cation(host, charges)
+    arrivals = [("substitution", "OH", "O", charges.get("H", 0), hydroxides)] if hydroxides else []
+    for (name, site), n in placed.items():
+        charge = charges[name] - charges[site]
+        kind = "antisite" if name in host else "dopant" if charge else "substitution"
+        arrivals.append((kind, name, site, charge, n))
+    for kind, name, site, charge, n in arrivals:
+        pool = lacking if charge > 0 else added
+        per_defect = abs(charge) // charges[cation] if cation and charge % charges[cation] == 0 else 0
+        paired = min(n, pool.get(cation, 0) // per_defect) if per_defect else 0
+        if paired:
+            pool[cation] -= paired * per_defect
+            yield DefectRequest(
+                kind=kind,
+                species=name,
+                on=site,
+                count=paired,
+                placement=single,
+                compensation="vacancy" if charge > 0 else form,
+                compensating_species=cation,
+                compensation_placement=request.compensation_placement,
+                **common,
+            )
+        if n > paired:
+            yield DefectRequest(
+                kind=kind,
+                species=name,
+                on=site,
+                count=n - paired,
+                placement=single,
+                compensation="none" if charge else None,
+                **common,
+            )
+    if request.placement == "associated":
+        yield from _schottky_sets(lacking, charges, cation, common)
+    for name, n in lacking.items():
+        if n:
+            yield DefectRequest(kind="vacancy", species=name, count=n, placement=single, **common)
+    for name, n in added.items():
+        if n and charges[name] < 0:
+            raise ConfigError(
+                f"formula = {request.formula!r} has {n} {name} more than there are sites; only "
+                "cations can be added"
+            )
+        if n and name not in host and form == "dumbbell":
+            raise ConfigError(
+                f"formula = {request.formula!r} has {n} {name} for which no site is free; give compensation "
+                "= 'interstitial' or take as many host cations out"
+            )
+        if n:
+            yield DefectRequest(kind=form, species=name, count=n, placement=single, **common)
+
+
+def _schottky_sets(lacking, charges, cation, common):
+    for name in list(lacking):
+        if cation is None or charges[name] >= 0 or -charges[name] % charges[cation]:
+            continue
+        per_set = -charges[name] // charges[cation]
+        n = min(lacking[name], lacking.get(cation, 0) // per_set)
+        if n:
+            lacking[name] -= n
+            lacking[cation] -= n * per_set
+            yield DefectRequest(
+                kind="schottky",
+                species=(*(cation,) * per_set, name),
+                count=n,
+                placement="associated",
+                **common,
+            )
+
+
+def _most_abundant_cation(host, charges):
+    cations = [name for name in host if charges[name] > 0]
+    return max(cations, key=lambda name: host[name], default=None)
