@@ -12,7 +12,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
-from workflows.static_tables import EnergeticsTable
+from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
 __all__ = [
     "AnalysisTable",
@@ -130,6 +130,7 @@ class Recipe:
     analysis: AnalysisTable
     source: Path
     energetics: EnergeticsTable | None = None
+    hops: tuple[HopTable, ...] = ()
 
     def to_dict(self):
         """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
@@ -140,6 +141,8 @@ class Recipe:
         for name in ("potential", "md", "analysis", *_OPTIONAL_TABLES):
             if getattr(self, name) is not None:
                 record[name] = table_to_dict(getattr(self, name))
+        if self.hops:
+            record["hops"] = [table_to_dict(hop) for hop in self.hops]
         return record
 
 
@@ -204,7 +207,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         "analysis": AnalysisTable,
         **_OPTIONAL_TABLES,
     }
-    known = ["title", "defects", *tables]
+    known = ["title", *_LISTS, *tables]
     for name in record:
         if name not in known:
             raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
@@ -218,19 +221,20 @@ def recipe_from_dict(record, *, source, overrides=()):
                 continue
             raise ConfigError(f"{source}: the table [{name}] is missing")
         read[name] = v.read_table(cls, record[name], where=name, source=source, overrides=overrides)
-    rows = record.get("defects", [])
-    if not isinstance(rows, list):
-        raise ConfigError(f"{source}: defects = {v.shown(rows)}: expected [[defects]], double brackets")
-    defects = tuple(
-        v.read_table(DefectTable, row, where=f"defects.{i}", source=source, overrides=overrides)
-        for i, row in enumerate(rows)
-    )
-    for i, defect in enumerate(defects):
-        check_defect(defect, where=f"{source}: [defects.{i}]")
+    for name, (cls, check) in _LISTS.items():
+        rows = record.get(name, [])
+        if not isinstance(rows, list):
+            raise ConfigError(f"{source}: {name} = {v.shown(rows)}: expected [[{name}]], double brackets")
+        read[name] = tuple(
+            v.read_table(cls, row, where=f"{name}.{i}", source=source, overrides=overrides)
+            for i, row in enumerate(rows)
+        )
+        for i, row in enumerate(read[name]):
+            check(row, where=f"{source}: [{name}.{i}]")
     check_potential(read["potential"], source)
     read["md"] = _resolved_md(read["md"], set(record["md"]), source)
     _check_analysis(read["analysis"], source)
-    return Recipe(title=title, defects=defects, source=Path(source), **read)
+    return Recipe(title=title, source=Path(source), **read)
 
 
 def to_toml(record):
@@ -311,6 +315,9 @@ def check_defect(defect, where):
             f"{where} species = {list(defect.species)}: expected the cation(s) and the anion that leave "
             'together, such as ["Li", "Cl"] or ["Li", "Li", "O"]'
         )
+
+
+_LISTS = {"defects": (DefectTable, check_defect), "hops": (HopTable, check_hop)}
 
 
 def check_potential(potential, source):

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from simtools.core.errors import ConfigError
+from simtools.defects.kroger_vink import KrogerVink
 from workflows import values as v
 
-__all__ = ["EnergeticsTable"]
+__all__ = ["EnergeticsTable", "HopTable", "check_hop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +52,66 @@ class EnergeticsTable:
         v.numbers(0, 10_000, "K", above=True), default=(300.0, 400.0, 500.0, 600.0, 800.0, 1000.0, 1200.0)
     )
     max_force_eV_per_A: float = v.key(v.number(1e-5, 0.1, "eV/Å"), default=0.005)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopTable:
+    """[[hops]]: one kind of hop; every symmetry-distinct one of its kind is computed.
+
+    Attributes
+    ----------
+    kind
+        ``"vacancy"``: an ion of `species` changes places with a vacancy. ``"dumbbell"``: two ions of
+        `species` share a site, in the orientation with the lowest energy, and hop to the next or turn.
+    species
+        The ion that moves.
+    beside
+        Only for a vacancy: Kröger-Vink label of a substituted ion near which it hops, such as ``"Mg_Li."``.
+    longest_A
+        Longest hop; by default the nearest neighbours.
+    only
+        Numbers of the hops to compute, as their names give them; by default all.
+    images
+        Images between the two ends of a path.
+    max_force_eV_per_A
+        Tolerance of the band; a tenth of it holds at the ends.
+    max_steps
+        Steps of the band before it is given up.
+    interpolation
+        First guess of the path: ``"linear"`` or ``"idpp"``.
+    rattle_A
+        Random displacement of ends and images before they relax.
+    """
+
+    kind: str = v.key(v.choice("vacancy", "dumbbell"))
+    species: str = v.key(v.species())
+    beside: str | None = v.key(v.text(50), default=None)
+    longest_A: float | None = v.key(v.number(0.1, 50, "Å"), default=None)
+    only: tuple[int, ...] | None = v.key(v.whole_numbers(1, 10_000), default=None)
+    images: int = v.key(v.whole(1, 99), default=7)
+    max_force_eV_per_A: float = v.key(v.number(1e-4, 0.2, "eV/Å"), default=0.02)
+    max_steps: int = v.key(v.whole(1, 1_000_000), default=1000)
+    interpolation: str = v.key(v.choice("linear", "idpp"), default="linear")
+    rattle_A: float = v.key(v.number(0, 0.05, "Å"), default=0.01)
+
+
+def check_hop(hop, where):
+    """Refuse keys of a [[hops]] row that contradict each other.
+
+    Raises
+    ------
+    ConfigError
+        For `beside` with a dumbbell, or a label that names no substituted ion.
+    """
+    if hop.beside is None:
+        return
+    if hop.kind != "vacancy":
+        raise ConfigError(f'{where} beside = {hop.beside!r}: only kind = "vacancy" hops beside a dopant')
+    try:
+        label = KrogerVink.parse(hop.beside)
+    except ConfigError as error:
+        raise ConfigError(f"{where} beside = {hop.beside!r}: {error}") from error
+    if label.is_vacancy or label.is_interstitial or label.n_ions != 1 or label.is_regular:
+        raise ConfigError(
+            f"{where} beside = {hop.beside!r}: expected one substituted ion, such as Mg_Li. or F_O."
+        )

@@ -20,15 +20,15 @@ from workflows.recipe import (
     read_record,
     table_to_dict,
 )
-from workflows.static_tables import EnergeticsTable
+from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
-__all__ = ["EnergeticsTable", "StaticRecipe", "read_static_recipe", "static_recipe_from_dict"]
+__all__ = ["EnergeticsTable", "HopTable", "StaticRecipe", "read_static_recipe", "static_recipe_from_dict"]
 
 DEFAULT_ACCURACY = 1e-5
 """Of the embedded engine in calculations at rest: 0.1 meV in the formation energy of a defect in Li3OCl."""
 
 _TABLES = {"structure": StructureTable, "potential": PotentialTable, "energetics": EnergeticsTable}
-_LISTS = {"defects": DefectTable}
+_LISTS = {"defects": DefectTable, "hops": HopTable}
 _RUN_TABLES = {"md": MDTable, "analysis": AnalysisTable}
 
 
@@ -41,6 +41,7 @@ class StaticRecipe:
     potential: PotentialTable
     defects: tuple[DefectTable, ...]
     energetics: EnergeticsTable | None
+    hops: tuple[HopTable, ...]
     source: Path
 
     def to_dict(self):
@@ -51,6 +52,8 @@ class StaticRecipe:
         record["potential"] = table_to_dict(self.potential)
         if self.energetics is not None:
             record["energetics"] = table_to_dict(self.energetics)
+        if self.hops:
+            record["hops"] = [table_to_dict(row) for row in self.hops]
         return record
 
 
@@ -93,6 +96,8 @@ def static_recipe_from_dict(record, *, source, overrides=()):
     rows = {name: _rows(record, name, source, overrides) for name in _LISTS}
     for i, defect in enumerate(rows["defects"]):
         check_defect(defect, where=f"{source}: [defects.{i}]")
+    for i, hop in enumerate(rows["hops"]):
+        check_hop(hop, where=f"{source}: [hops.{i}]")
     check_potential(read["potential"], source)
     potential = read["potential"]
     if potential.name is not None and potential.accuracy is None:
@@ -103,6 +108,7 @@ def static_recipe_from_dict(record, *, source, overrides=()):
         potential=potential,
         defects=rows["defects"],
         energetics=read.get("energetics"),
+        hops=rows["hops"],
         source=Path(source),
     )
 
