@@ -6,6 +6,7 @@ import pytest
 from potentials.calculator import IonicCalculator
 from simtools.defects.charge_correction import extrapolate_to_isolated
 from simtools.structures import build_antiperovskite, build_supercell, relax_lattice_parameter
+from simtools.structures.dielectric import high_frequency_dielectric
 from simtools.structures.ionic_relaxation import relax_ions
 from simtools.structures.response import host_response
 from simtools.structures.symmetry import crystal_symmetry
@@ -45,6 +46,26 @@ def test_vacancy_in_4x4x4_and_8x8x8_agree_once_corrected():
     assert abs(found.extrapolated_eV.value - found.corrected_limit_eV.value) < 0.01
     assert np.abs(found.corrected_eV - found.extrapolated_eV.value).max() < 0.02
     assert found.screening_ratio.value == pytest.approx(1.0, abs=0.08)
+
+
+def test_vacancy_among_clamped_ions_is_screened_by_the_shells_alone():
+    """Ions at their sites, shells relaxed: the dielectric constant at high frequency corrects every size."""
+    name = "li3ocl_mouta_clshell"
+    crystal = relaxed("Li3OCl", 3.9, exact(name))
+    epsilon = high_frequency_dielectric(crystal, lambda field: exact(name, field))
+    assert epsilon == pytest.approx(1.73 * np.eye(3), abs=0.01)
+    cells, energies = [], []
+    for n in (3, 4, 5, 6):
+        perfect = build_supercell(crystal, n)
+        defect = perfect.copy()
+        del defect[0]
+        perfect.calc = defect.calc = IonicCalculator(name, accuracy=1e-6, net_charge="background")
+        energies.append(defect.get_potential_energy() - perfect.get_potential_energy())
+        cells.append(perfect.cell.array)
+    found = extrapolate_to_isolated(cells, energies, charge_e=-1, dielectric_tensor=epsilon)
+    assert np.ptp(found.energies_eV) > 0.5
+    assert np.ptp(found.corrected_eV) < 0.002
+    assert found.screening_ratio.value == pytest.approx(1.0, abs=0.02)
 
 
 def test_tilted_crystal_answers_as_its_dynamical_matrix_says():

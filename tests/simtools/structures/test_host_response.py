@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.calculator import Calculator
 from ase.calculators.lj import LennardJones
 from scipy.constants import atomic_mass, elementary_charge
 
@@ -31,7 +32,7 @@ from simtools.structures.elastic import (
     elastic_constants,
     elastic_constants_by_finite_strain,
 )
-from simtools.structures.hessian import NotAtRestError, UnstableCrystalError, hessian
+from simtools.structures.hessian import Hessian, NotAtRestError, UnstableCrystalError, hessian
 from simtools.structures.ionic_relaxation import relax_ions
 from simtools.structures.phonons import phonon_stability
 from simtools.structures.response import HostResponse, host_response
@@ -181,6 +182,35 @@ def test_li3ocl_has_the_constants_of_the_literature_set(li3ocl):
     assert str(again) == str(response)
 
 
+def test_polarisable_na3ocl_has_the_constants_of_the_fitted_set():
+    """PopOff's fit of Na3OCl: the whole-ion response follows from shells that relax inside the calculator."""
+
+    def engine(field=None):
+        return ionic("na3ocl_popoff_coreshell", field)
+
+    crystal = relaxed("cubic", "Na3OCl", 4.4, engine())
+    response = host_response(crystal, engine(), calculator_with_field=engine, supercell=None)
+    c = response.elastic_GPa
+    assert (c[0, 0], c[0, 1], c[3, 3]) == pytest.approx((77.24, 16.08, 16.08), abs=0.05)
+    assert response.dielectric_high_frequency == pytest.approx(1.38 * np.eye(3), abs=0.005)
+    assert response.dielectric_static == pytest.approx(6.11 * np.eye(3), abs=0.01)
+    assert response.dielectric_difference < 1e-3
+    assert response.elastic_difference < 1e-3
+
+
+def test_both_routes_agree_where_shells_and_ions_move_under_any_strain_and_field():
+    def engine(field=None):
+        return ionic("li3ocl_mouta_clshell", field)
+
+    start = bulk("LiCl", "wurtzite", a=3.8)
+    crystal = relax_ions(start, engine(), max_force_eV_per_A=1e-4, pressure_GPa=0.0).atoms
+    response = host_response(crystal, engine(), calculator_with_field=engine, supercell=None)
+    assert response.elastic_difference < 2e-3
+    assert response.dielectric_difference < 2e-3
+    assert response.dielectric_high_frequency[0, 0] > 2.0
+    assert np.abs(response.elastic_clamped_GPa - response.elastic_GPa).max() > 10.0
+
+
 def test_optical_modes_at_gamma_are_those_of_the_hessian(li3ocl):
     found = phonon_stability(li3ocl, ionic(), 1)
     root = np.sqrt(np.repeat(li3ocl.get_masses(), 3))
@@ -212,6 +242,56 @@ def test_imaginary_mode_of_na3ocl_is_the_octahedral_tilt_that_lowers_the_energy(
     expected = 0.5 * omega_squared * (cells.get_masses()[:, None] * shift**2).sum()
     assert expected < 0
     assert gained == pytest.approx(expected, rel=0.02)
+
+
+class Pinned(Calculator):
+    """Argon whose atoms are also tied to their sites by weak springs: no translation is free."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, sites, stiffness):
+        super().__init__()
+        self.sites, self.stiffness = sites, stiffness
+        self.argon = IonicCalculator("lennard_jones", pair_terms="exact")
+
+    def calculate(self, atoms, properties, system_changes):
+        offsets = atoms.positions - self.sites
+        self.results = {
+            "energy": self.argon.get_property("energy", atoms) + self.stiffness * (offsets**2).sum() / 2,
+            "forces": self.argon.get_property("forces", atoms) - self.stiffness * offsets,
+        }
+
+
+def test_acoustic_sum_rule_is_enforced_and_its_violation_reported(argon):
+    free = IonicCalculator("lennard_jones", pair_terms="exact")
+    pinned = Pinned(argon.positions, 0.01)
+    expected, found = hessian(argon, free), hessian(argon, pinned)
+    assert found.acoustic_violation > 0.01 > 1e-9 > expected.acoustic_violation
+    assert found.matrix_eV_per_A2.reshape(12, 4, 3).sum(axis=1) == pytest.approx(0, abs=1e-12)
+    by_phonons = phonon_stability(argon, pinned, 1)
+    assert by_phonons.acoustic_violation > 0.01
+    assert by_phonons.frequencies_THz[0] == pytest.approx(
+        phonon_stability(argon, free, 1).frequencies_THz[0], abs=1e-4
+    )
+
+
+def test_dielectric_tensor_keeps_apart_where_a_charge_moves_and_where_it_polarises():
+    """Two ions on springs k1, k2, k3: moving along y polarises along x, so eps_xx holds 1/k2."""
+    springs = np.diag([1.0, 2.0, 4.0])
+    bond = Hessian(
+        matrix_eV_per_A2=np.block([[springs, -springs], [-springs, springs]]),
+        step_A=0.01,
+        asymmetry=0.0,
+        acoustic_violation=0.0,
+        max_force_eV_per_A=0.0,
+    )
+    charge = np.zeros((3, 3))
+    charge[0, 1] = 1.5
+    crystal = Atoms("LiCl", cell=[5, 5, 4], pbc=True)
+    found = static_dielectric(crystal, bond, [charge, -charge], np.eye(3))
+    expected = np.eye(3)
+    expected[0, 0] += 4 * math.pi * COULOMB_EV_A / 100.0 * 1.5**2 / 2.0
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_weights_count_every_wave_vector_of_a_lopsided_supercell(li3ocl):
