@@ -6,7 +6,6 @@ Which hops there are: hops.py. Relaxed and matched ends: endpoints.py. The band:
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -15,7 +14,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
-from simtools.core.results import Result, quantity
 from simtools.md.band import (
     Band,
     PathNotConvergedError,
@@ -25,6 +23,7 @@ from simtools.md.band import (
 )
 from simtools.md.endpoints import EndPointError, interpolate_images, relax_ends
 from simtools.md.matching import LONGEST_HOP_A, moving_ions
+from simtools.md.migration_path import MigrationPath
 
 logger = logging.getLogger(__name__)
 
@@ -40,94 +39,6 @@ END_FORCE_SHARE = 0.1
 """Forces at the ends, as part of those allowed in the band: their error enters every barrier."""
 _SHALLOW_EV = 2e-3
 _INTERPOLATIONS = ("linear", "idpp")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MigrationPath(Result):
-    """A minimum-energy path between two minima and the barrier on it.
-
-    Attributes
-    ----------
-    name
-        What hops where.
-    reaction_coordinate_A
-        Arc length of the path in the space of all ions, Å, shape (n_images,), ends included.
-    energies_eV
-        Relative to the first end, eV, shape (n_images,).
-    slopes_eV_per_A
-        dE/ds, eV/Å, shape (n_images,): with the energies they make the spline of the figure.
-    perpendicular_forces_eV_per_A
-        Largest force on an ion across the path; the whole force at the ends and at the saddle point; eV/Å,
-        shape (n_images,).
-    barrier_forward_eV, barrier_backward_eV
-        Energy of the saddle point above the first and above the last end, eV.
-    barrier_uncertainty_eV
-        Numerical: what a line search along the residual forces of saddle point and ends would still change,
-        plus what the spline rises above the highest image, plus the difference of ends that symmetry makes
-        equal. The error of the forces themselves (the model's, the calculator's) is not in it.
-    reaction_energy_eV
-        Energy of the last end relative to the first, eV.
-    initial_energy_eV
-        Potential energy of the first end, eV.
-    saddle_index
-        Index of the highest image.
-    saddle_force_eV_per_A
-        Largest force on an ion there, eV/Å.
-    tangent_curvature_eV_per_A2
-        Curvature along the path at the saddle point, eV/Å²; negative.
-    lowest_curvatures_eV_per_A2
-        The two lowest curvatures there of all directions, eV/Å², shape (2,): one is negative at a first-order
-        saddle point. nan where they were not asked for.
-    intermediate_minima_A
-        Reaction coordinates of minima between the ends that are more than 2 meV deep, Å: there the path is
-        a chain of hops, and the barrier that of the highest.
-    moving_ions
-        The displacement table (`simtools.md.matching.moving_ions`).
-    end_displacements_A
-        How far the farthest ion moved while each end relaxed, Å, shape (2,).
-    n_steps, n_evaluations
-        Steps of the band, force evaluations altogether.
-    max_force_eV_per_A
-        Tolerance that was asked for and met.
-    warnings
-        What to know before the number is used.
-    positions_A, symbols, cell_A, pbc
-        The images: shapes (n_images, n_atoms, 3), (n_atoms,), (3, 3), (3,); see `images`.
-    """
-
-    name: str
-    reaction_coordinate_A: np.ndarray = quantity("Å", shape=("n_images",))
-    energies_eV: np.ndarray = quantity("eV", shape=("n_images",))
-    slopes_eV_per_A: np.ndarray = quantity("eV/Å", shape=("n_images",))
-    perpendicular_forces_eV_per_A: np.ndarray = quantity("eV/Å", shape=("n_images",))
-    barrier_forward_eV: float = quantity("eV")
-    barrier_backward_eV: float = quantity("eV")
-    barrier_uncertainty_eV: float = quantity("eV")
-    reaction_energy_eV: float = quantity("eV")
-    initial_energy_eV: float = quantity("eV")
-    saddle_index: int
-    saddle_force_eV_per_A: float = quantity("eV/Å")
-    tangent_curvature_eV_per_A2: float = quantity("eV/Å^2")
-    lowest_curvatures_eV_per_A2: np.ndarray = quantity("eV/Å^2", shape=(2,))
-    intermediate_minima_A: np.ndarray = quantity("Å", shape=("n_minima",))
-    moving_ions: tuple[dict, ...]
-    end_displacements_A: np.ndarray = quantity("Å", shape=(2,))
-    n_steps: int
-    n_evaluations: int
-    max_force_eV_per_A: float = quantity("eV/Å")
-    warnings: tuple[str, ...]
-    positions_A: np.ndarray = quantity("Å", shape=("n_images", "n_atoms", 3))
-    symbols: np.ndarray
-    cell_A: np.ndarray = quantity("Å", shape=(3, 3))
-    pbc: np.ndarray
-
-    @property
-    def images(self) -> list[Atoms]:
-        """The path as a list of Atoms without calculators."""
-        return [
-            Atoms(list(self.symbols), positions=positions, cell=self.cell_A, pbc=self.pbc)
-            for positions in self.positions_A
-        ]
 
 
 def find_path(
