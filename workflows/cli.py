@@ -81,6 +81,15 @@ def _parser():
     report.add_argument("directory", type=Path, metavar="DIR")
     report.set_defaults(command=_report)
 
+    compare = commands.add_parser("compare", help="finished runs side by side, and beside the literature")
+    compare.add_argument(
+        "directories", type=Path, nargs="+", metavar="DIR", help="of simtools run; also of simtools defects"
+    )
+    compare.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="write summary.json, figures and report.html there"
+    )
+    compare.set_defaults(command=_compare)
+
     build = commands.add_parser("build", help="the simulation cell only")
     _add_recipe(build)
     build.add_argument(
@@ -161,6 +170,17 @@ def _report(arguments):
     campaign = open_campaign(arguments.directory)
     raise_if_unfinished(campaign)
     print(f"report: {collect(campaign)}")
+    return DONE
+
+
+def _compare(arguments):
+    from workflows.compare import read_comparison
+    from workflows.compare_report import comparison_text, write_comparison
+
+    comparison = read_comparison(arguments.directories)
+    print(comparison_text(comparison))
+    if arguments.output is not None:
+        print(f"\nreport: {write_comparison(comparison, arguments.output)}")
     return DONE
 
 

@@ -24,7 +24,7 @@ from workflows.report_figures import (
     trace_figures,
 )
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_page", "render_report", "write_page", "write_report"]
 
 
 def write_report(run):
@@ -41,27 +41,37 @@ def write_report(run):
         The page. It needs no other file and no network.
     """
     context, figures = _context(run)
-    directory = Path(run.directory)
-    save_figures(figures, directory / "figures")
-    path = directory / "report.html"
-    partial = path.with_suffix(".html.partial")
-    partial.write_text(_page(context), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_page(render_page("report.html.j2", context), figures, Path(run.directory))
 
 
 def render_report(run):
     """Return the page as text, writing nothing."""
-    return _page(_context(run)[0])
+    return render_page("report.html.j2", _context(run)[0])
 
 
-def _page(context):
+def write_page(text, figures, directory):
+    """Write a page as ``report.html`` and its figures into ``figures/``; return the page's path."""
+    save_figures(figures, directory / "figures")
+    path = directory / "report.html"
+    partial = path.with_suffix(".html.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def render_page(template, context):
+    """Return a template of ours filled with `context`, with the house's style in it."""
     loader = PackageLoader("workflows", "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = Markup(loader.get_source(environment, "report.css")[0])
-    return environment.get_template("report.html.j2").render(css=style, **context)
+    about = {
+        "css": style,
+        "version": metadata.version("antiperovskite-simtools"),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return environment.get_template(template).render(**about, **context)
 
 
 def _context(run):
@@ -72,8 +82,6 @@ def _context(run):
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
-        "version": metadata.version("antiperovskite-simtools"),
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "title": str(run.recipe.get("title", Path(run.directory).name)),
         "lead": tables.lead(run),
         "state": state,

@@ -16,7 +16,7 @@ from simtools.md.h5md import read_trajectory
 from workflows.point import FORCE_FIELD_FILE
 from workflows.statepoints import PROTOCOL, write_json
 
-__all__ = ["SCHEMA", "analyse"]
+__all__ = ["SCHEMA", "analyse", "numbers_or_null"]
 
 SCHEMA = 1
 
@@ -65,13 +65,13 @@ def analyse(campaign):
         "schema": SCHEMA,
         "title": campaign.recipe.title,
         "provenance": _provenance(campaign, listed),
-        "transport": [_numbers(result.to_summary()) for result in transports],
-        "arrhenius": _numbers(arrhenius.to_summary()) if arrhenius is not None else {},
+        "transport": [numbers_or_null(result.to_summary()) for result in transports],
+        "arrhenius": numbers_or_null(arrhenius.to_summary()) if arrhenius is not None else {},
         "warnings": _unique(notes),
     }
     if associations:
-        summary["association"] = [_numbers(result.to_summary()) for result in associations]
-        summary["binding"] = [_numbers(result.to_summary()) for result in bindings]
+        summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
+        summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -214,12 +214,12 @@ def _provenance(campaign, listed):
     )
 
 
-def _numbers(record):
+def numbers_or_null(record):
     """Return a summary entry whose numbers are numbers, or null where JSON has no word (inf, nan)."""
     if isinstance(record, dict):
-        return {name: _numbers(value) for name, value in record.items()}
+        return {name: numbers_or_null(value) for name, value in record.items()}
     if isinstance(record, (list, tuple)):
-        return [_numbers(value) for value in record]
+        return [numbers_or_null(value) for value in record]
     return None if record in ("inf", "-inf", "nan") else record
 
 

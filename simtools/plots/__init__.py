@@ -1,6 +1,6 @@
 """Results into Axes; the only importer of matplotlib."""
 
-from simtools.plots.arrhenius import plot_arrhenius
+from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
@@ -16,6 +16,7 @@ __all__ = [
     "new_axes",
     "new_row",
     "plot_arrhenius",
+    "plot_arrhenius_overlay",
     "plot_association",
     "plot_binding",
     "plot_charge_msd",

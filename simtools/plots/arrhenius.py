@@ -11,6 +11,7 @@ from simtools.plots.style import (
     NOTE_SIZE,
     ORANGE,
     PURPLE,
+    SEQUENCE,
     SKY,
     VERMILION,
     add_legend,
@@ -91,6 +92,49 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     add_legend(
         ax, first="this work", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False
     )
+    return _dress(ax, "σT  (S K cm⁻¹)")
+
+
+def plot_arrhenius_overlay(series, *, fits=None, literature=(), ax=None):
+    r"""Draw the ionic :math:`\sigma T` of several systems against 1000/T and return the Axes.
+
+    Parameters
+    ----------
+    series
+        {label: `TransportResult` of each temperature}; values with 95 % intervals, limits as arrows.
+    fits
+        {label: `ArrheniusResult`}: the line of each within its temperatures, its activation energy in the
+        legend.
+    literature, ax
+        As for `plot_arrhenius`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes(width_in=7.2, height_in=5.2) if ax is None else ax
+    ax.set_yscale("log")
+    for number, (label, transports) in enumerate(series.items()):
+        colour, name = SEQUENCE[number % len(SEQUENCE)], plain(label)
+        fit = (fits or {}).get(label)
+        if fit is not None and is_value(fit.activation_energy_eV):
+            low, high = fit.activation_energy_eV.ci95
+            name += f"\nEₐ = {fit.activation_energy_eV.value:.2f} ({low:.2f} to {high:.2f}) eV"
+            temperatures = np.asarray(fit.curve_temperatures_K)
+            inside = (temperatures >= min(fit.temperatures_K)) & (temperatures <= max(fit.temperatures_K))
+            line = np.asarray(fit.curve_sigma_T)[inside]
+            ax.plot(1000 / temperatures[inside], line, color=colour, linewidth=1.6, zorder=4)
+        _draw_estimates(
+            ax,
+            [(item.temperature_K, item.ionic_conductivity_S_per_cm) for item in transports],
+            label=name,
+            fmt="o",
+            color=colour,
+            markersize=6.5,
+            zorder=5 + number,
+        )
+    _draw_literature(ax, literature)
+    add_legend(ax, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False)
     return _dress(ax, "σT  (S K cm⁻¹)")
 
 
