@@ -10,6 +10,7 @@ from collections import Counter
 from simtools.core.errors import ConfigError
 from simtools.plots import format_estimate, format_number
 from simtools.reference import literature_points
+from workflows.report_defects import defect_in_words, defects_made
 
 __all__ = [
     "arrhenius_rows",
@@ -51,7 +52,7 @@ def lead(run):
     """Return the line under the title: formula, cell, defects, temperatures."""
     structure, md = run.recipe.get("structure", {}), run.recipe.get("md", {})
     parts = [f"{structure.get('formula', 'unknown formula')}, {_supercell(structure)} cells"]
-    parts += [_defect_in_words(defect) for defect in run.recipe.get("defects", ())]
+    parts += [defect_in_words(defect) for defect in run.recipe.get("defects", ())]
     temperatures = md.get("temperatures_K", ())
     if temperatures:
         low, high = min(temperatures), max(temperatures)
@@ -137,9 +138,11 @@ def simulated_rows(run):
     if composition:
         listed = ", ".join(f"{count} {symbol}" for symbol, count in composition.items())
         rows.append(("Ions in the cell", f"{sum(composition.values())}: {listed}"))
-    defects = [_defect_in_words(defect) for defect in recipe.get("defects", ())]
-    made = f" ({_plural(system['n_defects'], 'defect')} in the cell)" if system.get("n_defects") else ""
-    rows.append(("Defects", "; ".join(defects) + made if defects else "none: the perfect crystal"))
+    defects = [defect_in_words(defect) for defect in recipe.get("defects", ())]
+    rows.append(("Defects", "; ".join(defects) if defects else "none: the perfect crystal"))
+    made = defects_made(run) or (_plural(system["n_defects"], "defect") if system.get("n_defects") else "")
+    if made:
+        rows.append(("Defects in the cell", made))
     if "net_charge_e" in system:
         rows.append(("Net charge of the cell", _charge(system["net_charge_e"])))
     potential = recipe.get("potential", {})
@@ -395,20 +398,6 @@ def _is_limit(result):
 
 def _supercell(structure):
     return " × ".join(str(n) for n in structure.get("supercell", ())) or "unknown"
-
-
-def _defect_in_words(defect):
-    amount = f"{defect['count']}" if defect.get("count") is not None else f"{100 * defect['fraction']:g} %"
-    species = list(defect.get("species", ()))
-    if defect.get("kind") == "schottky":
-        name = "Schottky units (" + " + ".join(f"V_{symbol}" for symbol in species) + ")"
-    elif defect.get("kind") == "vacancy":
-        name = f"V_{species[0]} vacancies" if species else "vacancies"
-    else:
-        name = f"{defect.get('kind', 'defect')} on {', '.join(species)}"
-    placed = {"random": "at random", "associated": "together", "separated": "apart"}
-    placement = defect.get("placement", "random")
-    return f"{amount} {name}, placed {placed.get(placement, placement)}"
 
 
 def _charge(charge_e):
