@@ -233,7 +233,7 @@ class _HopsFromRepresentatives:
             self._group(start, second[mine], vectors[mine])
 
     def _group(self, start, ends, vectors):
-        order = np.lexsort((*np.round(vectors, 3).T, ends, np.round(np.linalg.norm(vectors, axis=1), 3)))
+        order = np.lexsort((*-np.round(vectors, 3).T, ends, np.round(np.linalg.norm(vectors, axis=1), 3)))
         ends, vectors = ends[order], vectors[order]
         self._members[start] = (ends, vectors, np.full(len(ends), -1))
         owner = self._members[start][2]

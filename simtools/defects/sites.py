@@ -1,14 +1,18 @@
 """Interstitial sites of any crystal, found from its geometry. Split interstitials: see dumbbells.py."""
 
 import itertools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 from scipy.spatial import Voronoi, cKDTree
+from scipy.special import erfc
 
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A, minimum_image, wrap
+from simtools.core.units import COULOMB_EV_A
 from simtools.structures.supercells import check_repeats
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
@@ -36,6 +40,9 @@ class InterstitialSite:
         How many ions of each species lie within 1.25 times `nearest_A`.
     distances_A
         Distance to the nearest ion of each species, Å.
+    potential_V
+        Electrostatic potential of the perfect crystal's formal charges at the site, V, its mean over the
+        cell being zero; None where no charges were given.
     """
 
     scaled_position: tuple[float, float, float]
@@ -45,6 +52,7 @@ class InterstitialSite:
     nearest_A: float
     neighbours: dict[str, int]
     distances_A: dict[str, float]
+    potential_V: float | None = None
 
     @property
     def multiplicity(self) -> int:
@@ -63,6 +71,7 @@ def interstitial_sites(
     *,
     minimum_distance_A: float = 1.0,
     merge_A: float = 0.5,
+    formal_charges_e: Mapping[str, float] | None = None,
     symmetry: CrystalSymmetry | None = None,
 ) -> tuple[InterstitialSite, ...]:
     """Return the symmetry-distinct interstitial sites of a crystal, the widest first.
@@ -81,6 +90,8 @@ def interstitial_sites(
         Vertices nearer to an ion than this are no sites, Å.
     merge_A
         Sites are at least about this far apart, Å.
+    formal_charges_e
+        Of every species, e: to have the potential at the sites. A cation is drawn to the lowest potential.
     symmetry
         Of `crystal`, where it is known already.
 
@@ -93,7 +104,7 @@ def interstitial_sites(
     Raises
     ------
     ConfigError
-        If a distance is negative, or the cell is empty or not periodic.
+        If a distance is negative, the cell is empty or not periodic, or the charges do not close.
 
     Notes
     -----
@@ -124,8 +135,14 @@ def interstitial_sites(
         if ions.query(orbit[0] @ cell)[0] >= minimum_distance_A:
             orbits.append(orbit)
     names = _names_of(crystal, orbits, symmetry.tolerance_A)
-    symbols = np.array(crystal.get_chemical_symbols())[ion_of]
-    sites = [_site(orbit, name, ions, symbols, cell) for orbit, name in zip(orbits, names, strict=True)]
+    potentials_V = [None] * len(orbits)
+    if formal_charges_e is not None and orbits:
+        potentials_V = _potentials_V(crystal, formal_charges_e, np.array([orbit[0] for orbit in orbits]))
+    symbols, species = np.array(crystal.get_chemical_symbols()), dict.fromkeys(crystal.get_chemical_symbols())
+    sites = [
+        _site(orbit, name, potential_V, ions, symbols[ion_of], species, cell)
+        for orbit, name, potential_V in zip(orbits, names, potentials_V, strict=True)
+    ]
     return tuple(sorted(sites, key=lambda site: (-round(site.nearest_A, 3), site.scaled_position)))
 
 
@@ -224,12 +241,43 @@ def _names_of(crystal, orbits, tolerance_A):
     return [(symmetry.site_symmetries[k], symmetry.wyckoff_letters[k]) for k in firsts.tolist()]
 
 
-def _site(orbit, name, ions, symbols, cell):
+def _potentials_V(crystal, formal_charges_e, scaled):
+    """Return the potential at points that are no ions, shape (n_points,), V, by Ewald's sum.
+
+    P. P. Ewald, Ann. Phys. 369, 253 (1921). Both sums end where their terms are below 1e-10 of the leading
+    ones; without the term k = 0 the mean over the cell is zero.
+    """
+    symbols = crystal.get_chemical_symbols()
+    missing = sorted(set(symbols) - set(formal_charges_e))
+    if missing:
+        raise ConfigError(f"formal_charges_e must name every species, {', '.join(missing)} is missing")
+    charges = np.array([float(formal_charges_e[symbol]) for symbol in symbols])
+    if abs(charges.sum()) > 1e-9:
+        raise ConfigError(f"the formal charges of the crystal must close, they sum to {charges.sum():+g} e")
+    cell, volume_A3 = crystal.cell.array, crystal.get_volume()
+    alpha = math.sqrt(math.pi) * (len(crystal) / volume_A3**2) ** (1 / 6)
+    reach = math.sqrt(-math.log(1e-10))
+    own = crystal.get_scaled_positions()
+    near_A, owner = _with_images(own % 1.0, cell, reach / alpha)
+    distances_A = np.linalg.norm(near_A - (scaled @ cell)[:, None], axis=-1)
+    real = (charges[owner] * erfc(alpha * distances_A) / distances_A).sum(axis=1)
+    reciprocal = 2 * math.pi * np.linalg.inv(cell).T
+    waves = 2 * reach * alpha / cell_heights_A(reciprocal)
+    indices = np.array(list(itertools.product(*(np.arange(-np.ceil(n), np.ceil(n) + 1) for n in waves))))
+    indices = indices[np.any(indices != 0, axis=1)]
+    k2 = np.sum((indices @ reciprocal) ** 2, axis=1)
+    weights = 4 * math.pi / volume_A3 * np.exp(-k2 / (4 * alpha**2)) / k2
+    structure = np.exp(2j * math.pi * indices @ own.T) @ charges
+    waves_at = np.exp(-2j * math.pi * scaled @ indices.T)
+    return COULOMB_EV_A * (real + np.real(waves_at @ (weights * structure)))
+
+
+def _site(orbit, name, potential_V, ions, symbols, species, cell):
     point_A = wrap(orbit[0] @ cell, cell)
     nearest_A = float(ions.query(point_A)[0])
     around = symbols[ions.query_ball_point(point_A, _NEIGHBOUR_REACH * nearest_A)].tolist()
     distances_A = np.linalg.norm(ions.data - point_A, axis=1)
-    species = sorted(set(symbols.tolist()), key=lambda symbol: distances_A[symbols == symbol].min())
+    species = sorted(species, key=lambda symbol: round(distances_A[symbols == symbol].min(), 6))
     return InterstitialSite(
         scaled_position=tuple(orbit[0].tolist()),
         equivalent_scaled_positions=tuple(map(tuple, orbit.tolist())),
@@ -238,4 +286,5 @@ def _site(orbit, name, ions, symbols, cell):
         nearest_A=nearest_A,
         neighbours={symbol: around.count(symbol) for symbol in species if symbol in around},
         distances_A={symbol: float(distances_A[symbols == symbol].min()) for symbol in species},
+        potential_V=None if potential_V is None else float(potential_V),
     )

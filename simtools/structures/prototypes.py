@@ -83,5 +83,6 @@ def build_prototype(
         pbc=True,
     )
     atoms.set_array("site", np.array(["AB"[element] for element, _ in basis]))
-    atoms.info.update(formula="".join(symbols), prototype=prototype)
+    written = (f"{symbol}{n}" if n > 1 else symbol for symbol, n in zip(symbols, wanted, strict=True))
+    atoms.info.update(formula="".join(written), prototype=prototype)
     return atoms

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simtools.core.errors import ConfigError
+from simtools.core.units import COULOMB_EV_A
 from simtools.defects.sites import equivalent_positions, interstitial_sites
 from simtools.structures import build_prototype, build_supercell
 
@@ -119,6 +120,31 @@ def test_equivalent_positions_follow_the_cells_of_the_supercell():
     assert_allclose(positions[0::3] - cells, np.tile([0, 0, A / 2], (8, 1)), atol=1e-9)
 
 
+def test_potentials_are_those_of_published_madelung_constants():
+    """NaCl (1.7475645946) and ZnS (1.6380550534) give the potential of an fcc lattice in its holes.
+
+    With f that of unit charges at their own sites (0), in octahedra (O) and in tetrahedra (T), f0 - fO and
+    f0 - fT are these constants over the nearest distance, and the hole of M2X sees 2 fT - 2 fO. In X3BA the
+    octants are at equal distances from all five ions' lattices, whose charges cancel.
+    """
+    rock, blende = 1.7475645946 / (A / 2), 1.6380550534 / (np.sqrt(3) / 4 * A)
+    (hole,) = interstitial_sites(cell_of("antifluorite"), formal_charges_e={"Li": 1, "O": -2})
+    assert hole.potential_V == pytest.approx(2 * COULOMB_EV_A * (blende - rock), rel=1e-9)
+    (centre,) = interstitial_sites(cell_of("rocksalt"), formal_charges_e={"Li": 1, "Cl": -1})
+    assert centre.potential_V == pytest.approx(0, abs=1e-9)
+    edge, octant = interstitial_sites(cell_of("cubic"), formal_charges_e={"Li": 1, "O": -2, "Cl": -1})
+    assert octant.potential_V == pytest.approx(0, abs=1e-9)
+    assert edge.potential_V > 0.5
+
+
+def test_potentials_do_not_depend_on_the_cell_they_are_calculated_in():
+    charges = {"Li": 1, "O": -2, "Cl": -1}
+    atoms = cell_of("cubic")
+    few = interstitial_sites(atoms, formal_charges_e=charges)
+    many = interstitial_sites(build_supercell(atoms, 2), formal_charges_e=charges)
+    assert [site.potential_V for site in few] == pytest.approx([site.potential_V for site in many], abs=1e-9)
+
+
 def test_narrow_holes_are_left_out_on_request():
     assert [site.multiplicity for site in interstitial_sites(cell_of("fcc"), minimum_distance_A=1.8)] == [4]
     assert interstitial_sites(cell_of("fcc"), minimum_distance_A=2.5) == ()
@@ -129,6 +155,10 @@ def test_bad_requests_are_refused():
         interstitial_sites(cell_of("fcc"), merge_A=-1)
     with pytest.raises(ConfigError, match="minimum_distance_A"):
         interstitial_sites(cell_of("fcc"), minimum_distance_A=np.nan)
+    with pytest.raises(ConfigError, match="O is missing"):
+        interstitial_sites(cell_of("antifluorite"), formal_charges_e={"Li": 1})
+    with pytest.raises(ConfigError, match=r"sum to \+4 e"):
+        interstitial_sites(cell_of("antifluorite"), formal_charges_e={"Li": 1, "O": -1})
     molecule = cell_of("fcc")
     molecule.pbc = False
     with pytest.raises(ConfigError, match="periodic"):

@@ -25,6 +25,7 @@ def test_prototype_has_its_neighbours(prototype):
     formula, n_atoms, shells = CASES[prototype]
     cell = build_prototype(prototype, formula, lattice_parameter_A=5.0)
     assert len(cell) == len(cell.arrays["site"]) == n_atoms
+    assert cell.info == {"formula": formula, "prototype": prototype}
     atoms = build_supercell(cell, 3)
     distances = atoms.get_distances(0, range(len(atoms)), mic=True) / 5.0
     symbols = np.array(atoms.get_chemical_symbols())
