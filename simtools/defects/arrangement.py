@@ -70,6 +70,7 @@ class Arrangement:
         self.placed: list[PlacedDefect] = []
         self._occupied = np.arange(len(geometry)) < n_host
         self._added_sc: list[np.ndarray] = []
+        self._reserved: tuple[int, ...] = ()
         self._n_sets = 0
 
     def add_vacancies(self, sets: Sequence[Sequence[int]], labels: Sequence[KrogerVink], *, request: int):
@@ -117,10 +118,12 @@ class Arrangement:
             list(self._added_sc),
             self._n_sets,
         )
+        self._reserved = () if anchor_sites is None else tuple(anchor_sites)
         most = 0
         for _ in range(_RESTARTS):
             done = self._try(request, defects, n_sets, number, anchor_sites)
             if done == n_sets:
+                self._reserved = ()
                 return
             most = max(most, done)
             taken, placed, occupied, added, self._n_sets = start
@@ -164,7 +167,7 @@ class Arrangement:
         others = [site for site in self.taken if site not in own]
         nearest = self.geometry.distance_to_nearest(others)[sites]
         sites = sites[(nearest >= request.minimum_separation_A) & (nearest > _SAME_DISTANCE_A)]
-        return sites[~np.isin(sites, own)]
+        return sites[~np.isin(sites, [*own, *self._reserved])]
 
     def _ordered(self, sites, placement):
         sites = self.rng.permutation(sites)
@@ -244,6 +247,8 @@ class Arrangement:
 
     def _dumbbell_axis(self, site, family, separation_A):
         """Return the axis of a family that leaves most room in the perfect crystal, by lot if equal."""
+        if separation_A < self.minimum_distance_A:
+            return None
         centre = self.geometry.scaled_positions[site]
         axes = self._family(family)
         arms = [self._scaled(0.5 * separation_A * axis) for axis in axes]
@@ -252,8 +257,7 @@ class Arrangement:
         best = self.rng.permutation(np.flatnonzero(rooms > rooms.max() - _SAME_DISTANCE_A))
         for k in best.tolist():
             arm = arms[k]
-            room = self._room_A(centre + arm, centre - arm, without=site)
-            if min(room, separation_A) >= self.minimum_distance_A:
+            if self._room_A(centre + arm, centre - arm, without=site) >= self.minimum_distance_A:
                 return tuple(axes[k].tolist())
         return None
 
