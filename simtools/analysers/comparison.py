@@ -33,7 +33,7 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     References
     ----------
     .. [1] G. Y. Zou and A. Donner, Construction of confidence limits about effect measures, Stat. Med. 27,
-       1693 (2008).
+       1693 (2008), doi:10.1002/sim.3095.
 
     Notes
     -----
