@@ -11,6 +11,7 @@ from ase.neighborlist import neighbor_list
 
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
+from simtools.defects.arrangement import DUMBBELL_SEPARATION
 from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.structures.ionic_relaxation import relax_ions
@@ -29,8 +30,6 @@ FAMILIES = ("100", "110", "111")
 
 _SAME_AXIS = 1e-3
 _ON_THE_AXIS_DEG = 10.0
-_START = 0.7
-"""First separation in nearest distances of the sublattice; see `simtools.defects.arrangement`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +208,8 @@ def relaxed_separation(
     formal_charges_e
         Integer formal charge of every element, e: they go into the defect's record.
     start_separation_A
-        Å; by default 0.7 times the nearest distance of the site's own species.
+        Å; by default `simtools.defects.arrangement.DUMBBELL_SEPARATION` times the nearest distance of the
+        site's own species.
     rattle_A, seed
         Standard deviation of random displacements of all ions before relaxation, Å. With 0 the symmetry of
         the start is kept, so that a stationary point may come out that is no minimum.
@@ -227,7 +227,7 @@ def relaxed_separation(
     axis = _unit(direction)
     symbol = crystal.symbols[site]
     if start_separation_A is None:
-        start_separation_A = _START * _nearest_A(crystal, site)
+        start_separation_A = DUMBBELL_SEPARATION * _nearest_A(crystal, site)
     label = KrogerVink.from_charges(f"{symbol}2", symbol, formal_charges_e)
     placed = PlacedDefect(
         label=label,

@@ -5,6 +5,8 @@ from math import comb
 
 import numpy as np
 import pytest
+from ase import spacegroup
+from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 
 from simtools.core.errors import ConfigError, UnknownSpeciesError
@@ -186,6 +188,48 @@ def test_hops_account_for_every_pair_of_neighbours(case):
             if site in (orbits[hop.initial], orbits[hop.final])
         )
         assert out == int(np.sum((distances > 0.1) & (distances < reach)))
+
+
+@pytest.mark.parametrize(
+    ("space_group", "cell", "position"),
+    [
+        (2, [5.2, 5.6, 6.1, 80, 95, 104], [0.12, 0.34, 0.21]),
+        (14, [5.2, 5.6, 6.1, 90, 104, 90], [0.12, 0.34, 0.21]),
+        (148, [5.8, 5.8, 7.3, 90, 90, 120], [0.12, 0.34, 0.21]),
+        (198, [5.9, 5.9, 5.9, 90, 90, 90], [0.12, 0.12, 0.12]),
+        (216, [5.9, 5.9, 5.9, 90, 90, 90], [0.25, 0.25, 0.25]),
+    ],
+)
+def test_orbits_of_hops_equal_brute_force_in_other_crystals(space_group, cell, position):
+    """Every hop is joined with its reverse and with its image under every operation."""
+    atoms = spacegroup.crystal(["Li", "O"], [position, [0, 0, 0]], spacegroup=space_group, cellpar=cell)
+    symmetry = crystal_symmetry(atoms)
+    assert symmetry.number == space_group
+    first, second, vectors = neighbor_list("ijD", atoms, 4.2)
+    lithium = (atoms.symbols[first] == "Li") & (atoms.symbols[second] == "Li")
+    first, second, vectors = first[lithium], second[lithium], vectors[lithium]
+    names = np.arange(len(first))
+
+    def merge(k, start, end, vector):
+        (image,) = np.flatnonzero(
+            (first == start) & (second == end) & (np.linalg.norm(vectors - vector, axis=1) < 0.01)
+        )
+        names[names == names[image]] = names[k]
+
+    turns, moves = symmetry.cartesian_rotations, symmetry.permutations
+    for k in range(len(first)):
+        merge(k, second[k], first[k], -vectors[k])
+        for turn, move in zip(turns, moves, strict=True):
+            merge(k, move[first[k]], move[second[k]], turn @ vectors[k])
+    hops = distinct_hops(atoms, "Li", max_distance_A=4.2)
+    assert len(hops) > 0
+    assert sorted(np.unique(names, return_counts=True)[1] // 2) == sorted(hop.multiplicity for hop in hops)
+    for hop in hops:
+        (k,) = np.flatnonzero(
+            (first == hop.initial) & (np.linalg.norm(vectors - hop.vector_A, axis=1) < 1e-6)
+        )
+        assert hop.n_from_initial == np.sum((names == names[k]) & (first == hop.initial))
+        assert hop.n_from_final == np.sum((names == names[k]) & (first == hop.final))
 
 
 def test_a_hop_beside_a_dopant_is_not_reversible_by_symmetry():
