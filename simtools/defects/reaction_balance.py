@@ -11,7 +11,15 @@ from ase.formula import Formula
 from simtools.core.errors import ConfigError
 from simtools.defects.kroger_vink import DefectComplex, DefectLabelError, KrogerVink, ions_of
 
-__all__ = ["ReactionBalanceError", "Term", "check_balance", "composition", "formula_units_made", "members"]
+__all__ = [
+    "ReactionBalanceError",
+    "Term",
+    "check_balance",
+    "composition",
+    "formula_units_made",
+    "host_sites",
+    "members",
+]
 
 Term = KrogerVink | DefectComplex | str
 """A point defect or an ion on its site, an associate, or the formula of a phase beside the crystal."""
@@ -81,7 +89,7 @@ def check_balance(left: Side, right: Side, *, host: str | None, text: str) -> No
         If `host` is no formula, or a term stands on a site that the host does not have.
     """
     site_gap = _gap(left, right, _sites)
-    formula = _host_sites(host)
+    formula = host_sites(host)
     if host is not None:
         for name in site_gap:
             if name not in formula:
@@ -109,7 +117,7 @@ def formula_units_made(left: Side, right: Side, host: str | None) -> Fraction:
 
     Where the change of sites is no multiple of the formula: the number that leaves the fewest kinds over.
     """
-    gap, formula = _gap(left, right, _sites), _host_sites(host)
+    gap, formula = _gap(left, right, _sites), host_sites(host)
     candidates = [Fraction(0), *(Fraction(gap.get(name, 0)) / n for name, n in formula.items())]
 
     def n_kinds_left_over(units):
@@ -128,6 +136,24 @@ def composition(formula: str) -> frozenset[tuple[str, int]]:
     if not counts or not elements or min(counts.values()) < 1:
         raise ConfigError(f"{formula!r} is neither a Kröger-Vink label nor the formula of a phase")
     return frozenset(counts.items())
+
+
+def host_sites(host: str | None) -> Counter[str]:
+    """Return how many sites of each kind a formula unit of the host has; none for None.
+
+    ``Li3OCl`` has Li 3, O 1, Cl 1; ``Li2(OH)Cl`` has OH 1 for its O and H. Raises `ConfigError`.
+    """
+    if host is None:
+        return Counter()
+    groups = list(_GROUP.finditer(host)) if isinstance(host, str) else []
+    if not groups or "".join(group[0] for group in groups) != host:
+        raise ConfigError(f"host must be a formula such as Li3OCl or Li2(OH)Cl, got {host!r}")
+    sites = Counter()
+    for group in groups:
+        name = group[1].strip("()")
+        _ions_on(name)
+        sites[name] += int(group[2] or 1)
+    return sites
 
 
 def members(term: Term) -> tuple[KrogerVink, ...]:
@@ -160,20 +186,6 @@ def _gap(left, right, what):
 
 def _charge(side):
     return sum((n * term.charge for n, term in side if not isinstance(term, str)), start=Fraction(0))
-
-
-def _host_sites(host):
-    if host is None:
-        return {}
-    groups = list(_GROUP.finditer(host)) if isinstance(host, str) else []
-    if not groups or "".join(group[0] for group in groups) != host:
-        raise ConfigError(f"host must be a formula such as Li3OCl or Li2(OH)Cl, got {host!r}")
-    sites = Counter()
-    for group in groups:
-        name = group[1].strip("()")
-        _ions_on(name)
-        sites[name] += int(group[2] or 1)
-    return sites
 
 
 def _ions_on(site):
