@@ -3,8 +3,8 @@ r"""Concentrations that use up what there is, no more: mass action under conditi
 .. math:: c_j = w_j \prod_k \lambda_k^{n_{kj}}, \qquad \sum_j n_{kj} c_j \; [+ \; N_k \lambda_k] = N_k
 
 The term in brackets, sites that stay regular, is there for sites and not for dopants. The solution is where
-the convex function :math:`\sum_j c_j + \sum_k ([N_k \lambda_k] - N_k \ln \lambda_k)` of :math:`\ln \lambda` is
-least: there is one. All is done in logarithms, for concentrations of :math:`10^{-200}` occur (3 eV at 77 K).
+the convex function :math:`\sum_j c_j + \sum_k ([N_k \lambda_k] - N_k \ln \lambda_k)` of all :math:`\ln
+\lambda_k` is least: there is one. All is done in logarithms, for :math:`10^{-196}` occurs (3 eV at 77 K).
 """
 
 import numpy as np
