@@ -21,14 +21,18 @@ LARGEST_STEP_A = 0.1
 SHELL_REACH_A = 1.0
 """A shell further from its core than this has left it; relaxed displacements are below 0.3 Å."""
 MAX_ITERATIONS = 200
+PATIENCE = 4
+"""Iterations without half the force before, after which a cutoff is suspected."""
+PAIRS_AT_CUTOFF = 2.0
+"""Jumps that may come together."""
 HISTORY = 6
 """Configurations that the starting guess is extrapolated from."""
 PROBE_A = 1e-3
 """Displacement by which the curvature is probed."""
 
 
-def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A):
-    """Return displacements at which no shell feels more than `tolerance_eV_per_A`, and the evaluations used.
+def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution_eV_per_A=0.0):
+    """Return displacements at which no shell feels more than `tolerance_eV_per_A`.
 
     Anderson's mixing of preconditioned steps: for a quadratic energy as good as conjugate gradients, and each
     iteration costs one evaluation of the forces. The last evaluation was at the displacements returned.
@@ -43,6 +47,9 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A):
         Rough stiffness against moving one shell alone, eV/Å², shape (M,).
     tolerance_eV_per_A
         Largest force on any shell.
+    resolution_eV_per_A
+        By how much forces jump where a pair crosses a cutoff. A shell may come to rest at such a place, with
+        a force of that size to one side: where iterations end there, their best is returned.
 
     Raises
     ------
@@ -59,17 +66,23 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A):
     scale = 1.0 / np.sqrt(stiffness_m)[:, None]
     moves, changes = [], []
     displacement_mc = start_mc
-    residual = None
-    for iteration in range(1, MAX_ITERATIONS + 1):
+    residual, best, idle = None, (np.inf, start_mc), 0
+    for _ in range(MAX_ITERATIONS):
         slope_mc = gradient(displacement_mc)
         largest = np.sqrt(np.einsum("mc,mc->m", slope_mc, slope_mc).max())
         if largest <= tolerance_eV_per_A:
-            return displacement_mc, iteration
+            return displacement_mc
+        idle = 0 if largest < 0.5 * best[0] else idle + 1
+        if largest < best[0]:
+            best = largest, displacement_mc
+        if idle == PATIENCE and best[0] <= PAIRS_AT_CUTOFF * resolution_eV_per_A:
+            gradient(best[1])
+            return best[1]
         last, residual = residual, (-slope_mc * scale).ravel()
         if last is not None:
             changes.append(residual - last)
             if moves[-1] @ changes[-1] >= 0.0:
-                raise PolarizationCatastropheError(*_furthest(displacement_mc))
+                raise _unstable(displacement_mc)
             del moves[:-MEMORY], changes[:-MEMORY]
         step = residual
         if changes:
@@ -81,21 +94,20 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A):
         step_mc *= min(1.0, LARGEST_STEP_A / longest)
         moves.append((step_mc / scale).ravel())
         displacement_mc = displacement_mc + step_mc
-        shell, distance = _furthest(displacement_mc)
-        if not distance < SHELL_REACH_A:
-            raise PolarizationCatastropheError(shell, distance)
+        if not np.abs(displacement_mc).max() < SHELL_REACH_A:
+            raise _unstable(displacement_mc)
     raise ShellsNotRelaxedError(MAX_ITERATIONS, float(largest), tolerance_eV_per_A)
 
 
-def relax_from(guess_mc, gradient, stiffness_m, tolerance_eV_per_A):
+def relax_from(guess_mc, gradient, *options):
     """Relax from `guess_mc`; where that fails, once more from all shells on their cores."""
     try:
-        return relax_shells(gradient, guess_mc, stiffness_m, tolerance_eV_per_A)
+        return relax_shells(gradient, guess_mc, *options)
     except (PolarizationCatastropheError, ShellsNotRelaxedError, CloseContactError, NonFiniteError) as error:
         if not np.any(guess_mc):
             raise
         logger.debug("shells start again from their cores: %s", error)
-    return relax_shells(gradient, np.zeros_like(guess_mc), stiffness_m, tolerance_eV_per_A)
+    return relax_shells(gradient, np.zeros_like(guess_mc), *options)
 
 
 def refuse_unstable(gradient, displacement_mc, stiffness_m):
@@ -125,13 +137,14 @@ def refuse_unstable(gradient, displacement_mc, stiffness_m):
         return
     logger.debug("lowest curvature of the shells relative to their springs: %.3f", lowest)
     if lowest <= 0.0:
-        raise PolarizationCatastropheError(*_furthest(displacement_mc))
+        raise _unstable(displacement_mc)
 
 
-def _furthest(displacement_mc):
+def _unstable(displacement_mc):
+    """Return the error that names the shell furthest from its core, by its number among the shells."""
     distance_m = np.sqrt(np.einsum("mc,mc->m", displacement_mc, displacement_mc))
     shell = int(np.argmax(np.where(np.isfinite(distance_m), distance_m, np.inf)))
-    return shell, float(distance_m[shell])
+    return PolarizationCatastropheError(shell, "shell", float(distance_m[shell]))
 
 
 class ShellHistory:

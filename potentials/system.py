@@ -174,8 +174,11 @@ def _charge_balance(field, type_n):
     )
 
 
-def tune(calculator, cell, charges_n):
-    """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict."""
+def tune(calculator, cell, charges_n, safety=1.0):
+    """Return the splitting (and for "pme" the mesh) for this cell as a JSON-able dict.
+
+    `safety` is the part of the accuracy that splitting and mesh are chosen for.
+    """
     if calculator.coulomb == "none":
         return {"alpha_per_A": 0.0, "coulomb_cutoff_A": 0.0}
     if calculator.coulomb == "ewald":
@@ -186,7 +189,9 @@ def tune(calculator, cell, charges_n):
                 np.clip(4.0 * (len(charges_n) / 40.0) ** (1.0 / 6.0) * density ** (-1.0 / 3.0), 6.0, 18.0)
             )
         return {"alpha_per_A": EXACT_SCREENING / cutoff, "coulomb_cutoff_A": cutoff}
-    chosen = choose_splitting(cell, charges_n, accuracy=calculator.accuracy, cutoff_A=calculator.cutoff_A)
+    chosen = choose_splitting(
+        cell, charges_n, accuracy=safety * calculator.accuracy, cutoff_A=calculator.cutoff_A
+    )
     return {
         "alpha_per_A": float(chosen.alpha),
         "coulomb_cutoff_A": float(chosen.cutoff_A),

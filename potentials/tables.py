@@ -128,6 +128,21 @@ def pair_energy_and_slope(field, a, b, r, *, short_A, coulomb_A, alpha):
     return energy, slope
 
 
+def largest_jump_eV_per_A(field, ranges, alpha):
+    """Return the largest jump that a pair force makes at a cutoff, eV/Å."""
+    largest = 0.0
+    for i, a in enumerate(field.species):
+        for j, b in enumerate(field.species):
+            short_A, coulomb_A = ranges.short_tt[i, j], ranges.coulomb_A
+            for cutoff in {short_A, coulomb_A} - {0.0}:
+                r = cutoff * np.array([1.0 - 1e-9, 1.0 + 1e-9])
+                _, slope = pair_energy_and_slope(
+                    field, a, b, r, short_A=short_A, coulomb_A=coulomb_A, alpha=alpha
+                )
+                largest = max(largest, abs(slope[1] - slope[0]))
+    return float(largest)
+
+
 @dataclass(frozen=True)
 class PairTables:
     r"""Cubic Hermite tables of the pair energy in s = (r / `inner_A`)².

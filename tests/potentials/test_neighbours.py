@@ -139,3 +139,23 @@ def test_an_expanding_cell_does_not_stretch_the_patience_of_short_cutoffs():
     positions_nc[1, 0] = 1.99  # approached by 1.21 Å beside the strain: more than the skin
     assert neighbours.update(positions_nc, cell * 1.05)
     assert listed_distances(neighbours, 2.0)[0, 0] == pytest.approx(1.99)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("edge_A", "tilt"), [(2.0, 0.3), (6.0, 0.2)])
+def test_partners_are_left_out_once_each_and_their_images_stay(edge_A, tilt):
+    rng = np.random.default_rng(8)
+    cell = random_cell(rng, edge_A, tilt)
+    first = rng.uniform(-2, 3, (6, 3)) @ cell
+    positions_nc = np.concatenate([first, first + rng.normal(0.0, 0.1, first.shape)])
+    partner_n = np.concatenate([np.arange(6, 12), np.arange(6)])
+    types = rng.integers(0, 2, 12)
+    whole = NeighbourList(types, np.full((2, 2), 4.0), 0.3)
+    apart = NeighbourList(types, np.full((2, 2), 4.0), 0.3, partner_n)
+    for neighbours in (whole, apart):
+        neighbours.update(positions_nc, cell)
+    expected = [tuple(row) for row in np.round(listed_distances(whole, 4.0), 9)]
+    for n in range(6):
+        distance = round(float(np.linalg.norm(positions_nc[n + 6] - positions_nc[n])), 9)
+        expected.remove((distance, n, n + 6))
+    assert [tuple(row) for row in np.round(listed_distances(apart, 4.0), 9)] == expected

@@ -138,6 +138,62 @@ def test_hash_follows_the_content_of_the_file(tmp_path):
     assert load_force_field(str(path)).path == str(path)
 
 
+SHELL = """
+[species.Cl.shell]
+charge_e = { value = -2.5, source = "paper", confidence = "R", note = "why" }
+spring_eV_per_A2 = { value = 30.0, source = "paper", confidence = "F" }
+
+[[buckingham]]"""
+
+
+def with_shell(old="", new=""):
+    assert old in SHELL
+    return GOOD.replace("\n[[buckingham]]", SHELL.replace(old, new) if old else SHELL, 1)
+
+
+def test_shell_leaves_the_rest_of_the_charge_on_the_core():
+    field = parse(with_shell())
+    assert field.charges_e["Cl"] == -0.9
+    assert field.core_charge_e("Cl") == pytest.approx(1.6)
+    assert field.core_charge_e("Li") == 0.9
+    shell = field.shells["Cl"]
+    assert (shell.charge_e, shell.spring_eV_per_A2, shell.quartic_spring_eV_per_A4) == (-2.5, 30.0, 0.0)
+    assert shell.polarizability_A3 == pytest.approx(14.39964547 * 2.5**2 / 30.0)
+    rows = {(row.group, row.name): row for row in field.parameters if row.group == "shell"}
+    assert rows["shell", "charge_e"].confidence == "R"
+    assert rows["shell", "spring_eV_per_A2"].unit == "eV/Å²"
+    assert ("Cl", "charge_e") in {(row.subject, row.name) for row in field.low_confidence(["Cl"])}
+    quartic = 'quartic_spring_eV_per_A4 = { value = 9.0, source = "paper", confidence = "V" }\n\n[[buck'
+    assert parse(with_shell("\n[[buck", quartic)).shells["Cl"].quartic_spring_eV_per_A4 == 9.0
+    assert not parse(GOOD).shells
+    with pytest.raises(UnknownSpeciesError, match="available: Li, Cl"):
+        field.core_charge_e("Na")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("spring_eV_per_A2 =", "k =", r"\[species.Cl.shell\]: unknown key 'k'; known: charge_e, spring"),
+        ("charge_e = { value = -2.5", "charge_e = { value = 0", r"shell\]: charge_e = 0 polarises nothing"),
+        ("value = 30.0", "value = 0.0", r"spring_eV_per_A2 = 0 must be greater than 0"),
+        ("value = 30.0", "value = -3.0", r"spring_eV_per_A2 = -3 must be greater than 0"),
+        ("value = 30.0", "value = nan", r"shell\] spring_eV_per_A2: value = nan must be a finite number"),
+        ('value = 30.0, source = "paper"', 'value = 30.0, source = "x"', r"source = 'x' names no entry"),
+        ("[species.Cl.shell]", "[species.Cl.shel]", r"unknown key 'shel'; did you mean 'shell'"),
+        ("charge_e = {", "# charge_e = {", r"\[species.Cl.shell\]: key 'charge_e' is missing"),
+        (
+            "[[buck",
+            'quartic_spring_eV_per_A4 = { value = -1, source = "paper", confidence = "V" }\n[[buck',
+            r"quartic_spring_eV_per_A4 = -1 must not be negative",
+        ),
+    ],
+)
+def test_shell_that_cannot_be_meant_is_refused_in_one_line(old, new, message):
+    with pytest.raises(ForceFieldError, match=message) as caught:
+        parse(with_shell(old, new))
+    assert "\n" not in str(caught.value)
+
+
 BAD = {
     "misspelt key": ("rho = 0.33", "roh = 0.33", r"\[\[buckingham\]\].*'roh'; did you mean 'rho'\?"),
     "misspelt table": (
