@@ -113,7 +113,8 @@ def optimise_band(
     images
         Changed in place. The ends carry their energies and forces, the others their calculators.
     max_force_eV_per_A
-        Largest force of the band (across the path, and of the springs along it) on any ion, eV/Å.
+        Largest force of the band (across the path, and of the springs along it) on any ion, and largest
+        force on an ion of the climbing image, eV/Å.
     max_steps
         Steps before giving up.
     spring_eV_per_A2
@@ -128,28 +129,31 @@ def optimise_band(
     PathNotConvergedError
         If the forces stay above the tolerance.
     """
-    neb = NEB(images, k=spring_eV_per_A2, method="improvedtangent", allow_shared_calculator=shared_calculator)
+    neb = _Neb(
+        images, k=spring_eV_per_A2, method="improvedtangent", allow_shared_calculator=shared_calculator
+    )
     n_steps = 0
-    residual = math.inf
     for climb, tolerance in (
         (False, max(_CLIMB_BELOW_EV_PER_A, max_force_eV_per_A)),
         (True, max_force_eV_per_A),
     ):
-        neb.climb = climb
+        neb.start(climb=climb)
         optimiser = FIRE(neb, logfile=None)
-        for _ in optimiser.irun(fmax=tolerance, steps=max(max_steps - n_steps, 0)):
+        for _ in optimiser.irun(fmax=0.0, steps=max(max_steps - n_steps, 0)):
             if on_step is not None:
-                on_step(_with_results(neb), n_steps + optimiser.nsteps)
+                on_step(neb.with_results(), n_steps + optimiser.nsteps)
+            if neb.residual() <= tolerance:
+                break
         n_steps += optimiser.nsteps
-        residual = _largest(neb.get_forces())
-        if not residual <= tolerance:
+        if not neb.residual() <= tolerance:
             raise PathNotConvergedError(
-                f"the band did not come to rest in {n_steps} steps: its largest force is {residual:.3g} eV/Å "
-                f"where {tolerance:g} was asked for; allow more steps or images, or interpolate otherwise",
-                _with_results(neb),
+                f"the band did not come to rest in {n_steps} steps: its largest force is "
+                f"{neb.residual():.3g} eV/Å where {tolerance:g} was asked for; allow more steps or images, "
+                "or interpolate otherwise",
+                neb.with_results(),
             )
     logger.info("band of %d images converged in %d steps", len(images), n_steps)
-    return describe_band(_with_results(neb), n_steps=n_steps, n_evaluations=(n_steps + 2) * (len(images) - 2))
+    return describe_band(neb.with_results(), n_steps=n_steps, n_evaluations=neb.n_evaluations)
 
 
 def describe_band(images: list[Atoms], *, n_steps: int, n_evaluations: int) -> Band:
@@ -304,17 +308,45 @@ def _tangents(positions, energies):
     return tangents / np.where(norms > 0, norms, 1.0)
 
 
-def _with_results(neb):
-    """Return copies of the images that carry their energies and forces."""
-    images = []
-    for i, image in enumerate(neb.images):
-        copy = image.copy()
-        inside = 0 < i < len(neb.images) - 1
-        energy = neb.energies[i] if inside else image.get_potential_energy()
-        forces = neb.real_forces[i] if inside else image.get_forces()
-        copy.calc = SinglePointCalculator(copy, energy=float(energy), forces=np.array(forces))
-        images.append(copy)
-    return images
+class _Neb(NEB):
+    """A band that evaluates each set of positions once, and knows its last forces."""
+
+    _seen = _forces = None
+    n_evaluations = 0
+
+    def start(self, *, climb):
+        """Switch climbing, which changes the forces at the same positions."""
+        self.climb, self._seen = climb, None
+
+    def get_forces(self):
+        """Return the forces of the band at the present positions."""
+        positions = self.get_positions()
+        if self._seen is None or not np.array_equal(positions, self._seen):
+            self._forces = super().get_forces()
+            self._seen = positions
+            self.n_evaluations += self.nimages - 2
+        return self._forces.copy()
+
+    def residual(self):
+        """Return the largest force of the band on an ion, and of the climbing image itself, eV/Å."""
+        largest = _largest(self.get_forces())
+        if self.climb:
+            top = self.images[self.imax].copy()
+            top.calc = SinglePointCalculator(top, forces=self.real_forces[self.imax])
+            largest = max(largest, _largest(top.get_forces()))
+        return largest
+
+    def with_results(self):
+        """Return copies of the images that carry their energies and forces."""
+        images = []
+        for i, image in enumerate(self.images):
+            copy = image.copy()
+            inside = 0 < i < self.nimages - 1
+            energy = self.energies[i] if inside else image.get_potential_energy()
+            forces = self.real_forces[i] if inside else image.get_forces()
+            copy.calc = SinglePointCalculator(copy, energy=float(energy), forces=np.array(forces))
+            images.append(copy)
+        return images
 
 
 def _largest(forces):

@@ -31,6 +31,7 @@ START_SEPARATION_SHARE = 0.7
 """Start distance of the two ions, as part of the shortest distance between sites."""
 _SNAP_COSINE = np.cos(np.radians(10.0))
 _SAME_AXIS = 1e-3
+_SAME_SITE_A = 1e-3
 
 
 class NoDumbbellError(SimtoolsError, RuntimeError):
@@ -207,19 +208,18 @@ def dumbbell_hops(
         if path is None:
             continue
         length, final = path
-        found.append((length, distances[where], axes[0], axes[axis], len(members), final))
+        found.append((length, vectors[where], axes[0], axes[axis], len(members), final))
     found.sort(key=lambda row: row[0])
     return tuple(
         Hop(
-            name=f"{label} {'hop' if distance > 0 else 'turn'} {number} ({distance:.2f} Å, "
-            f"{_text(before)} to {_text(after)})",
+            name=_name(label, number, vector, before, after),
             initial=dumbbell.atoms,
             final=final,
-            length_A=float(distance),
+            length_A=float(np.linalg.norm(vector)),
             multiplicity=multiplicity,
             equivalent_ends=True,
         )
-        for number, (_, distance, before, after, multiplicity, final) in enumerate(found, start=1)
+        for number, (_, vector, before, after, multiplicity, final) in enumerate(found, start=1)
     )
 
 
@@ -311,6 +311,14 @@ def _image(atoms, symmetry, operation):
         records.append(moved)
     image.info = {**atoms.info, "defects": records}
     return image
+
+
+def _name(label, number, vector, before, after):
+    turn = f"{_text(before)} to {_text(after)}"
+    length = float(np.linalg.norm(vector))
+    if length < _SAME_SITE_A:
+        return f"{label} turn {number} ({turn})"
+    return f"{label} hop {number} ({length:.2f} Å along {_text(vector)}, {turn})"
 
 
 def _unit(axis):

@@ -13,7 +13,7 @@ from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.md.matching import LONGEST_HOP_A, match_ions, nearest_sites
 from simtools.structures.ionic_relaxation import relax_ions
 
-__all__ = ["EndPointError", "interpolate_images", "relax_ends"]
+__all__ = ["EndPointError", "UnequalEndsError", "interpolate_images", "relax_ends"]
 
 SAME_CONFIGURATION_A = 0.2
 EQUIVALENT_ENDS_EV = 1e-3
@@ -21,7 +21,11 @@ _CLOSEST_SHARE = 0.6
 
 
 class EndPointError(SimtoolsError, RuntimeError):
-    """An end of the path is not the minimum that it was meant to be."""
+    """An end of the path is not the minimum that it was meant to be: there is no such hop."""
+
+
+class UnequalEndsError(EndPointError):
+    """Ends that symmetry makes equal relaxed to different energies."""
 
 
 def relax_ends(
@@ -65,7 +69,7 @@ def relax_ends(
     matched.calc = calculator
     matched.calc = SinglePointCalculator(matched, energy=energies[1], forces=matched.get_forces())
     if equivalent_ends and abs(energies[1] - energies[0]) > EQUIVALENT_ENDS_EV:
-        raise EndPointError(
+        raise UnequalEndsError(
             f"{name}: ends that symmetry makes equal relax to energies that differ by "
             f"{1000 * (energies[1] - energies[0]):.3g} meV: one of them has found another minimum; relax "
             "further, or start both from the lower one"

@@ -21,7 +21,7 @@ from simtools.md.band import (
     optimise_band,
     residual_gain_eV,
 )
-from simtools.md.endpoints import EndPointError, interpolate_images, relax_ends
+from simtools.md.endpoints import EndPointError, UnequalEndsError, interpolate_images, relax_ends
 from simtools.md.matching import LONGEST_HOP_A, moving_ions
 from simtools.md.migration_path import MigrationPath
 
@@ -31,6 +31,7 @@ __all__ = [
     "EndPointError",
     "MigrationPath",
     "PathNotConvergedError",
+    "UnequalEndsError",
     "continue_path",
     "find_path",
 ]
@@ -108,8 +109,9 @@ def find_path(
     PathNotConvergedError
         If the band does not come to rest, or there is no saddle point between the ends.
     EndPointError
-        If an end leaves its basin while it relaxes, both relax to one configuration, or equivalent ends
-        differ.
+        If an end leaves its basin while it relaxes, or both relax to one configuration.
+    UnequalEndsError
+        If equivalent ends differ in energy.
     MatchError, ConfigError
         If the ends are not the same ions one hop apart, the interpolation drives ions into each other, or an
         argument is out of range.

@@ -10,6 +10,8 @@ from simtools.plots.style import BLACK, BLUE, GREY, NOTE_SIZE, SEQUENCE, add_leg
 __all__ = ["plot_path", "plot_paths"]
 
 _FINE = 400
+_SHALLOW = 0.4
+"""A barrier below this part of the drawn range is written under its level, clear of the curve."""
 
 
 def plot_path(path, *, ax=None, color=BLUE):
@@ -110,13 +112,14 @@ def _mark_barriers(ax, path):
             zorder=2,
         )
         text = f"{barrier:.3f} eV" + (f" {word}" if word else "")
+        low = barrier < _SHALLOW * (top - min(0.0, last))
         ax.annotate(
             text,
-            (x, level + 0.45 * (top - level)),
-            xytext=(-5 if i == 0 else 5, 0),
+            (x, level if low else level + 0.45 * (top - level)),
+            xytext=(-5 if i == 0 else 5, -5 if low else 0),
             textcoords="offset points",
             ha="right" if i == 0 else "left",
-            va="center",
+            va="top" if low else "center",
             fontsize=NOTE_SIZE,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
             zorder=5,
