@@ -255,7 +255,7 @@ def _carry(charge, placed, phases):
 
 def _phase(ions):
     unit = _unit(ions.values())
-    return _times(unit, "".join(f"{name}{_number(n / unit)}" for name, n in ions.items()))
+    return _times(unit, Formula.from_dict({name: int(n / unit) for name, n in ions.items()}).format("metal"))
 
 
 def _unit(numbers):
