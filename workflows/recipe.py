@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMENTS, DefectRequest
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
@@ -52,13 +53,24 @@ class StructureTable:
 
 @dataclass(frozen=True, kw_only=True)
 class DefectTable:
-    """[[defects]]: one kind of imperfection; `fraction` is of the sites of its first species."""
+    """[[defects]]: one kind of imperfection; the keys are those of `simtools.defects.DefectRequest`."""
 
-    kind: str = v.key(v.choice("vacancy", "schottky"))
-    species: tuple[str, ...] = v.key(v.species_list())
+    kind: str = v.key(v.choice(*KINDS))
+    species: tuple[str, ...] | None = v.key(v.ion_list(), default=None)
     fraction: float | None = v.key(v.number(0, 0.5, above=True), default=None)
     count: int | None = v.key(v.whole(1, 1_000_000), default=None)
-    placement: str = v.key(v.choice("random", "associated", "separated"), default="random")
+    placement: str = v.key(v.choice(*PLACEMENTS), default="random")
+    on: str | None = v.key(v.species(), default=None)
+    formula: str | None = v.key(v.text(100), default=None)
+    direction: str | None = v.key(v.choice(*DIRECTIONS), default=None)
+    separation_A: float | None = v.key(v.number(0, 10, "Å", above=True), default=None)
+    compensation: str | None = v.key(v.choice(*COMPENSATIONS), default=None)
+    compensating_species: str | None = v.key(v.species(), default=None)
+    compensation_placement: str | int | None = v.key(
+        v.choice_or_whole("random", "nearest", "separated", low=1, high=100), default=None
+    )
+    minimum_separation_A: float | None = v.key(v.number(0, 100, "Å"), default=None)
+    interstitial_site: int | None = v.key(v.whole(0, 100), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,24 +309,10 @@ def _entered(place, part, override):
 
 def check_defect(defect, where):
     """Refuse a [[defects]] table whose keys do not fit together."""
-    if (defect.fraction is None) == (defect.count is None):
-        raise ConfigError(f"{where} needs either fraction or count, and not both")
-    if defect.kind == "vacancy":
-        if len(defect.species) != 1:
-            raise ConfigError(
-                f"{where} species = {list(defect.species)}: expected one species for a vacancy "
-                '(kind = "schottky" removes several together)'
-            )
-        if defect.placement == "associated":
-            raise ConfigError(
-                f'{where} placement = "associated": expected "random" or "separated": '
-                "a lone vacancy has no partner"
-            )
-    elif len(set(defect.species)) < 2:
-        raise ConfigError(
-            f"{where} species = {list(defect.species)}: expected the cation(s) and the anion that leave "
-            'together, such as ["Li", "Cl"] or ["Li", "Li", "O"]'
-        )
+    try:
+        DefectRequest(**table_to_dict(defect))
+    except ConfigError as error:
+        raise ConfigError(f"{where} {error}") from error
 
 
 _LISTS = {"defects": (DefectTable, check_defect), "hops": (HopTable, check_hop)}

@@ -15,6 +15,7 @@ from simtools.analysers.replicas import default_host
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
+from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
 from workflows.values import shown, suggestion
 
@@ -154,18 +155,9 @@ def build_cell(structure, defects, forces, *, lattice_parameter_A, seed):
         Of the placement.
     """
     perfect = build_perfect_cell(structure, lattice_parameter_A)
-    requests = [
-        DefectRequest(
-            kind=row["kind"],
-            species=tuple(row["species"]),
-            placement=row["placement"],
-            **{key: row[key] for key in ("count", "fraction") if key in row},
-        )
-        for row in defects
-    ]
     return build_defects(
         perfect,
-        requests,
+        [DefectRequest(**row) for row in defects],
         formal_charges_e=forces.formal_charges_e,
         net_charge=forces.table.get("net_charge"),
         seed=seed,
@@ -243,12 +235,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
             )
     _check_analysis(recipe, present)
     for i, row in enumerate(resolved.get("defects", [])):
-        for symbol in row["species"]:
-            if symbol not in present:
-                raise ConfigError(
-                    f"{source}: [defects.{i}] species = {row['species']}: no {symbol} in "
-                    f"{structure['formula']}{suggestion(symbol, present)}"
-                )
+        _check_ions(row, f"{source}: [defects.{i}]", structure["formula"], present, forces)
     _check_size(recipe, perfect, guess)
     try:
         cell = build_cell(
@@ -262,6 +249,27 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)
     return cell
+
+
+def _check_ions(row, where, formula, present, forces):
+    """Refuse defects of ions that the crystal does not have, or the forces do not know."""
+    comes_in = row["kind"] in ("interstitial", "dopant", "substitution")
+    hosts = {"species": [] if comes_in else row.get("species", [])}
+    hosts |= {key: [row[key]] for key in ("on", "compensating_species") if key in row}
+    for key, symbols in hosts.items():
+        for symbol in symbols:
+            if symbol not in present:
+                hint = suggestion(symbol, present)
+                raise ConfigError(f"{where} {key} = {shown(row[key])}: no {symbol} in {formula}{hint}")
+    known = sorted(forces.formal_charges_e)
+    for ion in row.get("species", []) if comes_in else []:
+        for symbol in ions_of(ion):
+            if symbol not in known:
+                field = forces.table.get("name", "formal_charges_e")
+                raise ConfigError(
+                    f"{where} species = {row['species']}: {field!r} does not know {symbol}"
+                    f"{suggestion(symbol, known)}"
+                )
 
 
 def warm_up(recipe, forces):

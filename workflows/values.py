@@ -11,7 +11,9 @@ from simtools.core.errors import ConfigError
 __all__ = [
     "ValueKind",
     "choice",
+    "choice_or_whole",
     "flag",
+    "ion_list",
     "key",
     "named_texts",
     "number",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _SYMBOL = re.compile(r"[A-Z][a-z]?[0-9]?")
+_ION = re.compile(r"[A-Z][a-z]?[0-9]?|OH")
 _MISFIT = object()
 
 
@@ -163,17 +166,30 @@ def species():
     )
 
 
-def species_list():
+def species_list(pattern=_SYMBOL, example='["Li"] or ["Li", "Cl"]'):
     """Return the kind of a list of species labels; repeats count."""
-    one = species()
 
     def read(value):
-        if not isinstance(value, list) or not value:
-            return _MISFIT
-        items = tuple(one.read(item) for item in value)
-        return _MISFIT if _MISFIT in items else items
+        fits = isinstance(value, list) and value
+        fits = fits and all(isinstance(item, str) and pattern.fullmatch(item) for item in value)
+        return tuple(value) if fits else _MISFIT
 
-    return ValueKind('a list of species such as ["Li"] or ["Li", "Cl"]', read)
+    return ValueKind(f"a list of species such as {example}", read)
+
+
+def ion_list():
+    """Return the kind of a list of ions that a defect consists of: elements, or the hydroxide ``OH``."""
+    return species_list(_ION, '["Li"], ["Mg"], ["Li", "Cl"] or ["OH"]')
+
+
+def choice_or_whole(*names, low, high):
+    """Return the kind of a string out of a few, or a whole number from `low` to `high`."""
+    word, count = choice(*names), whole(low, high)
+
+    def read(value):
+        return word.read(value) if isinstance(value, str) else count.read(value)
+
+    return ValueKind(f"{word.expected} or {count.expected}", read)
 
 
 def species_charges():

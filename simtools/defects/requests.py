@@ -9,7 +9,7 @@ from ase import Atoms
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["COMPENSATIONS", "DIRECTIONS", "KINDS", "DefectRequest"]
+__all__ = ["COMPENSATIONS", "DIRECTIONS", "KINDS", "PLACEMENTS", "DefectRequest"]
 
 KINDS = (
     "vacancy",
@@ -141,19 +141,21 @@ class DefectRequest:
         kind, names = self.kind, self.species
         if kind == "vacancy" and len(names) != 1:
             raise ConfigError(
-                f"kind = 'vacancy' takes one species, got {list(names)}; give each its own request, or use "
-                "kind = 'schottky' for a neutral set"
+                f"kind = 'vacancy' takes one species, got species = {list(names)}; give each its own "
+                "request, or use kind = 'schottky' for a neutral set"
             )
         if kind == "schottky" and len(names) < 2:
             raise ConfigError(
-                f"kind = 'schottky' takes the ions of one set, such as ['Li', 'Cl'], got {list(names)}"
+                "kind = 'schottky' takes the ions of one set, such as ['Li', 'Cl'], got species = "
+                f"{list(names)}"
             )
         if kind == "exchange" and (len(names) != 2 or names[0] == names[1]):
             raise ConfigError(
-                f"kind = 'exchange' takes two species that trade places, as ['O', 'Cl'], got {list(names)}"
+                "kind = 'exchange' takes two species that trade places, as ['O', 'Cl'], got species = "
+                f"{list(names)}"
             )
         if kind not in ("schottky", "exchange", "composition") and len(names) != 1:
-            raise ConfigError(f"kind = {kind!r} takes one species, got {list(names)}")
+            raise ConfigError(f"kind = {kind!r} takes one species, got species = {list(names)}")
         if kind == "composition" and (names or self.formula is None):
             raise ConfigError(
                 f"kind = 'composition' takes a formula such as 'Li2.96OCl0.96' and no species, got formula = "

@@ -1,4 +1,5 @@
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from simtools.core.errors import ConfigError
 from workflows.recipe import list_recipes, read_recipe, recipe_from_dict, to_toml
+from workflows.systems import build_for_export
 
 RECIPE = """
 title = "toy"
@@ -108,9 +110,9 @@ def test_set_replaces_values_of_every_type(recipe_file):
         ("md.lattice_parameter_A=3.9", ["volume_from has no effect when lattice_parameter_A"]),
         ("structure.supercell=[3, 3]", ["supercell = [3, 3]", "three whole numbers"]),
         ("structure.prototype=cubik", ["prototype = 'cubik'", "'cubic'"]),
-        ("defects.0.fraction=0.1", ["[defects.0]", "either fraction or count"]),
+        ("defects.0.fraction=0.1", ["[defects.0]", "either count or fraction"]),
         ("defects.0.kind=vacancies", ["kind = 'vacancies'", "'vacancy' or 'schottky'"]),
-        ("defects.0.placement=associated", ["placement", "a lone vacancy has no partner"]),
+        ("defects.0.placement=associated", ["placement", "needs a partner"]),
         ("potential.engine=lammps", ["engine", "not available yet"]),
         ("potential.calculator=chgnet", ["either name", "or calculator"]),
         ("potential.net_charge=ignore", ["net_charge = 'ignore'", "'background'"]),
@@ -155,3 +157,63 @@ def test_an_unknown_recipe_gets_a_suggestion():
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_shipped_recipe_has_its_own_title(name):
     assert read_recipe(name).title != name
+
+
+DOPED = """
+title = "doped"
+[structure]
+formula = "Li3OCl"
+supercell = [4, 4, 4]
+[[defects]]
+kind = "dopant"
+species = ["Mg"]
+on = "Li"
+count = 3
+compensation_placement = "nearest"
+[[defects]]
+kind = "composition"
+formula = "Li2.96875OCl0.96875"
+[potential]
+name = "oxyhalide_doped_formal"
+[md]
+temperatures_K = [900]
+production_ps = 5
+[analysis]
+mobile = "Li"
+"""
+
+
+def test_every_kind_of_defect_is_read_built_and_written_back(tmp_path):
+    path = tmp_path / "doped.toml"
+    path.write_text(DOPED)
+    recipe = read_recipe(path)
+    assert tomllib.loads(to_toml(recipe.to_dict()))["defects"] == recipe.to_dict()["defects"]
+    cell = build_for_export(recipe)
+    labels = Counter(row["label"] for row in cell.info["defects"])
+    assert labels == {"Mg_Li.": 3, "V_Li'": 3 + 2, "V_Cl.": 2}
+    assert cell.info["net_charge_e"] == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["defects.0.species=['Zn']"], ["[defects.0]", "does not know Zn"]),
+        (["defects.0.species=['OH']", "defects.0.on=O"], ["[defects.0]", "does not know H"]),
+        (["defects.0.on=Na"], ["[defects.0] on = 'Na'", "no Na in Li3OCl"]),
+        (["defects.0.compensating_species=K"], ["compensating_species = 'K'", "no K in Li3OCl"]),
+        (
+            ["defects.2.kind=vacancy", "defects.2.species=['O']", "defects.2.count=1"],
+            ["[[defects]]", "+2 e", "1 x V_O.. = +2", "add 2 V_Li'"],
+        ),
+        (["defects.0.compensation_placement=far"], ["'nearest'", "a whole number from 1"]),
+        (["defects.0.direction=210"], ["'100' or '110' or '111'"]),
+        (["defects.1.formula=Li2.96OCl0.96"], ["whole ions", "4 x 5 x 5"]),
+    ],
+)
+def test_defects_that_cannot_be_are_refused_before_anything_runs(overrides, parts, tmp_path):
+    path = tmp_path / "doped.toml"
+    path.write_text(DOPED)
+    with pytest.raises(ConfigError) as caught:
+        build_for_export(read_recipe(path, overrides))
+    for part in parts:
+        assert part in str(caught.value)
