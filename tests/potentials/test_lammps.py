@@ -18,11 +18,11 @@ from potentials.lammps import (
     LammpsError,
     background_stress,
     evaluate_with_lammps,
-    lammps_frame,
     write_force_field,
     write_lammps,
 )
 from potentials.lammps_library import LammpsUnavailableError, import_lammps, load_mpi
+from potentials.lammps_text import lammps_frame, typed_field
 from potentials.schema import list_force_fields, load_force_field, parse_force_field
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from tests.reference import ewald
@@ -141,12 +141,14 @@ def test_exported_force_field_is_read_by_lammps(name, tmp_path):
     field = load_force_field(name)
     path = write_force_field(field, tmp_path / "field.in")
     engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none"])
-    style = "charge" if field.is_charged else "atomic"
+    style = "full" if field.shells else "charge" if field.is_charged else "atomic"
+    n_types = len(typed_field(field).species)
+    bonds = f" bond/types {len(field.shells)} extra/bond/per/atom 1" if field.shells else ""
     try:
         engine.commands_string(
             f"units metal\natom_style {style}\nregion box block 0 20 0 20 0 20\n"
-            f"create_box {len(field.species)} box\ncreate_atoms 1 single 1 1 1\n"
-            f"create_atoms {len(field.species)} single 4 4 4\ninclude {path}\nrun 0"
+            f"create_box {n_types} box{bonds}\ncreate_atoms 1 single 1 1 1\n"
+            f"create_atoms {n_types} single 4 4 4\ninclude {path}\nrun 0"
         )
         assert np.isfinite(engine.get_thermo("pe"))
     finally:
@@ -172,7 +174,7 @@ def test_lammps_is_found_without_any_environment_variable():
 
 @needs_lammps
 def test_lammps_own_complaint_is_passed_on(monkeypatch):
-    monkeypatch.setattr("potentials.lammps._pair_lines", lambda *_: ["pair_style nonsense"])
+    monkeypatch.setattr("potentials.lammps_text._pair_lines", lambda *_: ["pair_style nonsense"])
     with pytest.raises(LammpsError, match="nonsense"):
         evaluate_with_lammps(load_force_field("lennard_jones"), prototype_cell("fcc", "Ar", 5.3))
 

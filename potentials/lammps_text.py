@@ -1,0 +1,322 @@
+"""LAMMPS' words for a cell and a force field, shells included. Writing files and running them: lammps.py."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import units
+
+from potentials.describe import weak_parameters
+from potentials.force_field import ForceField, sorted_pair
+from potentials.forms import Tabulated
+from potentials.shells import particle_field, shell_name
+from simtools.core.errors import ShapeError
+
+DEFAULT_ACCURACY = 1e-5
+TABLE_POINTS = 20000
+SHELL_MASS_SHARE = 0.1
+"""Part of an ion's mass that LAMMPS puts on its shell, as P. J. Mitchell and D. Fincham propose: only LAMMPS'
+own dynamics feels it. J. Phys.: Condens. Matter 5, 1031 (1993). doi:10.1088/0953-8984/5/8/006
+"""
+STYLES = {
+    "buckingham": "buck",
+    "born_mayer": "buck",
+    "born_mayer_huggins": "born",
+    "lennard_jones": "lj/cut",
+    "morse": "morse",
+    "tabulated": "table",
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """LAMMPS' lower triangular cell and the rotation into it: ``vectors_lammps = vectors @ rotation``."""
+
+    cell: np.ndarray
+    rotation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Particles:
+    """What LAMMPS calls atoms: rigid ions and cores in the order of the ions, then shells.
+
+    `field` acts between them and has their masses; `ion_p` is the ion that each belongs to; `bonds_kb` lists
+    bond type, core and shell, counted from 1; `velocities_pc` in Å/ps, or None.
+    """
+
+    field: ForceField
+    names: list[str]
+    positions_pc: np.ndarray
+    velocities_pc: np.ndarray | None
+    ion_p: np.ndarray
+    bonds_kb: list[tuple[int, int, int]]
+
+
+def lammps_frame(cell) -> Frame:
+    """Return the lower triangular cell of the same lattice, tilts at most half, and the rotation into it.
+
+    A left-handed cell needs an improper rotation; energies do not notice and forces rotate back alike.
+    """
+    reduced = np.array(cell, dtype=float)
+    if reduced.shape != (3, 3):
+        raise ShapeError("cell", "(3, 3)", reduced.shape)
+    for row, other in ((1, 0), (2, 1), (2, 0)):
+        lower = np.linalg.cholesky(reduced @ reduced.T)
+        reduced[row] -= np.round(lower[row, other] / lower[other, other]) * reduced[other]
+    lower = np.linalg.cholesky(reduced @ reduced.T)
+    return Frame(cell=lower, rotation=np.linalg.solve(reduced, lower))
+
+
+def has_tables(force_field) -> bool:
+    """Return whether any pair term is tabulated, so that a table file is needed."""
+    return any(isinstance(term.form, Tabulated) for terms in force_field.pairs.values() for term in terms)
+
+
+def typed_field(force_field) -> ForceField:
+    """Return the force field between LAMMPS' types: itself, or that of cores and shells with their masses."""
+    if not force_field.shells:
+        return force_field
+    masses = dict(force_field.masses_amu)
+    for symbol in force_field.shells:
+        whole = force_field.masses_amu[symbol]
+        masses[shell_name(symbol)] = SHELL_MASS_SHARE * whole
+        masses[symbol] = whole - SHELL_MASS_SHARE * whole
+    return replace(particle_field(force_field), masses_amu=masses)
+
+
+def particles_of(force_field, atoms, displacements_nc) -> Particles:
+    """Return cores and shells of `atoms`; `displacements_nc` (Å, shape (n_atoms, 3)) places the shells."""
+    symbols = atoms.get_chemical_symbols()
+    velocities = atoms.get_velocities() * (1000.0 * units.fs) if atoms.has("momenta") else None
+    shelled = np.flatnonzero([symbol in force_field.shells for symbol in symbols]).astype(int)
+    ion_p = np.concatenate([np.arange(len(atoms)), shelled])
+    kinds = list(force_field.shells)
+    positions = atoms.positions[ion_p].copy()
+    if len(shelled):
+        positions[len(atoms) :] += displacements_nc[shelled]
+    return Particles(
+        field=typed_field(force_field),
+        names=[*symbols, *(shell_name(symbols[n]) for n in shelled)],
+        positions_pc=positions,
+        velocities_pc=None if velocities is None else velocities[ion_p],
+        ion_p=ion_p,
+        bonds_kb=[(kinds.index(symbols[n]) + 1, n + 1, len(atoms) + k + 1) for k, n in enumerate(shelled)],
+    )
+
+
+def atom_style(force_field) -> str:
+    """Return the atom style that holds what the force field needs."""
+    return "full" if force_field.shells else "charge" if force_field.is_charged else "atomic"
+
+
+def bond_lines(force_field) -> list[str]:
+    """Return the springs: LAMMPS' K is half of k, and special_bonds hides a shell from its own core."""
+    shells = force_field.shells
+    if not shells:
+        return []
+    quartic = any(shell.quartic_spring_eV_per_A4 for shell in shells.values())
+    lines = ["special_bonds lj/coul 0.0 0.0 0.0", f"bond_style {'class2' if quartic else 'harmonic'}"]
+    for index, (symbol, shell) in enumerate(shells.items(), start=1):
+        stiffness = shell.spring_eV_per_A2 / 2.0
+        numbers = (
+            f"0.0 {stiffness!r} 0.0 {shell.quartic_spring_eV_per_A4 / 24.0!r}"
+            if quartic
+            else f"{stiffness!r} 0.0"
+        )
+        lines.append(f"bond_coeff {index} {numbers}  # {symbol} core-shell")
+    return lines
+
+
+def _type_pairs(force_field):
+    """Yield (i, j, terms) with 1-based LAMMPS types, i <= j."""
+    for i, a in enumerate(force_field.species):
+        for j, b in enumerate(force_field.species[i:], start=i):
+            yield i + 1, j + 1, force_field.pairs.get(sorted_pair(a, b), ())
+
+
+def data_text(force_field, atoms, frame, particles) -> str:
+    """Return the data file: cell, masses, particles, velocities and bonds."""
+    field = particles.field
+    types = {name: index + 1 for index, name in enumerate(field.species)}
+    scaled = np.linalg.solve(atoms.cell[:].T, particles.positions_pc.T).T
+    lattice_change = np.linalg.solve(atoms.cell[:].T, (frame.cell @ frame.rotation.T).T).T
+    positions = (scaled @ np.linalg.inv(lattice_change) % 1.0) @ frame.cell
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell.tolist()
+    bonds = particles.bonds_kb
+    lines = [
+        f"{force_field.name} {force_field.version}, written by antiperovskite-simtools (units metal)",
+        "",
+        f"{len(positions)} atoms",
+        f"{len(types)} atom types",
+        *([f"{len(bonds)} bonds", f"{len(force_field.shells)} bond types"] if force_field.shells else []),
+        "",
+        *(f"0.0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))),
+    ]
+    if any((xy, xz, yz)):
+        lines.append(f"{xy!r} {xz!r} {yz!r} xy xz yz")
+    lines += ["", "Masses", ""]
+    lines += [f"{index} {field.masses_amu[name]!r}  # {name}" for name, index in types.items()]
+    style = atom_style(force_field)
+    lines += ["", f"Atoms  # {style}", ""]
+    rows = zip(particles.names, positions.tolist(), particles.ion_p.tolist(), strict=True)
+    for number, (name, (x, y, z), ion) in enumerate(rows, start=1):
+        molecule = f"{ion + 1} " if style == "full" else ""
+        charge = f"{field.charges_e[name]!r} " if force_field.is_charged else ""
+        lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r}")
+    if particles.velocities_pc is not None:
+        lines += ["", "Velocities", ""]
+        for number, (vx, vy, vz) in enumerate((particles.velocities_pc @ frame.rotation).tolist(), start=1):
+            lines.append(f"{number} {vx!r} {vy!r} {vz!r}")
+    if bonds:
+        lines += ["", "Bonds", ""]
+        lines += [f"{k} {kind} {core} {shell}" for k, (kind, core, shell) in enumerate(bonds, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def heading(force_field) -> list[str]:
+    """Return comments: which force field, which types, what is not verified, what its shells mean."""
+    lines = [
+        f"# {force_field.name} {force_field.version} (sha256 {force_field.sha256[:16]})",
+        f"# {force_field.description}",
+        f"# types: {', '.join(f'{k + 1} {name}' for k, name in enumerate(typed_field(force_field).species))}",
+        *(f"# not verified: {line}" for line in weak_parameters(force_field)),
+    ]
+    if force_field.shells:
+        lines += [
+            "# Shells are bonded to their cores (bond_coeff K = k/2) and carry a tenth of the ions' masses.",
+            "# LAMMPS' own dynamics lets them vibrate, see its Howto coreshell: a time step of about 0.2 fs,",
+            "# comm_modify vel yes, and compute temp/cs of the groups cores and shells.",
+        ]
+    return lines
+
+
+def interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, exact_erfc) -> list[str]:
+    """Return springs, pair terms, cutoffs and the reciprocal sum."""
+    field = typed_field(force_field)
+    lines = bond_lines(force_field)
+    lines += _pair_lines(
+        field, table, coulomb_cutoff_A or field.cutoff_A, "/cs" if force_field.shells else ""
+    )
+    if force_field.cutoff_mode == "shifted":
+        lines.append("pair_modify shift yes")
+    if force_field.is_charged:
+        if exact_erfc:
+            lines.append("pair_modify table 0")
+        lines.append(f"kspace_style {kspace or 'pppm'} {accuracy or DEFAULT_ACCURACY:.3g}")
+    return lines
+
+
+def shell_groups(force_field) -> list[str]:
+    """Return the groups that LAMMPS' compute temp/cs needs."""
+    if not force_field.shells:
+        return []
+    types = {name: index + 1 for index, name in enumerate(typed_field(force_field).species)}
+    return [
+        f"group cores type {' '.join(str(types[symbol]) for symbol in force_field.shells)}",
+        f"group shells type {' '.join(str(types[shell_name(symbol)]) for symbol in force_field.shells)}",
+        "comm_modify vel yes",
+    ]
+
+
+def input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, net_charge_e) -> str:
+    """Return the input file: reads the data, sets everything that acts, and runs no step."""
+    lines = heading(force_field)
+    if net_charge_e != 0.0:
+        lines += [
+            f"# net charge {net_charge_e:+g} e: LAMMPS adds the energy of a uniform background but not its",
+            "# stress, so pressures of this cell are wrong and it must not be run at constant pressure",
+        ]
+    lines += [
+        "units metal",
+        f"atom_style {atom_style(force_field)}",
+        "boundary p p p",
+        "box tilt large",
+        f"read_data {files.data.name}",
+        *shell_groups(force_field),
+        "",
+        *interaction_lines(force_field, files.table, kspace, accuracy, coulomb_cutoff_A, exact_erfc),
+        "",
+        "neighbor 2.0 bin",
+        "neigh_modify delay 0 every 1 check yes one 20000 page 400000",
+        "thermo_style custom step temp pe ke etotal press pxx pyy pzz pyz pxz pxy vol",
+        "thermo_modify norm no format float %.15g",
+        "run 0",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pair_lines(force_field, table, coulomb_cutoff_A, variant) -> list[str]:
+    cutoff = force_field.cutoff_A
+    pairs = list(_type_pairs(force_field))
+    kinds = sorted({term.kind for _, _, terms in pairs for term in terms})
+    single = all(len(terms) <= 1 for _, _, terms in pairs)
+    if force_field.is_charged and single and set(kinds) <= {"buckingham", "born_mayer"}:
+        head = f"pair_style buck/coul/long{variant} {cutoff!r} {coulomb_cutoff_A!r}"
+        return [head, *(f"pair_coeff {i} {j} {_buck(terms)}" for i, j, terms in pairs)]
+    if not force_field.is_charged and kinds == ["lennard_jones"] and all(terms for _, _, terms in pairs):
+        rows = (f"{i} {j} {_coefficients(terms[0], table, force_field)}" for i, j, terms in pairs)
+        return [f"pair_style lj/cut {cutoff!r}", *(f"pair_coeff {row}" for row in rows)]
+    return _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A, variant)
+
+
+def _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A, variant) -> list[str]:
+    styles, numbers = [], Counter()
+    names = {}
+    repeated = {style for style, n in Counter(STYLES[kind] for kind in kinds).items() if n > 1}
+    for kind in kinds:
+        style = STYLES[kind]
+        numbers[style] += 1
+        names[kind] = f"{style} {numbers[style]}" if style in repeated else style
+        argument = f"spline {TABLE_POINTS}" if kind == "tabulated" else repr(force_field.cutoff_A)
+        styles.append(f"{style} {argument}")
+    if force_field.is_charged:
+        styles.insert(0, f"coul/long{variant} {coulomb_cutoff_A!r}")
+    lines = [f"pair_style hybrid/overlay {' '.join(styles)}"]
+    if force_field.is_charged:
+        lines.append(f"pair_coeff * * coul/long{variant}")
+    for i, j, terms in pairs:
+        if not terms and not force_field.is_charged:
+            lines.append(f"pair_coeff {i} {j} none")
+        for term in terms:
+            lines.append(f"pair_coeff {i} {j} {names[term.kind]} {_coefficients(term, table, force_field)}")
+    return lines
+
+
+def _buck(terms) -> str:
+    """Return A, rho and C of the only term of a pair, or of none."""
+    if not terms:
+        return "0.0 1.0 0.0"
+    form = terms[0].form
+    return f"{form.A!r} {form.rho!r} {getattr(form, 'C', 0.0)!r}"
+
+
+def _coefficients(term, table, force_field) -> str:
+    form = term.form
+    if term.kind in ("buckingham", "born_mayer"):
+        return _buck((term,))
+    if term.kind == "born_mayer_huggins":  # LAMMPS adds D/r^8
+        return f"{form.A!r} {form.rho!r} {form.sigma!r} {form.C!r} {-form.D!r}"
+    if term.kind == "lennard_jones":
+        return f"{form.epsilon!r} {form.sigma!r}"
+    if term.kind == "morse":
+        return f"{form.D!r} {form.a!r} {form.r0!r}"
+    return f"{table.name} {'-'.join(term.species)} {force_field.cutoff_A!r}"
+
+
+def table_text(force_field) -> str:
+    """Return the table file of all tabulated pairs."""
+    lines = ["# r from the first tabulated distance to the cutoff; energies shifted here, not by pair_modify"]
+    for pair, terms in sorted(force_field.pairs.items()):
+        for term in terms:
+            if not isinstance(term.form, Tabulated):
+                continue
+            first, last = term.form.r[0], force_field.cutoff_A
+            r = np.linspace(first, last, TABLE_POINTS)
+            shift = term.form.energy(last) if force_field.cutoff_mode == "shifted" else 0.0
+            energy, force = term.form.energy(r) - shift, -term.form.derivative(r)
+            lines += ["", "-".join(pair), f"N {len(r)} R {first!r} {last!r}", ""]
+            rows = zip(r.tolist(), energy.tolist(), force.tolist(), strict=True)
+            lines += [f"{k} {x!r} {v!r} {f!r}" for k, (x, v, f) in enumerate(rows, start=1)]
+    return "\n".join(lines) + "\n"
