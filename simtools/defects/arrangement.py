@@ -5,7 +5,7 @@ Vacancies alone are placed by placement.py. Counts and charges: see builders.py.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Arrangement:
         n_sets: int,
         *,
         number: int,
-        anchor_sites: Sequence[int] | None = None,
+        choose_anchors: Callable[[], Sequence[int]] | None = None,
     ):
         """Place `n_sets` sets of a request.
 
@@ -103,8 +103,8 @@ class Arrangement:
             How many.
         number
             Of the request, for the record.
-        anchor_sites
-            Sites of all anchors, where they were chosen elsewhere.
+        choose_anchors
+            Returns the sites of all anchors, where they are chosen elsewhere; called for every attempt.
 
         Raises
         ------
@@ -118,9 +118,10 @@ class Arrangement:
             list(self._added_sc),
             self._n_sets,
         )
-        self._reserved = () if anchor_sites is None else tuple(anchor_sites)
         most = 0
         for _ in range(_RESTARTS):
+            anchor_sites = None if choose_anchors is None else choose_anchors()
+            self._reserved = () if anchor_sites is None else tuple(anchor_sites)
             done = self._try(request, defects, n_sets, number, anchor_sites)
             if done == n_sets:
                 self._reserved = ()

@@ -99,8 +99,8 @@ def build_defects(
             sets = _sites_of_sets(arrangement, request, request.species, n_sets)
             arrangement.add_vacancies(sets, members.anchors, request=number)
         else:
-            chosen = _anchor_sites(atoms, arrangement, request, members, n_sets)
-            arrangement.place(request, members, n_sets, number=number, anchor_sites=chosen)
+            choose = _choice_of_anchors(atoms, arrangement, request, members, n_sets)
+            arrangement.place(request, members, n_sets, number=number, choose_anchors=choose)
     built = insert_defects(atoms, arrangement.placed, formal_charges_e=charges, net_charge=net_charge)
     built.info["defect_seed"] = int(seed)
     logger.info("built %d defects, net charge %+d e", len(arrangement.placed), built.info["net_charge_e"])
@@ -228,18 +228,22 @@ def _unit_cell(atoms):
     return atoms, (1, 1, 1)
 
 
-def _anchor_sites(atoms, arrangement, request, members, n_sets):
-    """Return the sites of all anchors where they are chosen together, else None."""
+def _choice_of_anchors(atoms, arrangement, request, members, n_sets):
+    """Return a function that chooses the sites of all anchors together, or None where they go one by one."""
     (label, *_), n = members.anchors, n_sets * len(members.anchors)
     if request.placement == "separated" and label.n_ions < 2 and not label.is_interstitial:
-        return [site for (site,) in _sites_of_sets(arrangement, request, (label.site,), n)]
+        return lambda: [site for (site,) in _sites_of_sets(arrangement, request, (label.site,), n)]
     if request.placement in ("random", "separated", "associated"):
         return None
+    return lambda: _mixed_sites(atoms, arrangement, request, label.site, n)
+
+
+def _mixed_sites(atoms, arrangement, request, species, n):
     seed = int(arrangement.rng.integers(2**31))
     if request.placement == "sqs":
-        chosen = special_quasirandom_sites(atoms, label.site, n, seed=seed)
+        chosen = special_quasirandom_sites(atoms, species, n, seed=seed)
     else:
-        chosen = ordered_sites(atoms, label.site, n, ordering=request.placement, seed=seed)
+        chosen = ordered_sites(atoms, species, n, ordering=request.placement, seed=seed)
     lost = np.intersect1d(chosen, arrangement.taken)
     if len(lost):
         raise PlacementError(

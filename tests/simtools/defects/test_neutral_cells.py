@@ -41,12 +41,12 @@ CRYSTALS = {
     name: (build_supercell(build_prototype(prototype, name, lattice_parameter_A=a), repeats))
     for prototype, name, a, repeats in (
         ("cubic", "Li3OCl", 3.9, (3, 3, 3)),
-        ("cubic", "Na3OBr", 4.6, (2, 3, 3)),
-        ("cubic", "K3SI", 6.1, (3, 3, 2)),
+        ("cubic", "Na3OBr", 4.6, (3, 3, 4)),
+        ("cubic", "K3SI", 6.1, (3, 3, 3)),
         ("antifluorite", "Li2O", 4.6, (2, 2, 2)),
-        ("antifluorite", "Na2S", 6.5, (2, 2, 1)),
-        ("rocksalt", "NaCl", 5.6, (2, 2, 2)),
-        ("cscl", "CsBr", 4.3, (3, 3, 3)),
+        ("antifluorite", "Na2S", 6.5, (2, 2, 2)),
+        ("rocksalt", "NaCl", 5.6, (3, 3, 3)),
+        ("cscl", "CsBr", 4.3, (4, 4, 4)),
     )
 }
 A = 3.9
@@ -98,7 +98,7 @@ def neutral_requests(draw, host):
     kind = draw(st.sampled_from(kinds))
     form = draw(st.sampled_from(["dumbbell", "interstitial"]))
     if kind == "frenkel":
-        where = where if where != 2 else 4
+        where = where if where != 2 else 3
         asked = request(kind, cation, count=n, compensation=form, compensation_placement=where, **shape)
         return asked, {}
     if kind == "cation pair":
