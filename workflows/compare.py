@@ -10,14 +10,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from simtools.analysers.comparison import difference, pooled, ratio
+from simtools.analysers.comparison import difference, ratio
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
-from simtools.plots import format_estimate
+from simtools.defects.binding import pair_of
 from simtools.runs import load_run
 from workflows.report_tables import literature_of, state_of, system_of
 from workflows.summary import numbers_or_null
+from workflows.verdicts import conducting_verdicts, holding_verdicts
 
 __all__ = ["Comparison", "Holder", "StaticBinding", "compare_runs", "read_comparison"]
 
@@ -161,7 +162,7 @@ def compare_runs(runs, *, static=()):
         holders=holders,
         transport=transport,
         binding=binding,
-        verdicts=(*_conducting_verdicts(transport), *_holding_verdicts(holders)),
+        verdicts=(*conducting_verdicts(transport), *holding_verdicts(holders)),
         literature=tuple(literature),
         static=tuple(static),
         warnings=tuple(_warnings(runs, transport)),
@@ -206,97 +207,6 @@ def _binding_entries(first, second):
                 one.binding_free_energy_eV, other.binding_free_energy_eV
             ),
         }
-
-
-def _conducting_verdicts(entries):
-    for (first, second), group in _pairs(entries):
-        logs = [
-            _logarithm(entry["ionic_conductivity_ratio"])
-            for entry in group
-            if not entry["ionic_conductivity_ratio"].is_limit
-        ]
-        mean = pooled(logs)
-        if mean is None:
-            continue
-        estimate = _exponential(mean)
-        low, high = estimate.ci95
-        answer = first if low > 1 else second if high < 1 else None
-        words = "the data cannot tell which" if answer is None else answer
-        temperatures = [entry["temperature_K"] for entry in group]
-        yield {
-            "question": "which conducts better",
-            "first": first,
-            "second": second,
-            "answer": answer,
-            "text": f"{words} conducts better (conductivity of {first} over that of {second}: "
-            f"{format_estimate(estimate)}, {_over(temperatures)})",
-            "ionic_conductivity_ratio": estimate,
-        }
-
-
-def _holding_verdicts(holders):
-    for first, second in itertools.combinations(holders, 2):
-        temperatures = [item.temperature_K for item in first.results if second.at(item.temperature_K)]
-        if not temperatures:
-            continue
-        one, other = (
-            [holder.at(t).binding_free_energy_eV for t in temperatures] for holder in (first, second)
-        )
-        less = list(map(difference, one, other))
-        estimate, ahead, behind = pooled(less), first.label, second.label
-        if estimate is None:  # only limits: one of the two was bound all the time
-            estimate = min(less, key=lambda item: item.upper_limit)
-            if math.isinf(estimate.upper_limit):
-                estimate = min(map(difference, other, one), key=lambda item: item.upper_limit)
-                ahead, behind = behind, ahead
-            answer = ahead if estimate.upper_limit < 0 else None
-        else:
-            low, high = estimate.ci95
-            answer = ahead if high < 0 else behind if low > 0 else None
-        words = "the data cannot tell which" if answer is None else answer
-        yield {
-            "question": "which holds the vacancy more",
-            "first": ahead,
-            "second": behind,
-            "answer": answer,
-            "text": f"{words} holds the vacancy more (binding free energy of {ahead} less that of {behind}: "
-            f"{format_estimate(estimate, 'eV')}, {_over(temperatures)})",
-            "binding_free_energy_difference_eV": estimate,
-        }
-
-
-def _pairs(entries):
-    grouped = {}
-    for entry in entries:
-        grouped.setdefault((entry["first"], entry["second"]), []).append(entry)
-    return grouped.items()
-
-
-def _over(temperatures_K):
-    listed = ", ".join(f"{temperature:g}" for temperature in temperatures_K)
-    return f"{'over' if len(temperatures_K) > 1 else 'at'} {listed} K"
-
-
-def _logarithm(estimate):
-    low, high = estimate.ci95
-    return Estimate(
-        value=math.log(estimate.value),
-        stderr=estimate.stderr / estimate.value,
-        ci95=(math.log(low) if low > 0 else -math.inf, math.log(high)),
-        method=estimate.method,
-        n_eff=estimate.n_eff,
-    )
-
-
-def _exponential(estimate):
-    value = math.exp(estimate.value)
-    return Estimate(
-        value=value,
-        stderr=value * estimate.stderr,
-        ci95=tuple(map(math.exp, estimate.ci95)),
-        method=f"geometric {estimate.method}",
-        n_eff=estimate.n_eff,
-    )
 
 
 def _warnings(runs, transport):
@@ -348,4 +258,21 @@ def _is_at_rest(path):
 
 
 def _static_binding(path):
-    return []
+    """Yield the energies at rest of pairs of a cation vacancy and its partner."""
+    record = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    for entry in record["defects"]:
+        if entry.get("kind") != "pair":
+            continue
+        members = pair_of(entry["associate"])
+        held = [member for member in members if member.is_vacancy and member.charge < 0]
+        if len(held) != 1:
+            continue
+        (partner,) = (member for member in members if member is not held[0])
+        yield StaticBinding(
+            associate=entry["associate"],
+            partner=partner.site if partner.is_vacancy else partner.species,
+            energy_eV=entry["binding_energy_eV"]["value"],
+            distance_A=entry["distance_A"],
+            reference=f"relative to the pair {entry['far_distance_A']:.2f} Å apart",
+            source=path.resolve().name,
+        )

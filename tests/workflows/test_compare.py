@@ -7,12 +7,17 @@ import re
 import pytest
 
 from simtools.core.results import Estimate
+from simtools.runs import load_run
 from tests.synthetic_results import estimate, synthetic_run
+from tests.workflows.conftest import summary_of
 from tests.workflows.test_report import Page
 from workflows.cli import main
-from workflows.compare import StaticBinding, compare_runs
+from workflows.compare import StaticBinding, compare_runs, read_comparison
 from workflows.compare_report import comparison_text, write_comparison
-from workflows.recipe import to_toml
+from workflows.recipe import read_recipe, to_toml
+from workflows.report_association import association_table
+from workflows.report_defects import defects_made
+from workflows.systems import check_recipe, forces_of
 
 TEMPERATURES = (900, 1000, 1150)
 ALWAYS = Estimate(value=1.0, stderr=0.01, ci95=(0.97, 1.0), method="constant", n_eff=40)
@@ -147,6 +152,27 @@ def test_command_prints_the_table_and_writes_the_page(tmp_path, pair, capsys):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_energies_at_rest_stand_beside(tmp_path, pair, simtools):
+    pairs = [
+        {"kind": "pair", "associate": name, "distance_A": 2.73, "far_distance_A": 13.39}
+        | {"binding_energy_eV": {"value": energy}}
+        for name, energy in (("{Mg_Li. V_Li'}", -0.5729), ("{V_Cl. V_Li'}", -0.31), ("{F_O. V_Li'}", -0.9312))
+    ]
+    defects = tmp_path / "at-rest"
+    defects.mkdir()
+    (defects / "summary.json").write_text(json.dumps({"defects": [{"kind": "defect"}, *pairs]}))
+    runs = [write_run(run) for run in pair.values()]
+    comparison = read_comparison([*runs, defects])
+    assert [(item.partner, item.energy_eV) for item in comparison.static] == [
+        ("Mg", -0.5729),
+        ("Cl", -0.31),
+        ("F", -0.9312),
+    ]
+    status, printed, _ = simtools("compare", *runs, defects)
+    assert status == 0
+    assert "−0.573  relaxed pair at 2.73 Å, relative to the pair 13.39 Å apart" in printed
+
+
 def test_what_cannot_be_compared_exits_2_in_one_line(tmp_path, pair, capsys):
     finished = write_run(pair["magnesium"])
     empty = tmp_path / "empty"
@@ -162,3 +188,36 @@ def test_what_cannot_be_compared_exits_2_in_one_line(tmp_path, pair, capsys):
         complaint = capsys.readouterr().err
         assert words in complaint
         assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["li3ocl-mg-doped", "li3ocl-f-doped"])
+def test_shipped_recipes_hold_equal_vacancies(name):
+    recipe = read_recipe(name)
+    forces = forces_of(recipe.to_dict()["potential"])
+    labels = [row["label"] for row in check_recipe(recipe, forces).info["defects"]]
+    assert labels.count("V_Li'") == 4
+    assert len(labels) == 8
+
+
+def test_doped_cells_from_recipe_to_comparison(tmp_path, run_inline, simtools, no_figures):
+    small = (
+        "structure.supercell=[3, 3, 3]",
+        "defects.0.count=2",
+        "md.temperatures_K=[1000]",
+        "md.replicas=1",
+        "md.equilibration_ps=0",
+        "md.production_ps=0.5",
+        "md.npt_ps=0.5",
+        "md.npt_equilibration_ps=0",
+    )
+    runs = [run_inline(f"li3ocl-{name}-doped", tmp_path / name, *small) for name in ("mg", "f")]
+    for directory, partner in zip(runs, ("Mg", "F"), strict=True):
+        (entry,) = summary_of(directory)["association"]
+        assert (entry["partner"], entry["partner_kind"], entry["n_vacancies"]) == (partner, "dopant", 2)
+        assert "binding_free_energy_eV" in entry
+        run = load_run(directory)
+        assert association_table(run)["rows"][0][1] == f"V_Li, {partner} dopant"
+        assert "2 V_Li′" in defects_made(run)
+    status, printed, _ = simtools("compare", *runs)
+    assert status == 0
+    assert "Vacancies and what holds them" in printed
