@@ -123,6 +123,12 @@ class Run:
 
         return plot_association(self.association, ax=ax, **options)
 
+    def plot_binding(self, ax=None, **options):
+        """Draw the free energy that holds vacancies beside their partners against temperature."""
+        from simtools.plots import plot_binding
+
+        return plot_binding(self.association, ax=ax, **options)
+
     def transport_at(self, temperature_K, species=None):
         """Return the `TransportResult` of one temperature.
 

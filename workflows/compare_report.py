@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from simtools import plots
+from simtools.core.errors import ConfigError
 from simtools.plots import format_estimate, format_number
 from workflows.report import render_page, write_page
 from workflows.report_association import pair_in_words
@@ -26,8 +27,16 @@ def comparison_text(comparison):
 
 
 def write_comparison(comparison, directory):
-    """Write ``summary.json``, ``figures/`` and ``report.html`` into `directory`; return the page's path."""
+    """Write ``summary.json``, ``figures/`` and ``report.html`` into `directory`; return the page's path.
+
+    Raises
+    ------
+    ConfigError
+        If `directory` holds a run, whose summary and report would be lost.
+    """
     directory = Path(directory)
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run; choose another -o DIR for the comparison")
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / "summary.json", comparison.to_summary())
     figures = _figures(comparison)
