@@ -1,7 +1,6 @@
-"""The elastic band itself: optimised, then its highest image examined. Ends and results: pathways.py."""
+"""The elastic band itself. Its highest image examined: saddle.py; ends and results: pathways.py."""
 
 import logging
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,26 +9,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.mep import NEB
 from ase.optimize import FIRE
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from simtools.core.errors import SimtoolsError
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "Band",
-    "PathNotConvergedError",
-    "SaddlePoint",
-    "examine_saddle",
-    "optimise_band",
-    "residual_gain_eV",
-]
+__all__ = ["Band", "PathNotConvergedError", "describe_band", "optimise_band"]
 
 _CLIMB_BELOW_EV_PER_A = 0.1
 """The highest image climbs once the band is this near its path; before, it climbs along a wrong tangent."""
-_STEP_A = 0.01
-_SMALL = 30
-_ZERO_MODE_EV_PER_A2 = 1e-2
 
 
 class PathNotConvergedError(SimtoolsError, RuntimeError):
@@ -179,114 +167,6 @@ def describe_band(images: list[Atoms], *, n_steps: int, n_evaluations: int) -> B
         n_steps=n_steps,
         n_evaluations=n_evaluations,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SaddlePoint:
-    """Curvatures of the energy at the highest image.
-
-    Attributes
-    ----------
-    tangent_curvature_eV_per_A2
-        Along the path, eV/Å²: negative at a saddle point.
-    lowest_curvatures_eV_per_A2
-        The two lowest of all directions, translations aside, eV/Å²; nan where they were not asked for.
-    n_evaluations
-        Force evaluations it took.
-    """
-
-    tangent_curvature_eV_per_A2: float
-    lowest_curvatures_eV_per_A2: tuple[float, float]
-    n_evaluations: int
-
-    @property
-    def n_negative(self):
-        """Number of negative ones among the two lowest curvatures: 1 at a first-order saddle."""
-        return sum(value < 0 for value in self.lowest_curvatures_eV_per_A2)
-
-
-def examine_saddle(
-    atoms: Atoms, calculator, tangent: np.ndarray, *, all_directions: bool = True
-) -> SaddlePoint:
-    """Return the curvatures at `atoms` from central differences of forces, 0.01 Å to either side.
-
-    The two lowest curvatures come from Lanczos iteration on products of the Hessian with a vector, each of
-    two force evaluations; the matrix itself is never built.
-
-    Parameters
-    ----------
-    atoms
-        The saddle point; constraints are honoured.
-    calculator
-        Any ASE calculator.
-    tangent
-        Unit tangent of the path, shape (n_atoms, 3).
-    all_directions
-        False: only the curvature along the path, two evaluations.
-    """
-    product = _HessianProduct(atoms, calculator)
-    along = float(np.vdot(tangent, product(tangent)))
-    lowest = _lowest_two(product, tangent) if all_directions else (math.nan, math.nan)
-    return SaddlePoint(
-        tangent_curvature_eV_per_A2=along,
-        lowest_curvatures_eV_per_A2=lowest,
-        n_evaluations=product.n_evaluations,
-    )
-
-
-def residual_gain_eV(atoms: Atoms, calculator, forces_eV_per_A: np.ndarray) -> float:
-    """Return the energy that a line search along residual forces would still gain, g²/2κ, eV."""
-    norm = float(np.linalg.norm(forces_eV_per_A))
-    if norm == 0.0:
-        return 0.0
-    direction = forces_eV_per_A / norm
-    curvature = float(np.vdot(direction, _HessianProduct(atoms, calculator)(direction)))
-    return norm**2 / (2 * abs(curvature)) if curvature else math.inf
-
-
-class _HessianProduct:
-    def __init__(self, atoms, calculator):
-        self.atoms, self.centre = atoms.copy(), atoms.positions.copy()
-        self.atoms.calc = calculator
-        self.n_evaluations = 0
-
-    def __call__(self, direction):
-        direction = direction.reshape(-1, 3)
-        norm = float(np.linalg.norm(direction))
-        forces = []
-        for sign in (1, -1):
-            self.atoms.set_positions(self.centre + sign * _STEP_A * direction / norm, apply_constraint=False)
-            forces.append(self.atoms.get_forces())
-        self.n_evaluations += 2
-        return (forces[1] - forces[0]) * norm / (2 * _STEP_A)
-
-
-def _lowest_two(product, tangent):
-    size = tangent.size
-    shifted = []
-    for axis in np.eye(3):
-        translation = np.tile(axis, size // 3) / math.sqrt(size / 3)
-        if np.linalg.norm(product(translation)) < _ZERO_MODE_EV_PER_A2:
-            shifted.append(translation)
-    lifted = np.array(shifted).reshape(-1, size)
-
-    def apply(vector):
-        vector = vector.ravel()
-        inside = vector - lifted.T @ (lifted @ vector)
-        if not np.linalg.norm(inside) > 0:
-            return 1e3 * vector
-        image = product(inside).ravel()
-        return image - lifted.T @ (lifted @ image) + 1e3 * lifted.T @ (lifted @ vector)
-
-    if size <= _SMALL:
-        matrix = np.array([apply(unit) for unit in np.eye(size)])
-        values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
-    else:
-        start = tangent.ravel() + 0.1 * np.random.default_rng(0).standard_normal(size) / math.sqrt(size)
-        operator = LinearOperator((size, size), matvec=apply, dtype=float)
-        values = eigsh(operator, k=2, which="SA", v0=start, tol=1e-2, return_eigenvectors=False)
-    low, next_one = sorted(values)[:2]
-    return float(low), float(next_one)
 
 
 def _tangents(positions, energies):

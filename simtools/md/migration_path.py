@@ -30,9 +30,10 @@ class MigrationPath(Result):
     barrier_forward_eV, barrier_backward_eV
         Energy of the saddle point above the first and above the last end, eV.
     barrier_uncertainty_eV
-        Numerical: what a line search along the residual forces of saddle point and ends would still change,
-        plus what the spline rises above the highest image, plus the difference of ends that symmetry makes
-        equal. The error of the forces themselves (the model's, the calculator's) is not in it.
+        Numerical: how far saddle point and ends are from stationary points by their residual forces and the
+        curvatures in their direction, plus what the spline rises above the highest image, plus the difference
+        of ends that symmetry makes equal. The error of the forces themselves (the model's, the calculator's)
+        is not in it.
     reaction_energy_eV
         Energy of the last end relative to the first, eV.
     initial_energy_eV
