@@ -245,7 +245,7 @@ def _barrier(arguments):
 
     recipe = read_static_recipe(arguments.recipe, arguments.overrides)
     if arguments.directory is None:
-        arguments.directory = Path(f"{Path(arguments.recipe).stem}-barriers")
+        arguments.directory = Path(f"{Path(arguments.recipe).stem.removesuffix('-barriers')}-barriers")
     check_directory(arguments.directory)
 
     def tell(message):

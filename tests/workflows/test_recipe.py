@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from simtools.core.errors import ConfigError
 from workflows.recipe import list_recipes, read_recipe, recipe_from_dict, to_toml
+from workflows.statics import read_static_recipe
 from workflows.systems import build_for_export
 
 RECIPE = """
@@ -156,7 +157,7 @@ def test_an_unknown_recipe_gets_a_suggestion():
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_shipped_recipe_has_its_own_title(name):
-    assert read_recipe(name).title != name
+    assert read_static_recipe(name).title != name
 
 
 DOPED = """
