@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from simtools.analysers.binding import binding_free_energy
+from simtools.analysers.fractions import average_fraction
 from simtools.analysers.kernels.sites import nearest_shell
 from simtools.analysers.sites import INTERSTITIAL, site_occupation, sublattice_of_atoms
 from simtools.core.errors import ConfigError, UnknownSpeciesError
@@ -18,11 +19,6 @@ from simtools.md.trajectory import Trajectory
 
 logger = logging.getLogger(__name__)
 
-_FEW_SAMPLES = 10
-_DRIFT_SIGMAS = 3.0
-_SOKAL = 5.0
-_SELF_CONSISTENCY = 10
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AssociationResult(Result):
@@ -30,9 +26,10 @@ class AssociationResult(Result):
 
     A vacancy is *bound* when its nearest partner lies in the first shell of sites around it. Fractions are
     averages over vacancies, frames and replicas; their standard error is ``sqrt(variance / n)`` with n
-    counted by the integrated correlation time about the mean over all replicas, and the 95 % interval is
-    Jeffreys' for the number of independent vacancies that reproduces that error, widened by Student's t for
-    few samples.
+    counted by the integrated correlation time about the mean over all replicas, or that of the replicas'
+    scatter where it is larger (three replicas or more): arrangements that do not exchange within a run, such
+    as those of dopants, differ only between replicas. The 95 % interval is Jeffreys' for the number of
+    independent vacancies that reproduces that error, widened by Student's t for few samples.
 
     Attributes
     ----------
@@ -205,8 +202,8 @@ def bound_fraction(
     )
     expected = _random_fractions(shell_vp, n_partners, len(distances_A), same=sublattice == species)
     interval_ps = replicas[0].frame_interval_ps
-    first, tau_ps, notes = _estimate([series[0] for series in in_shell], n_vacancies, interval_ps)
-    second = _estimate([series[1] for series in in_shell], n_vacancies, interval_ps)[0]
+    first, tau_ps, notes = average_fraction([series[0] for series in in_shell], n_vacancies, interval_ps)
+    second = average_fraction([series[1] for series in in_shell], n_vacancies, interval_ps)[0]
     temperature_K = replicas[0].temperature_K
     logger.info("bound fraction of %s vacancies to %s: %.3f", species, partner, observed[0])
     return AssociationResult(
@@ -301,90 +298,3 @@ def _random_fractions(shell_vp, n_partners, n_shells, *, same):
     within = np.cumsum([np.sum(shell_vp == k, axis=1) for k in range(n_shells)], axis=0)
     none_within = stats.hypergeom.pmf(0, n_sites, within, n_partners).mean(axis=1)
     return -np.diff(none_within, prepend=1.0)
-
-
-def _estimate(series, n_vacancies, interval_ps):
-    """Return the mean of several time series of fractions as an Estimate, its correlation time and notes."""
-    mean = float(np.concatenate(series).mean())
-    deviations = [one - mean for one in series]
-    variance = float(np.mean(np.concatenate(deviations) ** 2))
-    notes = []
-    if variance == 0:
-        n_samples = n_vacancies * len(series)
-        low, high = _jeffreys(mean, n_samples)
-        notes.append(f"the bound fraction stayed at {mean:.3g}: no exchange between bound and free was seen")
-        estimate = Estimate(
-            value=mean,
-            stderr=float(np.sqrt(max(mean * (1 - mean), 0.25 / n_samples) / n_samples)),
-            ci95=(low, high),
-            method=f"constant in time; Jeffreys interval for {n_samples} vacancies",
-            n_eff=float(n_samples),
-        )
-        return estimate, float("inf"), tuple(notes)
-    stderr, tau, dof = _error_of_mean(deviations, variance)
-    n_times = max((variance + stderr**2) / stderr**2, 1.0)
-    widening = stats.t.ppf(0.975, dof) / stats.norm.ppf(0.975)
-    n_independent = mean * (1 - mean) / stderr**2
-    low, high = _jeffreys(mean, n_independent / widening**2)
-    if n_times < _FEW_SAMPLES:
-        notes.append(
-            f"only {n_times:.1f} independent samples of the bound fraction (correlation time "
-            f"{tau * interval_ps:.3g} ps): run longer before quoting it"
-        )
-    elif min(map(len, series)) < _FEW_SAMPLES * tau:
-        notes.append(
-            f"runs of {min(map(len, series)) * interval_ps:.3g} ps are short beside the correlation time of "
-            f"the bound fraction ({tau * interval_ps:.3g} ps): it still remembers how the defects were placed"
-        )
-    halves = [np.mean([half.mean() for half in part]) for part in zip(*map(_halves, series), strict=True)]
-    if abs(halves[1] - halves[0]) > _DRIFT_SIGMAS * 2 * stderr:  # a half has sqrt(2) times the error
-        notes.append(
-            f"the bound fraction drifts from {halves[0]:.3f} in the first half to {halves[1]:.3f} in the "
-            "second: association is not in equilibrium"
-        )
-    estimate = Estimate(
-        value=mean,
-        stderr=stderr,
-        ci95=(low, high),
-        method="time and replica average; integrated correlation time; Jeffreys interval, Student's t",
-        n_eff=float(n_times),
-    )
-    return estimate, tau * interval_ps, tuple(notes)
-
-
-def _halves(series):
-    return np.array_split(series, 2)
-
-
-def _jeffreys(fraction, n):
-    low, high = stats.beta.ppf([0.025, 0.975], fraction * n + 0.5, (1 - fraction) * n + 0.5)
-    return (0.0 if fraction == 0 else float(low)), (1.0 if fraction == 1 else float(high))
-
-
-def _error_of_mean(deviations, variance):
-    """Return the standard error of the mean, the correlation time (frames), and degrees of freedom.
-
-    The integrated correlation time is cut by Sokal's window, over replicas about their common mean.
-    Deviations from a sample mean hide the mean's own variance from every lag; it is put back
-    self-consistently. Degrees of freedom follow from the variance of the windowed sum (N. Madras and
-    A. D. Sokal, J. Stat. Phys. 50, 109 (1988)), or are those of the replicas.
-    """
-    n_frames = sum(len(one) for one in deviations)
-    longest = max(len(one) for one in deviations)
-    padded = 1 << (2 * longest - 1).bit_length()
-    total, count = np.zeros(longest), np.zeros(longest)
-    for one in deviations:
-        transform = np.fft.rfft(one, padded)
-        total[: len(one)] += np.fft.irfft(transform * transform.conj(), padded)[: len(one)]
-        count[: len(one)] += len(one) - np.arange(len(one))
-    covariance = total / np.maximum(count, 1)
-    fading = 1 - np.arange(longest) / longest
-    hidden = 0.0
-    for _ in range(_SELF_CONSISTENCY):
-        correlation = (covariance + hidden) / (variance + hidden)
-        times = np.maximum(0.5 + np.append(0.0, np.cumsum((fading * correlation)[1:])), 0.5)
-        enough = np.flatnonzero(np.arange(len(times)) >= _SOKAL * times)
-        window = int(enough[0]) if len(enough) else len(times) - 1
-        tau = float(times[window])
-        hidden = min(2 * tau / n_frames, 1.0) * (variance + hidden)
-    return float(np.sqrt(hidden)), tau, max(n_frames / (2 * window + 1), len(deviations) - 1.0, 1.0)

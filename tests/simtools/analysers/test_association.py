@@ -161,27 +161,6 @@ def test_random_expectation_is_the_count_of_partner_sites():
     assert_allclose(result.random_second_shell_fraction, 8 / 64, rtol=1e-12)
 
 
-def test_interval_covers_the_truth_when_vacancies_come_and_go():
-    def telegraph(rng, n_frames, n_vacancies, bind, free):
-        state, series = rng.random(n_vacancies) < bind / (bind + free), np.empty(n_frames)
-        for t in range(n_frames):
-            draw = rng.random(n_vacancies)
-            state = np.where(state, draw > free, draw < bind)
-            series[t] = state.mean()
-        return series
-
-    from simtools.analysers.association import _estimate
-
-    rng, covered, widths, values = np.random.default_rng(8), 0, [], []
-    for _ in range(100):
-        estimate = _estimate([telegraph(rng, 300, 6, 0.02, 0.08) for _ in range(4)], 6, 1.0)[0]
-        covered += estimate.ci95[0] <= 0.2 <= estimate.ci95[1]
-        widths.append(estimate.ci95[1] - estimate.ci95[0])
-        values.append(estimate.value)
-    assert covered >= 88
-    assert np.mean(widths) < 1.5 * 2 * 1.96 * np.std(values)
-
-
 def test_a_run_shorter_than_its_memory_says_so():
     frozen = [trajectory_of(cell_with_pairs(count=3, seed=seed), n_frames=40) for seed in range(12)]
     result = bound_fraction(frozen, species="Li", partner="Cl")
