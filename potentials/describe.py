@@ -22,11 +22,12 @@ def describe_all() -> str:
             if weak
             else (f"all {len(field.parameters)} numbers verified or by definition")
         )
+        shells = f" + shells on {' '.join(field.shells)}" if field.shells else ""
         blocks.append(
             f"{name} {field.version}\n"
             + _wrapped(field.description)
             + "\n"
-            + _wrapped(f"species {' '.join(field.species)}; {_pair_kinds(field)}; {sourced}")
+            + _wrapped(f"species {' '.join(field.species)}; {_pair_kinds(field)}{shells}; {sourced}")
         )
     blocks.append("simtools potentials NAME shows every number with its source.")
     return "\n\n".join(blocks)
@@ -92,8 +93,7 @@ def _wrapped(text: str) -> str:
 
 def _pair_kinds(field: ForceField) -> str:
     kinds = sorted({term.kind for terms in field.pairs.values() for term in terms})
-    shells = [f"shells on {' '.join(field.shells)}"] if field.shells else []
-    return " + ".join([*kinds, *(["Coulomb"] if field.is_charged else []), *shells])
+    return " + ".join([*kinds, *(["Coulomb"] if field.is_charged else [])])
 
 
 def _cutoff_words(field: ForceField) -> str:
