@@ -9,6 +9,7 @@ from potentials.schema import CONFIDENCE_MARKS, ForceFieldError, load_force_fiel
 from simtools.core.errors import ConfigError
 from simtools.plots import format_number
 from workflows.point import FORCE_FIELD_FILE
+from workflows.report_tables import system_of
 
 __all__ = ["cost_table", "engine_rows", "points_table", "potential_block", "provenance_rows"]
 
@@ -83,7 +84,9 @@ def potential_block(run):
         ("Pair cutoff", f"{field.cutoff_A:g} Å, {field.cutoff_mode} there; Coulomb is never cut"),
         ("SHA-256 of the file", field.sha256),
     ]
-    block["low_confidence"] = _low_confidence(field)
+    present = [name for name in system_of(run).get("composition", field.species) if name in field.species]
+    parameters = field.parameters_table(present)
+    block["low_confidence"] = _low_confidence(parameters)
     block["parameters"] = [
         {
             "cells": [
@@ -96,10 +99,10 @@ def potential_block(run):
             "mark": row.confidence,
             "source": row.source + (f": {row.note}" if row.note else ""),
         }
-        for row in field.parameters_table()
+        for row in parameters
     ]
-    present = {row.confidence for row in field.parameters_table()}
-    block["marks"] = [(mark, meaning) for mark, meaning in CONFIDENCE_MARKS.items() if mark in present]
+    marks = {row.confidence for row in parameters}
+    block["marks"] = [(mark, meaning) for mark, meaning in CONFIDENCE_MARKS.items() if mark in marks]
     block["references"] = [
         (name, ", ".join(str(text) for text in entry.values())) for name, entry in field.references.items()
     ]
@@ -190,8 +193,8 @@ def provenance_rows(run):
     return rows
 
 
-def _low_confidence(field):
-    weak = [row for row in field.low_confidence() if row.confidence in _NEEDS_A_LOOK]
+def _low_confidence(parameters):
+    weak = [row for row in parameters if row.confidence in _NEEDS_A_LOOK]
     if not weak:
         return None
     counts = ", ".join(f"{n} marked {mark}" for mark, n in Counter(row.confidence for row in weak).items())
@@ -200,8 +203,8 @@ def _low_confidence(field):
         by_subject.setdefault(f"{row.subject} ({row.group.replace('_', ' ')})", row.confidence)
     listed = ", ".join(f"{subject} {mark}" for subject, mark in by_subject.items())
     return (
-        f"{len(weak)} of {len(field.parameters)} parameters were recalled or fitted, not read in a public "
-        f"text ({counts}): {listed}. No interval in this report covers that."
+        f"{len(weak)} of the {len(parameters)} parameters that act here were recalled or fitted, not read "
+        f"in a public text ({counts}): {listed}. No interval in this report covers that."
     )
 
 

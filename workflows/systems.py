@@ -373,7 +373,7 @@ def describe_system(recipe, forces, cell):
                     "source": row.source,
                     "confidence": row.confidence,
                 }
-                for row in field.low_confidence()
+                for row in field.low_confidence(sorted(set(symbols)))
             ],
         )
     return description

@@ -194,6 +194,17 @@ def test_a_force_field_that_is_gone_does_not_take_the_report_with_it(tmp_path):
     assert "The force field cannot be shown" in potential_block(run)["problem"]
 
 
+def test_only_what_acts_in_the_cell_is_listed(tmp_path):
+    run = synthetic_run(tmp_path, temperatures_K=(900,))
+    run.recipe["potential"]["name"] = "oxyhalide_doped_formal"
+    run.summary["provenance"]["arguments"]["system"]["composition"] = {"Li": 184, "Mg": 4, "O": 64, "Cl": 64}
+    block = potential_block(run)
+    subjects = {row["cells"][0] for row in block["parameters"]}
+    assert {"Mg-O", "Cl-Mg", "Li-O", "Mg"} <= subjects
+    assert not any("F" in name.split("-") or "Ba" in name or "Na" in name for name in subjects)
+    assert "Ba" not in block["low_confidence"]
+
+
 def test_a_force_field_changed_since_is_pointed_out(tmp_path):
     run = synthetic_run(tmp_path, temperatures_K=(900,))
     for point in run.points:
