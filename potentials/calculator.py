@@ -54,7 +54,7 @@ class IonicCalculator(Calculator):
         Uniform external field, (3,), V/Å: adds -E.P to the energy and q E to the forces, P being
         `polarization_e_A`. The cell must be neutral.
     shell_tolerance_eV_per_A
-        Largest force left on a shell, eV/Å; only for force fields with shells. Default: 0.3 of the force
+        Largest force left on a shell, eV/Å; only for force fields with shells. Default: half of the force
         error that `accuracy` allows, or 1e-8 with exact sums.
 
     Notes

@@ -10,12 +10,12 @@ import numpy as np
 from potentials.errors import CloseContactError, NonFiniteError, PolarizationCatastropheError
 from potentials.shell_relaxation import ShellHistory, refuse_unstable, relax_from
 from potentials.shells import OwnCores, closest_distances_A, particle_field, shell_name, surrounding_stiffness
-from potentials.system import IonicSystem, find_types, tune
-from potentials.tables import largest_jump_eV_per_A
+from potentials.system import IonicSystem, find_types, list_state, set_list_state, tune
+from potentials.tables import ORDINARY_FORCE_EV_PER_A, largest_jump_eV_per_A
 
 logger = logging.getLogger(__name__)
 
-SHELL_SHARE = 0.3
+SHELL_SHARE = 0.5
 """Part of the force error that `accuracy` allows which a shell may still feel; ions feel a tenth of that."""
 MESH_SAFETY = 0.6
 """A core and its shell see the mesh a little differently: up to 1.3 of the error of one ion was measured."""
@@ -37,7 +37,8 @@ class CoreShellSystem(IonicSystem):
     """One composition in (nearly) one cell with shells, which follow the ions without delay.
 
     Particles are the cores in the order of the ions, then the shells. At every call the shells are relaxed,
-    so that energy, forces and stress are functions of the ions alone; the force on an ion is that on core and
+    so that energy, forces and stress are functions of the ions alone (pairs of cores, which stay where they
+    are, are summed once per call); the force on an ion is that on core and
     shell together, and by the Hellmann-Feynman theorem its error is that of the forces left on the shells.
 
     Attributes
@@ -77,10 +78,22 @@ class CoreShellSystem(IonicSystem):
         partner_p[self.ion_m] = n_ions + np.arange(n_shells)
         partner_p[n_ions:] = self.ion_m
         self._particles = particles
+        is_shell_t = np.arange(len(particles.species)) >= len(field.species)
+        with_shells_tt = is_shell_t[:, None] | is_shell_t
+        strongest = max(map(abs, particles.charges_e.values())) / max(
+            1.0, *map(abs, field.charges_e.values())
+        )
+        shared = {
+            "floor_tt": closest_distances_A(field, particles),
+            "ordinary_force_eV_per_A": ORDINARY_FORCE_EV_PER_A * max(1.0, strongest) ** 2,
+        }
         self._prepare_sums(
             calculator, cell, particles, self.type_p, charges_p,
-            floor_tt=closest_distances_A(field, particles), partner_n=partner_p,
+            partner_n=partner_p, summed_tt=with_shells_tt, **shared,
         )  # fmt: skip
+        self._core_space = self._pair_sum(
+            calculator, particles, self.type_n, summed_tt=~with_shells_tt, **shared
+        )
         self._resolution_eV_per_A = largest_jump_eV_per_A(
             particles, self.real_space.ranges, self.real_space.alpha
         )
@@ -128,6 +141,7 @@ class CoreShellSystem(IonicSystem):
     def energies(self):
         """Return every ion's share of the energy last computed, shape (n_atoms,), eV: half of each pair."""
         energy_n = self._per_ion(self.real_space.energies() + self._extra_energy_p)
+        energy_n += self._core_space.energies()
         energy_n[self.ion_m] += self._own_energy_m
         return energy_n
 
@@ -139,6 +153,8 @@ class CoreShellSystem(IonicSystem):
             around_p = surrounding_stiffness(self._particles, self.type_p, *self.real_space.pairs())
             self.stiffness_m = self._own.spring_m + np.maximum(around_p[len(positions_nc) :], 0.0)
         noise_A = NOISE_GAIN * self.tolerance_eV_per_A / self.stiffness_m.min()
+        forces_nc = np.zeros_like(positions_nc)
+        self._between_cores = (forces_nc, *self._core_space.compute(positions_nc, cell, forces_nc))
         guess_mc = self.history.guess(positions_nc, cell, noise_A)
         if guess_mc is None:
             guess_mc = np.zeros_like(self.displacement_mc)
@@ -165,6 +181,11 @@ class CoreShellSystem(IonicSystem):
         n_ions = len(positions_nc)
         positions_pc = self._place(positions_nc, displacement_mc)
         energy, forces_pc, virial_cc, reciprocal_p = self._sum(positions_pc, cell, stress)
+        core_forces_nc, core_energy, core_virial_cc = self._between_cores
+        energy += core_energy
+        forces_pc[:n_ions] += core_forces_nc
+        if stress:
+            virial_cc = virial_cc + core_virial_cc
         self._own_energy_m, pull_m = self._own.compute(displacement_mc)
         energy += float(self._own_energy_m.sum())
         slope_mc = pull_m[:, None] * displacement_mc - forces_pc[n_ions:]
@@ -193,6 +214,7 @@ class CoreShellSystem(IonicSystem):
     def get_state(self):
         """Return the memory that the next answer depends on, as arrays."""
         state = super().get_state()
+        state.update({f"core_{name}": value for name, value in list_state(self._core_space).items()})
         if self.history.positions_knc:
             state["shell_stiffness_eV_per_A2"] = self.stiffness_m.copy()
             state["shell_history_positions_A"] = np.array(self.history.positions_knc)
@@ -202,6 +224,10 @@ class CoreShellSystem(IonicSystem):
     def set_state(self, state):
         """Take back what `get_state` gave."""
         super().set_state(state)
+        set_list_state(
+            self._core_space,
+            {name.removeprefix("core_"): state[name] for name in state if name.startswith("core_")},
+        )
         if "shell_history_positions_A" not in state:
             return
         self.stiffness_m = np.array(state["shell_stiffness_eV_per_A2"], dtype=float)

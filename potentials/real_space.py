@@ -1,11 +1,13 @@
 """Energy, forces and virial of everything summed over pairs. Reciprocal space: ewald_sum.py, mesh.py."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from potentials.errors import CloseContactError, NonFiniteError
 from potentials.kernels import pair as kernels
 from potentials.neighbours import NeighbourList
-from potentials.tables import fit_tables, pair_energy_and_slope, pair_ranges
+from potentials.tables import ORDINARY_FORCE_EV_PER_A, fit_tables, pair_energy_and_slope, pair_ranges
 
 
 class RealSpace:
@@ -34,6 +36,10 @@ class RealSpace:
     partner_n
         Another atom that each atom does not interact with, -1 for none, shape (n_atoms,): see
         `NeighbourList`.
+    summed_tt
+        Which pairs of types are summed here, shape (n_types, n_types); by default all that interact.
+    ordinary_force_eV_per_A
+        Largest pair force for which the tables are held to their error, eV/Å.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class RealSpace:
         table_force_error_eV_per_A=1e-6,
         floor_tt=None,
         partner_n=None,
+        summed_tt=None,
+        ordinary_force_eV_per_A=ORDINARY_FORCE_EV_PER_A,
     ):
         self.field, self.alpha, self.method = field, alpha, method
         exact = method == "exact"
@@ -58,11 +66,17 @@ class RealSpace:
             negligible_force_eV_per_A=0.0 if exact else negligible_force_eV_per_A,
             floor_tt=floor_tt,
         )
+        if summed_tt is not None:
+            self.ranges = replace(self.ranges, list_tt=np.where(summed_tt, self.ranges.list_tt, 0.0))
         self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A, partner_n)
         self.tables = None
         if not exact:
             self.tables = fit_tables(
-                field, self.ranges, alpha=alpha, force_error_eV_per_A=table_force_error_eV_per_A
+                field,
+                self.ranges,
+                alpha=alpha,
+                force_error_eV_per_A=table_force_error_eV_per_A,
+                ordinary_force_eV_per_A=ordinary_force_eV_per_A,
             )
             self._inverse_inner2 = 1.0 / self.tables.inner_A**2
             self._table_arguments = (

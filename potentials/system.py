@@ -71,18 +71,7 @@ class IonicSystem:
     def _prepare_sums(self, calculator, cell, field, type_n, charges_n, **pairs):
         """Make `real_space` and `reciprocal` for these particles; `pairs` are options of `RealSpace`."""
         alpha = self.tuning["alpha_per_A"]
-        allowed = calculator.accuracy * self.force_scale_eV_per_A
-        self.real_space = RealSpace(
-            field,
-            type_n,
-            alpha=alpha,
-            coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
-            skin_A=calculator.skin_A,
-            method=calculator.pair_terms,
-            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
-            table_force_error_eV_per_A=TABLE_SHARE * allowed,
-            **pairs,
-        )
+        self.real_space = self._pair_sum(calculator, field, type_n, **pairs)
         self.reciprocal = None
         if calculator.coulomb == "ewald":
             self.reciprocal = EwaldSum(cell, charges_n, alpha, relative_accuracy=1e-16)
@@ -94,6 +83,20 @@ class IonicSystem:
                 mesh_shape=tuple(self.tuning["mesh_shape"]),
                 order=self.tuning["mesh_order"],
             )
+
+    def _pair_sum(self, calculator, field, type_n, **pairs):
+        allowed = calculator.accuracy * self.force_scale_eV_per_A
+        return RealSpace(
+            field,
+            type_n,
+            alpha=self.tuning["alpha_per_A"],
+            coulomb_cutoff_A=self.tuning["coulomb_cutoff_A"],
+            skin_A=calculator.skin_A,
+            method=calculator.pair_terms,
+            negligible_force_eV_per_A=NEGLIGIBLE_SHARE * allowed,
+            table_force_error_eV_per_A=TABLE_SHARE * allowed,
+            **pairs,
+        )
 
     def polarization_e_A(self, positions_nc):
         """Return the sum of charge times position over all ions, shape (3,), e Å."""
@@ -134,23 +137,33 @@ class IonicSystem:
 
     def get_state(self):
         """Return the memory that the next answer depends on, as arrays."""
-        neighbours = self.real_space.neighbours
-        if neighbours.reference_positions_nc is None:
-            return {}
-        return {
-            "reference_positions_A": neighbours.reference_positions_nc.copy(),
-            "reference_cell_A": neighbours.reference_cell.copy(),
-        }
+        return list_state(self.real_space)
 
     def set_state(self, state):
         """Take back what `get_state` gave."""
-        if "reference_positions_A" not in state:
-            return
-        reference = np.array(state["reference_positions_A"], dtype=float)
-        n_particles = len(self.real_space.neighbours.type_n)
-        if reference.shape != (n_particles, 3):
-            raise ShapeError("reference_positions_A", f"({n_particles}, 3)", reference.shape)
-        self.real_space.neighbours.rebuild(reference, np.array(state["reference_cell_A"], dtype=float))
+        set_list_state(self.real_space, state)
+
+
+def list_state(real_space):
+    """Return what the neighbour list of a `RealSpace` was made from, as arrays."""
+    neighbours = real_space.neighbours
+    if neighbours.reference_positions_nc is None:
+        return {}
+    return {
+        "reference_positions_A": neighbours.reference_positions_nc.copy(),
+        "reference_cell_A": neighbours.reference_cell.copy(),
+    }
+
+
+def set_list_state(real_space, state):
+    """Make the neighbour list again from what `list_state` gave."""
+    if "reference_positions_A" not in state:
+        return
+    reference = np.array(state["reference_positions_A"], dtype=float)
+    n_particles = len(real_space.neighbours.type_n)
+    if reference.shape != (n_particles, 3):
+        raise ShapeError("reference_positions_A", f"({n_particles}, 3)", reference.shape)
+    real_space.neighbours.rebuild(reference, np.array(state["reference_cell_A"], dtype=float))
 
 
 def find_types(field, numbers):

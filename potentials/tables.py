@@ -56,6 +56,8 @@ def negligible_beyond_A(field, a, b, force_eV_per_A):
     return float(r[min(strong[-1] + 1, len(r) - 1)])
 
 
+ORDINARY_FORCE_EV_PER_A = 20.0
+"""Rigid ions that pull harder than this have come too close for the accuracy of their force to matter."""
 COARSEST_BINS, FINEST_BINS = 128, 2048
 
 
@@ -158,7 +160,7 @@ class PairTables:
     inner_A: float
     top_tt: np.ndarray  # cutoff of each pair in s
     bins_per_octave: int
-    force_error_eV_per_A: float  # largest, at bin centres, where the pair force is below 20 eV/Å
+    force_error_eV_per_A: float  # largest, at bin centres, among ordinary pair forces
 
     @property
     def shift_bits(self):
@@ -171,20 +173,30 @@ class PairTables:
         return int((1023 - OCTAVES) << int(np.log2(self.bins_per_octave))) - 1
 
 
-def fit_tables(field, ranges, *, alpha, force_error_eV_per_A):
+def fit_tables(
+    field, ranges, *, alpha, force_error_eV_per_A, ordinary_force_eV_per_A=ORDINARY_FORCE_EV_PER_A
+):
     """Return the coarsest `PairTables` whose pair forces are wrong by at most `force_error_eV_per_A`.
 
-    The finest ones tried have `FINEST_BINS` bins per octave: then the error is what `PairTables` says.
+    That holds for pairs that pull with at most `ordinary_force_eV_per_A`; more comes from ions too close to
+    matter. The finest tables tried have `FINEST_BINS` bins per octave: then the error is what `PairTables`
+    says.
     """
     bins_per_octave = COARSEST_BINS
     while True:
-        tables = build_tables(field, ranges, alpha=alpha, bins_per_octave=bins_per_octave)
+        tables = build_tables(
+            field,
+            ranges,
+            alpha=alpha,
+            bins_per_octave=bins_per_octave,
+            ordinary_force_eV_per_A=ordinary_force_eV_per_A,
+        )
         if tables.force_error_eV_per_A <= force_error_eV_per_A or bins_per_octave >= FINEST_BINS:
             return tables
         bins_per_octave *= 2
 
 
-def build_tables(field, ranges, *, alpha, bins_per_octave):
+def build_tables(field, ranges, *, alpha, bins_per_octave, ordinary_force_eV_per_A=ORDINARY_FORCE_EV_PER_A):
     """Return the `PairTables` of a force field for these `PairRanges` and Ewald splitting (1/Å)."""
     cutoffs = np.unique(np.append(ranges.short_tt, ranges.coulomb_A))
     cutoffs = cutoffs[cutoffs > 0.0]
@@ -241,7 +253,7 @@ def build_tables(field, ranges, *, alpha, bins_per_octave):
         _, exact = evaluate(r_mid[bins], bins)
         c, v = entry[bins + 1], 0.5 * h
         made = (c[:, 1] + v * (2.0 * c[:, 2] + v * 3.0 * c[:, 3])) * 2.0 * r_mid[bins] / inner**2
-        ordinary = np.abs(exact) < 20.0
+        ordinary = np.abs(exact) < ordinary_force_eV_per_A
         worst = max(worst, np.abs(made - exact)[ordinary].max(initial=0.0))
     return PairTables(
         coefficients_pbk=coefficients,
