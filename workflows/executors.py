@@ -91,7 +91,7 @@ class LocalExecutor:
         flag = context.RawValue("b", 0)
         waiting, running, outcomes, idle = deque(jobs), {}, {}, []
         n_slots = 0
-        with _single_threaded_children():
+        with single_threaded_children():
             try:
                 while waiting or running:
                     if stop.requested:
@@ -187,7 +187,7 @@ def _outcome_of(future, job):
 
 
 @contextmanager
-def _single_threaded_children():
+def single_threaded_children():
     """Give processes started meanwhile one compute thread each: the points are the parallelism."""
     earlier = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PointProgress", "ProgressFile", "progress_display"]
+__all__ = ["PointProgress", "ProgressFile", "count_line", "progress_display"]
 
 _FILE_INTERVAL_S = 0.5
 _LINE_INTERVAL_S = 15.0
@@ -81,6 +81,28 @@ def progress_display(*, quiet=False, stream=None):
             yield display
     else:
         yield _Lines(stream)
+
+
+@contextmanager
+def count_line(*, quiet=False, stream=None):
+    """Give a callable (stage, done, total): one line rewritten on a terminal, one per stage elsewhere."""
+    stream = stream or sys.stderr
+
+    def show(stage, done, total):
+        if quiet:
+            return
+        if stream.isatty():
+            stream.write(f"\r\x1b[K{stage}: {done} of {total}")
+        elif done == total:
+            stream.write(f"{stage}: {total} done\n")
+        stream.flush()
+
+    try:
+        yield show
+    finally:
+        if not quiet and stream.isatty():
+            stream.write("\r\x1b[K")
+            stream.flush()
 
 
 class _Silent:

@@ -29,6 +29,8 @@ class EnergeticsTable:
         Cells along each axis of the cells that the isolated defect is extrapolated from.
     binding_supercell
         The same for the pairs.
+    binding_per_shell
+        At most this many inequivalent pairs at each distance beyond the nearest.
     binding_at
         ``"volume"``: the pairs relax in the perfect crystal's cell; ``"pressure"``: the cell relaxes too.
     pressure_GPa
@@ -46,6 +48,7 @@ class EnergeticsTable:
     conditions: dict | None = v.key(v.named_texts(), default=None)
     supercells: tuple[int, ...] = v.key(v.whole_numbers(2, 20), default=(4, 5, 6))
     binding_supercell: int = v.key(v.whole(2, 20), default=4)
+    binding_per_shell: int = v.key(v.whole(1, 1000), default=4)
     binding_at: str = v.key(v.choice("volume", "pressure"), default="volume")
     pressure_GPa: float = v.key(v.number(-100, 100, "GPa"), default=0.0)
     temperatures_K: tuple[float, ...] = v.key(

@@ -16,6 +16,7 @@ from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import DefectComplex, KrogerVink
 
 __all__ = [
+    "SAME_SHELL_A",
     "BindingCurve",
     "PairState",
     "binding_curve",
@@ -28,6 +29,11 @@ __all__ = [
 
 SAME_DISTANCE_A = 0.1
 """A pair whose lattice distance has changed by more than this in the relaxation is another pair."""
+
+
+SAME_SHELL_A = 0.3
+"""Distances this near belong to one shell: tilts spread the shells of Na3OCl by less, and the shells of cubic
+Li3OCl are farther apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +78,8 @@ class BindingCurve:
     states
         By distance.
     far_distance_A, far_energy_eV
-        The farthest pair that stayed where it was put: the reference of `relative_to_far_eV`. It is still
-        within reach of the other's charge.
+        The lowest of the farthest shell that stayed where it was put: the reference of `relative_to_far_eV`.
+        It is still within reach of the other's charge.
     isolated_energy_eV
         Sum of the isolated defects' energies: the reference of `relative_to_isolated_eV`; nan if unknown.
     """
@@ -86,10 +92,12 @@ class BindingCurve:
 
     @property
     def nearest(self) -> PairState:
-        """The nearest distance at which the pair stays; the lowest in energy of those at that distance."""
+        """The lowest in energy of the nearest shell at which the pair stays."""
         staying = [state for state in self.states if not state.moved]
-        first = min(state.shell for state in staying)
-        return min((state for state in staying if state.shell == first), key=lambda state: state.energy_eV)
+        reach = min(state.distance_A for state in staying) + SAME_SHELL_A
+        return min(
+            (state for state in staying if state.distance_A <= reach), key=lambda state: state.energy_eV
+        )
 
     def relative_to_far_eV(self, state: PairState) -> float:
         """Return the binding energy of `state` relative to the farthest pair in the cell, eV."""
@@ -143,7 +151,8 @@ def binding_curve(
     staying = [state for state in ordered if not state.moved]
     if not staying:
         raise ConfigError(f"{associate}: no pair stayed at the distance at which it was put")
-    far = max(staying, key=lambda state: (round(state.distance_A, 3), -state.energy_eV))
+    reach = max(state.distance_A for state in staying) - SAME_SHELL_A
+    far = min((state for state in staying if state.distance_A >= reach), key=lambda state: state.energy_eV)
     return BindingCurve(
         associate=associate,
         states=ordered,

@@ -2,6 +2,11 @@
 
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
+from simtools.plots.defect_energies import (
+    plot_binding_against_distance,
+    plot_concentrations,
+    plot_reaction_energies,
+)
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
 from simtools.plots.style import SEQUENCE, new_axes, new_row
@@ -19,10 +24,13 @@ __all__ = [
     "plot_arrhenius_overlay",
     "plot_association",
     "plot_binding",
+    "plot_binding_against_distance",
     "plot_charge_msd",
+    "plot_concentrations",
     "plot_energy_trace",
     "plot_haven_ratio",
     "plot_local_exponent",
     "plot_msd",
+    "plot_reaction_energies",
     "plot_temperature_trace",
 ]

@@ -386,7 +386,7 @@ def test_slurm_is_refused_in_one_line(argon, simtools, tmp_path):
 def test_threads_of_the_workers_are_limited_only_meanwhile(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    with executors._single_threaded_children():
+    with executors.single_threaded_children():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["NUMBA_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "NUMBA_NUM_THREADS" not in os.environ
