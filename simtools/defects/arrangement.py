@@ -72,6 +72,7 @@ class Arrangement:
         self._added_sc: list[np.ndarray] = []
         self._reserved: tuple[int, ...] = ()
         self._n_sets = 0
+        self._too_tight = ""
 
     def add_vacancies(self, sets: Sequence[Sequence[int]], labels: Sequence[KrogerVink], *, request: int):
         """Record sets of vacancies that were placed elsewhere."""
@@ -118,7 +119,7 @@ class Arrangement:
             list(self._added_sc),
             self._n_sets,
         )
-        most = 0
+        most, self._too_tight = 0, ""
         for _ in range(_RESTARTS):
             anchor_sites = None if choose_anchors is None else choose_anchors()
             self._reserved = () if anchor_sites is None else tuple(anchor_sites)
@@ -133,10 +134,13 @@ class Arrangement:
         apart = f", at least {request.minimum_separation_A:g} Å apart" if request.minimum_separation_A else ""
         near = request.compensation_placement
         where = f", partners {near if isinstance(near, str) else f'in shell {near}'}" if near else ""
+        remedies = "ask for fewer, another placement or a larger supercell"
+        if most == 0 and self._too_tight:
+            remedies = self._too_tight
         raise PlacementError(
             f"{request}: {n_sets} x {' + '.join(map(str, defects.members))} do not fit with placement "
             f"{request.placement!r}{where}{apart} and ions {self.minimum_distance_A:g} Å apart: at most "
-            f"{most} were placed; ask for fewer, another placement or a larger supercell"
+            f"{most} were placed; {remedies}"
         )
 
     def _try(self, request, defects, n_sets, number, anchor_sites):
@@ -237,6 +241,7 @@ class Arrangement:
             return PlacedDefect(**known, site_index=None, scaled_position=tuple(centre.tolist()))
         if label.is_dumbbell:
             separation = request.separation_A or DUMBBELL_SEPARATION * self._nearest_A(site)
+            self._check_shared(site, separation, request)
             direction = self._dumbbell_axis(site, request.direction or "100", separation)
             if direction is None:
                 return None
@@ -248,19 +253,39 @@ class Arrangement:
 
     def _dumbbell_axis(self, site, family, separation_A):
         """Return the axis of a family that leaves most room in the perfect crystal, by lot if equal."""
-        if separation_A < self.minimum_distance_A:
-            return None
         centre = self.geometry.scaled_positions[site]
         axes = self._family(family)
         arms = [self._scaled(0.5 * separation_A * axis) for axis in axes]
         host = np.arange(len(self.geometry)) < self.n_host
         rooms = np.array([self._room_A(centre + arm, centre - arm, without=site, hosts=host) for arm in arms])
+        if rooms.max() < self.minimum_distance_A:
+            self._too_tight = (
+                f"even alone, two ions {separation_A:.3g} Å apart along <{family}> would come within "
+                f"{rooms.max():.3g} Å of another; give another direction or separation_A"
+            )
+            return None
         best = self.rng.permutation(np.flatnonzero(rooms > rooms.max() - _SAME_DISTANCE_A))
         for k in best.tolist():
             arm = arms[k]
             if self._room_A(centre + arm, centre - arm, without=site) >= self.minimum_distance_A:
                 return tuple(axes[k].tolist())
         return None
+
+    def _check_shared(self, site, separation_A, request):
+        """Refuse a dumbbell whose ions would be too near each other, or too far apart to share the site."""
+        if separation_A < self.minimum_distance_A:
+            raise ConfigError(
+                f"{request}: the ions of a dumbbell would be {separation_A:.3g} Å apart, below the minimum "
+                f"of {self.minimum_distance_A:g} Å; give a larger separation_A"
+            )
+        species = self.geometry.species[site]
+        others = self.geometry.distances_from(site)[self.geometry.species == species]
+        nearest_A = others[others > 0].min(initial=math.inf)
+        if separation_A >= nearest_A:
+            raise ConfigError(
+                f"{request}: two ions {separation_A:.3g} Å apart do not share a site: the nearest {species} "
+                f"sites are {nearest_A:.3g} Å apart; give a smaller separation_A"
+            )
 
     def _bond_axis(self, site):
         centre = self.geometry.scaled_positions[site]

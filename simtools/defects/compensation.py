@@ -96,6 +96,8 @@ def defect_set(
         return DefectSet(anchors=(label("V", names[0]),), partners=(added,))
     if kind == "interstitial":
         defect = label(names[0], "i")
+        if defect.n_ions != 1:
+            raise ConfigError(f"{request}: an interstitial is one ion; for two on one site use a dumbbell")
     elif kind == "dumbbell":
         defect = _dumbbell(names[0], request.on or names[0], label)
     else:

@@ -14,6 +14,8 @@ from simtools.structures.antiperovskite import parse_formula
 
 __all__ = ["requests_for_composition"]
 
+_FEWEST_ANIONS = 0.75
+"""A formula with a smaller share of the crystal's anions is taken to be counted per another unit."""
 _LARGEST_EDGE = 40
 _MOST_UNEQUAL = 2.0
 
@@ -41,8 +43,9 @@ def requests_for_composition(
     ------
     ConfigError
         If the formula is the perfect crystal, is not neutral (with the balance and the amount of each species
-        that would close it), leaves a choice of site, or does not come out in whole ions: the message names
-        the smallest supercell with which it does.
+        that would close it), would empty more than a quarter of the anion sites (it is then counted per
+        another unit than the smallest formula unit of the crystal), leaves a choice of site, or does not come
+        out in whole ions: the message names the smallest supercell with which it does.
     """
     symbols = perfect.get_chemical_symbols()
     host = {name: symbols.count(name) for name in dict.fromkeys(symbols)}
@@ -52,7 +55,8 @@ def requests_for_composition(
     target = {name: Fraction(str(amount)) for name, amount in parse_formula(request.formula).items()}
     change = _change(request, host, n_units, target)
     charges = {name: formal_charge(name, formal_charges_e) for name in change}
-    _check_neutral(request, target, charges)
+    _check_neutral(request, host, n_units, target, charges)
+    _check_unit(request, host, n_units, target, charges)
     _check_whole(request, target, n_units, perfect.info.get("supercell"))
     lacking = {name: -int(n * n_units) for name, n in change.items() if n < 0}
     coming = {name: int(n * n_units) for name, n in change.items() if n > 0}
@@ -70,20 +74,52 @@ def _change(request, host, n_units, target):
     return change
 
 
-def _check_neutral(request, target, charges):
+def _check_neutral(request, host, n_units, target, charges):
     total = sum(amount * charges[name] for name, amount in target.items())
     if total == 0:
         return
     terms = " ".join(f"{float(amount * charges[name]):+.6g} ({name})" for name, amount in target.items())
     closing = [
-        f"{name}{float(target[name] - total / charges[name]):.6g}"
+        f"{name}{_decimal(target[name] - total / charges[name])}"
         for name in target
-        if charges[name] and target[name] > total / charges[name]
+        if charges[name]
+        and _can_close(name, target[name] - total / charges[name], host, n_units, target, charges)
     ]
+    hint = f"change one amount to {' or '.join(closing)}" if closing else "change several amounts"
     raise ConfigError(
         f"formula = {request.formula!r} is not neutral: {terms} = {float(total):+.6g} e per formula unit; to "
-        f"close it change one amount to {' or '.join(closing)}"
+        f"close it {hint}"
     )
+
+
+def _can_close(name, amount, host, n_units, target, charges):
+    """Return whether `amount` of `name` can be written as a decimal and its anions have sites."""
+    if amount <= 0 or _decimal(amount) is None:
+        return False
+    anions = sum(n for other, n in {**target, name: amount}.items() if charges[other] < 0)
+    return anions <= _anions_per_unit(host, n_units, charges)
+
+
+def _decimal(amount):
+    """Return a fraction as a decimal, or None where it has none of up to six places."""
+    text = f"{float(amount):.6f}".rstrip("0").rstrip(".")
+    return text if Fraction(text) == amount else None
+
+
+def _anions_per_unit(host, n_units, charges):
+    return Fraction(sum(n for name, n in host.items() if charges[name] < 0), n_units)
+
+
+def _check_unit(request, host, n_units, target, charges):
+    """Refuse a formula that would empty the crystal because it is counted per another unit."""
+    wanted = sum(n for name, n in target.items() if charges[name] < 0)
+    there = _anions_per_unit(host, n_units, charges)
+    if wanted < Fraction(_FEWEST_ANIONS) * there:
+        unit = "".join(f"{name}{n // n_units if n > n_units else ''}" for name, n in host.items())
+        raise ConfigError(
+            f"formula = {request.formula!r} would leave {float(1 - wanted / there):.0%} of the anion sites "
+            f"empty; amounts are counted per formula unit of the crystal, {unit}"
+        )
 
 
 def _check_whole(request, target, n_units, supercell):

@@ -29,6 +29,7 @@ Notation: F. A. Kröger and H. J. Vink, *Solid State Phys.* **3**, 307 (1956); I
 The underscore for the subscript and the parentheses around ions that share a site are ours.
 """
 
+import math
 import numbers
 import re
 from collections.abc import Mapping
@@ -295,7 +296,7 @@ def formal_charge(species: str, formal_charges_e: Mapping[str, int]) -> int:
             raise ConfigError(f"no formal charge is given for {species}{part}; given: {known}")
         return sum(formal_charge(symbol, formal_charges_e) for symbol in ions)
     charge = formal_charges_e[species]
-    if charge != int(charge):
+    if not isinstance(charge, numbers.Real) or not math.isfinite(charge) or charge != int(charge):
         raise ConfigError(f"the formal charge of {species} must be an integer (in e), got {charge!r}")
     return int(charge)
 

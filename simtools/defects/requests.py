@@ -89,8 +89,9 @@ class DefectRequest:
         By default the most abundant cation of the host, or `on` where a cation is replaced.
     compensation_placement
         ``"random"`` (default), ``"separated"``, ``"nearest"``, or n for the n-th shell of neighbours around
-        the defect it compensates. In a Frenkel pair ``"nearest"`` and ``"random"`` begin at shell
-        `simtools.defects.arrangement.FRENKEL_SHELL`.
+        the defect it compensates; sites whose distances follow each other within 0.1 Å, as in a distorted
+        crystal, are one shell, and ``"nearest"`` is the first. In a Frenkel pair ``"nearest"`` and
+        ``"random"`` begin at shell `simtools.defects.arrangement.FRENKEL_SHELL`.
     interstitial_site
         Which of the distinct interstitial sites, by room: 0 is the widest.
     """
@@ -167,6 +168,11 @@ class DefectRequest:
             raise ConfigError(
                 f"kind = {kind!r} needs on, the host species whose site {names[0]} takes (on = 'Li'), got "
                 f"{self.on!r}"
+            )
+        if "V" in names and kind not in ("vacancy", "schottky"):
+            raise ConfigError(
+                f"kind = {kind!r} cannot put in species = {list(names)}: in a label V is a vacancy, never "
+                "vanadium"
             )
         if self.on is not None and kind not in (*_PUT_ON_A_SITE, "dumbbell", "composition"):
             raise ConfigError(f"on = {self.on!r} has no meaning for kind = {kind!r}; leave it out")
@@ -278,6 +284,11 @@ class DefectRequest:
             return int(self.count) // per_set
         species = self.counted_on
         n_sites = int(np.sum(np.array(atoms.get_chemical_symbols()) == species))
+        if n_sites == 0:
+            raise ConfigError(
+                f"fraction = {self.fraction:g} counts {species} sites, of which the crystal has none; give "
+                "count"
+            )
         n_sets = math.floor(self.fraction * n_sites / per_set + 0.5)
         if n_sets == 0:
             plural = {"vacancy": "vacancies", "antisite": "antisite ions"}.get(self.kind, f"{self.kind}s")

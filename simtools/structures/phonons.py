@@ -74,7 +74,7 @@ class PhononStability:
     weights
         How many wave vectors of the supercell each stands for.
     frequencies_THz
-        Shape (n_q, 3N), ascending, imaginary ones negative. At q = 0 the first three are the translations.
+        Shape (n_q, 3N), ascending, imaginary ones negative. At q = 0 three are the translations, near zero.
     imaginary_modes
         Those below the threshold, softest first.
     threshold_THz

@@ -500,6 +500,7 @@ def _check_remedies(error, host, asked):
         ({"kind": "dumbbell", "species": "Li", "count": 1, "direction": "210"}, "100, 110, 111"),
         ({"kind": "dumbbell", "species": "Li", "count": 1, "separation_A": 0}, "above 0"),
         ({"kind": "interstitial", "species": "Li", "count": 1, "interstitial_site": -1}, "from 0"),
+        ({"kind": "dopant", "species": "V", "on": "Li", "count": 1}, "V is a vacancy, never vanadium"),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(table, words):
@@ -534,14 +535,80 @@ def test_keys_that_contradict_each_other_are_refused(table, words):
         (request("dumbbell", "Li", count=60, compensation="vacancy"), "120 Li sites for defects"),
         (
             request("dumbbell", "Li", count=2, separation_A=0.9, compensation="vacancy"),
-            "at most 0 were placed",
+            "0.9 Å apart, below the minimum of 1.2 Å; give a larger separation_A",
         ),
+        (
+            request("dumbbell", "Li", count=2, separation_A=3.0, compensation="vacancy"),
+            "do not share a site: the nearest Li sites are 2.76 Å apart",
+        ),
+        (request("frenkel", "O", count=1), "give another direction or separation_A"),
+        (request("interstitial", "OH", count=1, compensation="dumbbell"), "an interstitial is one ion"),
+        (request("interstitial", "Ag", fraction=0.1), "counts Ag sites, of which the crystal has none"),
+        (request("composition", formula="Li1.5O0.5Cl0.5"), "50% of the anion sites.*crystal, Li3OCl"),
     ],
     ids=str,
 )
 def test_what_the_crystal_cannot_hold_is_refused(asked, words):
     with pytest.raises(ConfigError, match=words):
         built(asked)
+
+
+@pytest.mark.parametrize("remedy", [{"direction": "110"}, {"separation_A": 1.3}])
+def test_what_a_tight_dumbbell_is_offered_gives_it_room(remedy):
+    cell = built(request("frenkel", "O", count=1, **remedy))
+    assert Counter(row["label"] for row in cell.info["defects"]) == {"V_O..": 1, "(O2)_O''": 1}
+
+
+def test_vanadium_of_a_formula_is_refused_rather_than_built_as_a_vacancy():
+    asked = request("composition", formula="Na0.5V0.5Cl")
+    with pytest.raises(ConfigError, match="never vanadium"):
+        build_defects(CRYSTALS["NaCl"], [asked], formal_charges_e={**CHARGES, "V": 1}, seed=0)
+
+
+@pytest.mark.parametrize("charge", [None, float("nan"), "1", 0.5])
+def test_a_formal_charge_that_is_no_whole_number_is_refused(charge):
+    with pytest.raises(ConfigError, match="formal charge of Li must be an integer"):
+        build_defects(
+            CRYSTALS["Li3OCl"],
+            [request("vacancy", "Li", count=1)],
+            formal_charges_e={**CHARGES, "Li": charge},
+            seed=0,
+        )
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["Li2.9375Al0.03125OCl", "Li2.9375O0.953125Cl", "Li3.0625O0.9375F0.0625Cl", "Mg2OCl", "Li3"],
+)
+def test_what_is_offered_to_close_a_formula_closes_it(formula):
+    crystal = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), 4)
+
+    def attempt(text):
+        asked = request("composition", formula=text)
+        return build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+
+    with pytest.raises(ConfigError, match="not neutral") as caught:
+        attempt(formula)
+    offered = str(caught.value).split("to close it ")[1]
+    if offered == "change several amounts":
+        return
+    for amount in offered.removeprefix("change one amount to ").split(" or "):
+        symbol, number = re.fullmatch(r"([A-Z][a-z]?)([\d.]+)", amount).groups()
+        changed = re.sub(rf"{symbol}(?![a-z])[\d.]*", symbol + number, formula)
+        assert attempt(changed).info["net_charge_e"] == 0
+
+
+def test_amounts_of_a_mixed_crystal_are_those_of_its_formula_unit():
+    crystal = CRYSTALS["Li3OCl"].copy()
+    crystal.symbols[np.flatnonzero(crystal.symbols == "Cl")[:9]] = "Br"
+
+    def attempt(formula):
+        asked = request("composition", formula=formula)
+        return build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+
+    with pytest.raises(ConfigError, match=r"68% of the anion sites .* of the crystal, Li9O3BrCl2"):
+        attempt("Li2.9OBr0.3Cl0.6")
+    assert attempt("Li8O3BrCl").info["net_charge_e"] == 0
 
 
 def test_a_choice_of_site_is_left_to_the_user():
