@@ -114,6 +114,7 @@ def compute_barriers(
     directory,
     *,
     verify: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[str], None] = lambda message: None,
 ) -> Barriers:
     """Find the path of every hop of a recipe.
@@ -126,6 +127,8 @@ def compute_barriers(
         Where paths are kept; those that are there are not computed again.
     verify
         ``"lammps"``: ends and saddle point of each path are evaluated by LAMMPS as well.
+    stop
+        Asked at every step of a band and between hops; True writes the band and raises KeyboardInterrupt.
     on_progress
         Told in words what is being done.
 
@@ -134,7 +137,7 @@ def compute_barriers(
     ConfigError
         For hops that do not fit the crystal or the forces.
     """
-    system = _System(recipe, Path(directory))
+    system = _System(recipe, Path(directory), stop)
     if verify is not None and system.forces.force_field is None:
         raise ConfigError(
             f"--verify lammps needs a force field of ours (potential.name), not the calculator "
@@ -148,6 +151,8 @@ def compute_barriers(
         if relaxed:
             dumbbells[row] = relaxed
         for hop in hops:
+            if stop():
+                raise KeyboardInterrupt
             on_progress(hop.name)
             outcome = system.outcome(row, table, hop)
             if verify is not None and outcome.path is not None:
@@ -168,7 +173,8 @@ def compute_barriers(
 class _System:
     """The perfect supercell and the forces of a recipe, and where its paths are kept."""
 
-    def __init__(self, recipe: StaticRecipe, directory: Path):
+    def __init__(self, recipe: StaticRecipe, directory: Path, stop: Callable[[], bool]):
+        self.stop = stop
         if not recipe.hops:
             raise ConfigError(f"{recipe.source}: no [[hops]]: expected at least one kind of hop")
         record = recipe.to_dict()
@@ -270,7 +276,7 @@ class _System:
             "max_force_eV_per_A": table.max_force_eV_per_A,
             "max_steps": table.max_steps,
             "equivalent_ends": hop.equivalent_ends,
-            "on_step": BandSaver(underway),
+            "on_step": BandSaver(underway, stop=self.stop),
         }
         try:
             band = read_band(underway, hop, table)

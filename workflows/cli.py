@@ -240,6 +240,7 @@ def _build(arguments):
 def _barrier(arguments):
     from workflows.barrier_report import barrier_table, moving_table, write_barriers
     from workflows.barriers import compute_barriers
+    from workflows.executors import StopRequest
     from workflows.statepoints import check_directory
     from workflows.statics import read_static_recipe
 
@@ -252,7 +253,10 @@ def _barrier(arguments):
         if not arguments.quiet:
             print(message, file=sys.stderr)
 
-    barriers = compute_barriers(recipe, arguments.directory, verify=arguments.verify, on_progress=tell)
+    with StopRequest().listening() as stop:
+        barriers = compute_barriers(
+            recipe, arguments.directory, verify=arguments.verify, stop=stop, on_progress=tell
+        )
     write_barriers(barriers, arguments.directory)
     print(f"{barrier_table(barriers)}\n\n{moving_table(barriers)}\n")
     print(f"summary: {arguments.directory / 'summary.json'}")

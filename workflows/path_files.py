@@ -23,17 +23,22 @@ class BandSaver:
         Extended XYZ.
     every_s
         Seconds between two writes.
+    stop
+        Asked at every step; True writes the band and raises KeyboardInterrupt.
     """
 
-    def __init__(self, path, every_s=_SAVE_EVERY_S):
-        self.every_s = every_s
+    def __init__(self, path, every_s=_SAVE_EVERY_S, stop=lambda: False):
+        self.every_s, self.stop = every_s, stop
         self.path, self.last = path, time.monotonic()
 
     def __call__(self, images, step):
         """Take images that carry energies and forces."""
-        if time.monotonic() - self.last >= self.every_s:
+        stopping = self.stop()
+        if stopping or time.monotonic() - self.last >= self.every_s:
             write_band(self.path, images)
             self.last = time.monotonic()
+        if stopping:
+            raise KeyboardInterrupt
 
 
 def write_band(path, images):

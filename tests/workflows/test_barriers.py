@@ -151,8 +151,29 @@ def test_shipped_recipes_can_be_read(name):
     assert static_recipe_from_dict(recipe.to_dict(), source=recipe.source).hops == recipe.hops
 
 
-def test_band_is_saved_at_intervals(tmp_path):
-    images = read_static_recipe  # any object: nothing may be written before its time
+def test_stop_keeps_the_band_and_the_same_command_continues(recipe_file, tmp_path, monkeypatch):
+    folder, asked = tmp_path / "out", []
+
+    def stop_at_the_fourth():
+        asked.append(None)
+        return len(asked) == 4
+
+    recipe = read_static_recipe(recipe_file)
+    with pytest.raises(KeyboardInterrupt):
+        compute_barriers(recipe, _existing(folder), stop=stop_at_the_fourth)
+    (band,) = (folder / "paths").glob("*.band.extxyz")
+    assert len(read(band, index=":")) == 3
+    monkeypatch.setattr(barriers, "find_path", None)
+    assert compute_barriers(recipe, folder).outcomes[0].path is not None
+    assert not band.exists()
+
+
+def _existing(folder):
+    folder.mkdir()
+    return folder
+
+
+def test_band_is_saved_only_at_intervals(tmp_path):
     saver = BandSaver(tmp_path / "band.extxyz", every_s=1e6)
-    saver(images, 1)
+    saver([], 1)
     assert not list(tmp_path.iterdir())
