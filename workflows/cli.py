@@ -206,6 +206,7 @@ def _compare(arguments):
 
 def _defects(arguments):
     from workflows.defect_energies import compute_defect_energies
+    from workflows.defect_plan import DefectPlan
     from workflows.defect_report import defect_table, write_defect_report
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import count_line
@@ -216,6 +217,7 @@ def _defects(arguments):
     workers = get_executor("local", arguments.workers).workers
     if arguments.directory is None:
         arguments.directory = Path(f"{Path(arguments.recipe).stem}-energies")
+    DefectPlan(recipe)
     check_directory(arguments.directory)
     with StopRequest().listening() as stop, count_line(quiet=arguments.quiet) as show:
         result = compute_defect_energies(

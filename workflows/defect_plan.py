@@ -6,6 +6,7 @@ from simtools.core.errors import ConfigError
 from simtools.defects.binding import pair_of
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.reactions import Reaction
+from simtools.defects.reservoirs import chemical_potentials_eV
 from simtools.structures.prototypes import PROTOTYPES
 from workflows.statics import StaticRecipe
 from workflows.systems import Forces, forces_of
@@ -37,6 +38,7 @@ class DefectPlan:
         self.associates = tuple(self.table.binding or ())
         self.labels = self._read_labels()
         self._check_background()
+        self._check_conditions()
         if len(self.table.supercells) < FEWEST_SIZES:
             raise ConfigError(
                 f"{self.where} supercells = {list(self.table.supercells)}: expected at least three sizes: "
@@ -95,6 +97,18 @@ class DefectPlan:
                     "single ions and dumbbells"
                 )
         return tuple(dict.fromkeys(labels))
+
+    def _check_conditions(self):
+        for condition, phase in (self.table.conditions or {}).items():
+            if phase not in self.phases:
+                raise ConfigError(
+                    f"{self.where} conditions: {condition} = {phase!r} is not among the phases"
+                    f"{suggestion(phase, self.phases)}"
+                )
+            try:
+                chemical_potentials_eV({self.formula: 0.0, phase: 0.0}, self.charges)
+            except ConfigError as error:
+                raise ConfigError(f"{self.where} conditions: {condition}: {error}") from error
 
     def _check_background(self):
         charged = [str(label) for label in self.labels if label.charge]

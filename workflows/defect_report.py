@@ -117,7 +117,8 @@ def figures_of(result: DefectEnergetics):
                 "reactions",
                 "Energies of defect reactions",
                 "Energy per defect made, and in brackets that of the reaction as written, isolated defects; "
-                "dark: Schottky, orange: solution of a dopant. Bars of error cover both ways to the isolated limit, not the force field.",
+                "dark: Schottky, orange: solution of a dopant. Bars of error cover both ways to the isolated "
+                "limit, not the force field.",
                 plots.plot_reaction_energies,
                 result.reactions,
                 width_in=7.6,

@@ -236,7 +236,7 @@ def test_a_bug_of_ours_exits_1_and_keeps_its_traceback(argon, simtools, tmp_path
         (["potentials", "lennard_jones", "--export", "gulp", "x"], "gulp"),
         (["potentials", "lennard_jones", "--check", "--export", "lammps", "x"], "one of them"),
         (["run", "x" * 5000], "too long"),
-        (["defects", "lj-argon"], "defects"),
+        (["defects", "lj-argon"], "[energetics] is missing"),
     ],
 )
 def test_a_command_line_that_cannot_be_meant_exits_2(arguments, part, simtools, tmp_path, monkeypatch):
