@@ -8,7 +8,7 @@ import logging
 import numpy as np
 
 from potentials.errors import CloseContactError, NonFiniteError, PolarizationCatastropheError
-from potentials.shell_relaxation import ShellHistory, refuse_unstable, relax_from
+from potentials.shell_relaxation import Curvature, ShellHistory, refuse_unstable, relax_from
 from potentials.shells import OwnCores, closest_distances_A, particle_field, shell_name, surrounding_stiffness
 from potentials.system import IonicSystem, find_types, list_state, set_list_state, tune
 from potentials.tables import ORDINARY_FORCE_EV_PER_A, largest_jump_eV_per_A
@@ -21,8 +21,8 @@ MESH_SAFETY = 0.6
 """A core and its shell see the mesh a little differently: up to 1.3 of the error of one ion was measured."""
 EXACT_SHELL_TOLERANCE_EV_PER_A = 1e-8
 """Largest force left on a shell where all sums are exact."""
-NOISE_GAIN = 3.0
-"""How far ions move, at the most, to displace a shell by one: turns the noise of shells into theirs."""
+NOISE_GAIN = 0.3
+"""By what the noise of relaxed shells is taken for noise of positions; 0.1 to 10 do about as well."""
 
 
 def make_system(calculator, numbers, cell, tuning):
@@ -103,7 +103,7 @@ class CoreShellSystem(IonicSystem):
             exact = calculator.coulomb == "ewald"
             allowed = SHELL_SHARE * calculator.accuracy * self.force_scale_eV_per_A
             self.tolerance_eV_per_A = EXACT_SHELL_TOLERANCE_EV_PER_A if exact else allowed
-        self.history, self.stiffness_m = ShellHistory(), None
+        self.history, self._curvature, self.stiffness_m = ShellHistory(), Curvature(), None
         self.displacement_mc = np.zeros((n_shells, 3))
         self.n_evaluations = 0
 
@@ -164,7 +164,12 @@ class CoreShellSystem(IonicSystem):
 
         try:
             found_mc = relax_from(
-                guess_mc, gradient, self.stiffness_m, self.tolerance_eV_per_A, self._resolution_eV_per_A
+                guess_mc,
+                gradient,
+                self.stiffness_m,
+                self.tolerance_eV_per_A,
+                self._resolution_eV_per_A,
+                self._curvature,
             )
             if first:
                 refuse_unstable(gradient, found_mc, self.stiffness_m)
@@ -219,6 +224,9 @@ class CoreShellSystem(IonicSystem):
             state["shell_stiffness_eV_per_A2"] = self.stiffness_m.copy()
             state["shell_history_positions_A"] = np.array(self.history.positions_knc)
             state["shell_history_displacements_A"] = np.array(self.history.displacements_kmc)
+            if self._curvature.moves:
+                state["shell_curvature_moves"] = np.array(self._curvature.moves)
+                state["shell_curvature_changes"] = np.array(self._curvature.changes)
         return state
 
     def set_state(self, state):
@@ -234,3 +242,6 @@ class CoreShellSystem(IonicSystem):
         self.history.positions_knc = list(np.array(state["shell_history_positions_A"], dtype=float))
         self.history.displacements_kmc = list(np.array(state["shell_history_displacements_A"], dtype=float))
         self.displacement_mc = self.history.displacements_kmc[0]
+        if "shell_curvature_moves" in state:
+            self._curvature.moves = list(np.array(state["shell_curvature_moves"], dtype=float))
+            self._curvature.changes = list(np.array(state["shell_curvature_changes"], dtype=float))

@@ -14,8 +14,10 @@ from potentials.errors import (
 
 logger = logging.getLogger(__name__)
 
-MEMORY = 8
+MEMORY = 12
 """Earlier iterations that the next step is built from."""
+NEARBY_EV_PER_A = 0.05
+"""A guess with larger forces on the shells is too far from the last configuration for its curvature."""
 LARGEST_STEP_A = 0.1
 """No shell moves further in one iteration."""
 SHELL_REACH_A = 1.0
@@ -27,11 +29,44 @@ PAIRS_AT_CUTOFF = 2.0
 """Jumps that may come together."""
 HISTORY = 6
 """Configurations that the starting guess is extrapolated from."""
+ROUNDING = 1e-13
+"""Relative size of what is added to squares of positions so that equal configurations do no harm."""
 PROBE_A = 1e-3
 """Displacement by which the curvature is probed."""
 
 
-def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution_eV_per_A=0.0):
+class Curvature:
+    """What earlier steps of the shells told about their curvature: moves, and how the residual changed.
+
+    It hardly differs from one configuration of a trajectory to the next, so it is kept between them. Moves
+    and residuals are flat arrays, scaled by the square root of the stiffness.
+    """
+
+    def __init__(self):
+        self.moves, self.changes = [], []
+
+    def forget(self):
+        """Start anew."""
+        self.moves, self.changes = [], []
+
+    def add(self, move, change):
+        """Remember one step, and forget the oldest."""
+        self.moves.append(move)
+        self.changes.append(change)
+        del self.moves[:-MEMORY], self.changes[:-MEMORY]
+
+    def step(self, residual):
+        """Return the step to where the residual vanishes, as far as the remembered steps can tell."""
+        if not self.changes:
+            return residual
+        change_ki = np.array(self.changes)
+        weights = np.linalg.lstsq(change_ki.T, residual, rcond=1e-12)[0]
+        return residual - weights @ (np.array(self.moves) + change_ki)
+
+
+def relax_shells(
+    gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution_eV_per_A=0.0, curvature=None
+):
     """Return displacements at which no shell feels more than `tolerance_eV_per_A`.
 
     Anderson's mixing of preconditioned steps: for a quadratic energy as good as conjugate gradients, and each
@@ -50,6 +85,8 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution
     resolution_eV_per_A
         By how much forces jump where a pair crosses a cutoff. A shell may come to rest at such a place, with
         a force of that size to one side: where iterations end there, their best is returned.
+    curvature
+        The `Curvature` of a relaxation nearby, which is used and kept up.
 
     Raises
     ------
@@ -64,12 +101,20 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution
     .. [2] H. F. Walker, P. Ni, SIAM J. Numer. Anal. 49, 1715 (2011). doi:10.1137/10078356X
     """
     scale = 1.0 / np.sqrt(stiffness_m)[:, None]
-    moves, changes = [], []
-    displacement_mc = start_mc
+    curvature = Curvature() if curvature is None else curvature
+    displacement_mc, move = start_mc, None
     residual, best, idle = None, (np.inf, start_mc), 0
     for _ in range(MAX_ITERATIONS):
         slope_mc = gradient(displacement_mc)
         largest = np.sqrt(np.einsum("mc,mc->m", slope_mc, slope_mc).max())
+        last, residual = residual, (-slope_mc * scale).ravel()
+        if move is None:
+            if not largest <= NEARBY_EV_PER_A:
+                curvature.forget()
+        else:
+            if move @ (residual - last) >= 0.0:
+                raise _unstable(displacement_mc)
+            curvature.add(move, residual - last)
         if largest <= tolerance_eV_per_A:
             return displacement_mc
         idle = 0 if largest < 0.5 * best[0] else idle + 1
@@ -78,32 +123,23 @@ def relax_shells(gradient, start_mc, stiffness_m, tolerance_eV_per_A, resolution
         if idle == PATIENCE and best[0] <= PAIRS_AT_CUTOFF * resolution_eV_per_A:
             gradient(best[1])
             return best[1]
-        last, residual = residual, (-slope_mc * scale).ravel()
-        if last is not None:
-            changes.append(residual - last)
-            if moves[-1] @ changes[-1] >= 0.0:
-                raise _unstable(displacement_mc)
-            del moves[:-MEMORY], changes[:-MEMORY]
-        step = residual
-        if changes:
-            change_ki = np.array(changes)
-            weights = np.linalg.lstsq(change_ki.T, residual, rcond=1e-12)[0]
-            step = residual - weights @ (np.array(moves) + change_ki)
-        step_mc = step.reshape(-1, 3) * scale
+        step_mc = curvature.step(residual).reshape(-1, 3) * scale
         longest = np.sqrt(np.einsum("mc,mc->m", step_mc, step_mc).max())
         step_mc *= min(1.0, LARGEST_STEP_A / longest)
-        moves.append((step_mc / scale).ravel())
+        move = (step_mc / scale).ravel()
         displacement_mc = displacement_mc + step_mc
         if not np.abs(displacement_mc).max() < SHELL_REACH_A:
             raise _unstable(displacement_mc)
     raise ShellsNotRelaxedError(MAX_ITERATIONS, float(largest), tolerance_eV_per_A)
 
 
-def relax_from(guess_mc, gradient, *options):
+def relax_from(guess_mc, gradient, stiffness_m, tolerance_eV_per_A, resolution_eV_per_A, curvature):
     """Relax from `guess_mc`; where that fails, once more from all shells on their cores."""
+    options = stiffness_m, tolerance_eV_per_A, resolution_eV_per_A, curvature
     try:
         return relax_shells(gradient, guess_mc, *options)
     except (PolarizationCatastropheError, ShellsNotRelaxedError, CloseContactError, NonFiniteError) as error:
+        curvature.forget()
         if not np.any(guess_mc):
             raise
         logger.debug("shells start again from their cores: %s", error)
@@ -178,7 +214,7 @@ class ShellHistory:
             return displacement_mc
         earlier_ki = np.array([(earlier - newest_nc).ravel() for earlier in self.positions_knc[1:]])
         normal = earlier_ki @ earlier_ki.T
-        normal[np.diag_indices(len(normal))] += noise_A**2 * len(moved)
+        normal[np.diag_indices(len(normal))] += noise_A**2 * len(moved) + ROUNDING * np.trace(normal)
         weights = np.linalg.solve(normal, earlier_ki @ moved)
         changes = (
             weight * (earlier - displacement_mc)
