@@ -93,7 +93,7 @@ def test_dumbbell_pushes_a_third_ion_over_a_lower_barrier(formula):
 
 
 def test_shell_on_chlorine_lowers_the_dumbbell_to_the_published_barrier():
-    """Mouta 2014 found 0.13 eV with shells; 3 x 3 x 3 cells give 0.002 to 0.003 eV less than 4 x 4 x 4 ones."""
+    """Mouta 2014 found 0.13 eV with shells; 3 x 3 x 3 cells give 0.002 eV less than 4 x 4 x 4 ones."""
     polarisable = load_force_field("li3ocl_mouta_clshell")
     crystal = build_supercell(build_antiperovskite("Li3OCl", lattice_parameter_A=3.866), 3)
 
