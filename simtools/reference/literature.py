@@ -14,6 +14,7 @@ QUANTITIES = {
     "activation_energy": "eV",
     "migration_barrier": "eV",
     "lattice_parameter": "angstrom",
+    "vacancies_per_interstitial": "1",
 }
 METHODS = ("experiment", "AIMD", "classical MD", "machine-learned MD", "classical statics", "DFT")
 CONFIDENCE = {
@@ -52,8 +53,8 @@ class LiteraturePoint:
     compound
         As printed in the source.
     quantity
-        ``"ionic_conductivity"`` (S/cm), ``"activation_energy"``, ``"migration_barrier"`` (eV) or
-        ``"lattice_parameter"`` (Å).
+        ``"ionic_conductivity"`` (S/cm), ``"activation_energy"``, ``"migration_barrier"`` (eV),
+        ``"lattice_parameter"`` (Å) or ``"vacancies_per_interstitial"`` (of the mobile species).
     value, low, high
         The number, and the range where one is printed (else both None); `value` is then its middle.
     unit
