@@ -112,9 +112,11 @@ def relax_shells(
             if not largest <= NEARBY_EV_PER_A:
                 curvature.forget()
         else:
-            if move @ (residual - last) >= 0.0:
+            change = residual - last
+            if move @ change < 0.0:
+                curvature.add(move, change)
+            elif np.abs(change / scale.repeat(3)).max() > PAIRS_AT_CUTOFF * resolution_eV_per_A:
                 raise _unstable(displacement_mc)
-            curvature.add(move, residual - last)
         if largest <= tolerance_eV_per_A:
             return displacement_mc
         idle = 0 if largest < 0.5 * best[0] else idle + 1
