@@ -82,9 +82,10 @@ def insert_defects(
         The ions that remain in their order, with their per-atom arrays; those that are substituted change
         their symbol in place; those that are added come last: interstitials, the second ion of each dumbbell
         (the host's ion is its first), the H of each hydroxide. Added ions have ``"i"`` in the array ``site``
-        (if there is one), or the letter of the site that they share, and zero in other arrays. With molecular
-        ions the array ``molecule`` numbers them from 0; it is -1 elsewhere. In ``info``, as plain data that
-        extended XYZ keeps:
+        (if there is one), or the letter of the site that they share, and zero in other arrays. Initial
+        charges are left out, for they are those of the perfect crystal. With molecular ions the array
+        ``molecule`` numbers them from 0 (on from the host's, where it has some); it is -1 elsewhere. In
+        ``info``, as plain data that extended XYZ keeps:
 
         - ``lattice_sites``: ``{"species": [...], "scaled_positions": [[...], ...]}`` of the perfect cell;
         - ``defects``: a dict per defect with ``kind`` (vacancy, interstitial, dumbbell, antisite, dopant or
@@ -118,7 +119,9 @@ def insert_defects(
     scaled = perfect.get_scaled_positions(wrap=True)
     built = perfect.copy()
     built.calc = None
-    records, own_ions, n_molecules = [], [], 0
+    built.arrays.pop("initial_charges", None)
+    records, own_ions = [], []
+    n_molecules = 1 + int(built.arrays.get("molecule", np.array([-1])).max())
     for defect in placed:
         ions, molecule = _put_in(built, defect, n_molecules)
         n_molecules += molecule

@@ -114,6 +114,25 @@ def test_masses_follow_the_ions_and_a_mixed_dumbbell_keeps_the_host_ion():
     assert (first, atoms.symbols[first], atoms.symbols[second]) == (2, "Li", "Na")
 
 
+def test_charges_of_the_perfect_crystal_are_left_behind():
+    crystal = perfect()
+    crystal.set_initial_charges([CHARGES[symbol] for symbol in crystal.get_chemical_symbols()])
+    placed = [defect("Mg_Li.", 1), defect("V_Li'", 5)]
+    atoms = insert_defects(crystal, placed, formal_charges_e=CHARGES)
+    assert "initial_charges" not in atoms.arrays
+    assert crystal.has("initial_charges")
+
+
+def test_hydroxides_are_numbered_after_the_molecules_of_the_host():
+    crystal = perfect()
+    numbers = np.full(len(crystal), -1)
+    numbers[[8, 9]] = 0, 1
+    crystal.set_array("molecule", numbers)
+    placed = [defect("(OH)_O.", 3, direction=(0, 0, 1)), defect("V_Li'", 5)]
+    atoms = insert_defects(crystal, placed, formal_charges_e={**CHARGES, "H": 1})
+    assert sorted(atoms.arrays["molecule"][atoms.arrays["molecule"] >= 0]) == [0, 1, 2, 2]
+
+
 def test_an_added_ion_may_stand_where_an_ion_has_left():
     beside = np.array([0, 0.5, 0.5]) / 3 + [0.01, 0, 0]
     placed = [defect("V_Li'", 0), defect("Li_i.", scaled_position=tuple(beside))]

@@ -559,6 +559,30 @@ def test_what_a_tight_dumbbell_is_offered_gives_it_room(remedy):
     assert Counter(row["label"] for row in cell.info["defects"]) == {"V_O..": 1, "(O2)_O''": 1}
 
 
+def test_interstitials_keep_away_from_dumbbells():
+    asked = [
+        request("dumbbell", "Li", count=30),
+        request("interstitial", "Li", count=30),
+    ]
+    for seed in range(3):
+        cell = built(*asked, seed=seed, net_charge="background")
+        assert neighbor_list("d", cell, 3.0).min() >= MINIMUM_DISTANCE_A
+
+
+def test_equal_charges_of_two_compensate_one_for_one():
+    asked = request("dopant", "Al", on="Li", count=3, compensation="interstitial", compensating_species="O")
+    labels = Counter(row["label"] for row in built(asked).info["defects"])
+    assert labels == {"Al_Li..": 3, "O_i''": 3}
+
+
+def test_associated_sets_stay_nearest_when_the_crystal_is_crowded():
+    for seed in range(6):
+        cell = built(request("schottky", ("Li", "Li", "O"), count=27, placement="associated"), seed=seed)
+        positions = np.array([row["position_A"] for row in cell.info["defects"]]).reshape(27, 3, 3)
+        offsets = minimum_image(positions[:, :2] - positions[:, 2:], cell.cell.array)
+        assert_allclose(np.linalg.norm(offsets, axis=2), A / 2, atol=1e-6)
+
+
 def test_vanadium_of_a_formula_is_refused_rather_than_built_as_a_vacancy():
     asked = request("composition", formula="Na0.5V0.5Cl")
     with pytest.raises(ConfigError, match="never vanadium"):
