@@ -2,7 +2,7 @@
 
 Binding energies: nearest against farthest pair of a 4 x 4 x 4 cell, all ions relaxed at constant volume,
 found before with an independent Ewald code (rigid ions, other cutoffs, other Ca-O, Sr-O and Ba-O terms):
--0.58 (Mg), -0.80 (Ca), -0.97 (Sr), -1.21 (Ba), -0.94 eV (F). LiCl Schottky pair by Makov-Payne there: 2.62 eV.
+-0.58 (Mg), -0.80 (Ca), -0.97 (Sr), -1.21 (Ba), -0.94 eV (F). LiCl Schottky pair by Makov-Payne: 2.62 eV.
 """
 
 import functools
