@@ -179,8 +179,9 @@ def _on_sites(request, coming, lacking, charges):
 
 def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
     """Yield the requests; `lacking` and `added` count what no earlier one has used up."""
+    apart = {"minimum_separation_A": request.minimum_separation_A}
     common = {
-        "minimum_separation_A": request.minimum_separation_A,
+        **apart,
         "direction": request.direction,
         "separation_A": request.separation_A,
         "interstitial_site": request.interstitial_site,
@@ -221,10 +222,10 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
                 **common,
             )
     if request.placement == "associated":
-        yield from _schottky_sets(lacking, charges, cation, common)
+        yield from _schottky_sets(lacking, charges, cation, apart)
     for name, n in lacking.items():
         if n:
-            yield DefectRequest(kind="vacancy", species=name, count=n, placement=single, **common)
+            yield DefectRequest(kind="vacancy", species=name, count=n, placement=single, **apart)
     for name, n in added.items():
         if n and charges[name] < 0:
             raise ConfigError(
@@ -240,7 +241,7 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
             yield DefectRequest(kind=form, species=name, count=n, placement=single, **common)
 
 
-def _schottky_sets(lacking, charges, cation, common):
+def _schottky_sets(lacking, charges, cation, apart):
     for name in list(lacking):
         if cation is None or charges[name] >= 0 or -charges[name] % charges[cation]:
             continue
@@ -254,7 +255,7 @@ def _schottky_sets(lacking, charges, cation, common):
                 species=(*(cation,) * per_set, name),
                 count=n,
                 placement="associated",
-                **common,
+                **apart,
             )
 
 

@@ -222,6 +222,13 @@ class DefectRequest:
             )
 
     def _check_geometry(self):
+        if self.kind in ("vacancy", "schottky", "exchange"):
+            for name, unused in (("direction", None), ("separation_A", None), ("interstitial_site", 0)):
+                value = getattr(self, name)
+                if value != unused:
+                    raise ConfigError(
+                        f"{name} = {value!r} has no meaning for kind = {self.kind!r}; leave it out"
+                    )
         if self.direction is not None:
             check_word("direction", self.direction, DIRECTIONS)
         distance = self.minimum_separation_A

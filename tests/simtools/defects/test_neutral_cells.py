@@ -500,6 +500,9 @@ def _check_remedies(error, host, asked):
         ({"kind": "dumbbell", "species": "Li", "count": 1, "direction": "210"}, "100, 110, 111"),
         ({"kind": "dumbbell", "species": "Li", "count": 1, "separation_A": 0}, "above 0"),
         ({"kind": "interstitial", "species": "Li", "count": 1, "interstitial_site": -1}, "from 0"),
+        ({"kind": "vacancy", "species": "Li", "count": 1, "direction": "110"}, "'110' has no meaning"),
+        ({"kind": "schottky", "species": ["Li", "Cl"], "count": 1, "separation_A": 2.0}, "has no meaning"),
+        ({"kind": "exchange", "species": ["O", "Cl"], "count": 1, "interstitial_site": 1}, "has no meaning"),
         ({"kind": "dopant", "species": "V", "on": "Li", "count": 1}, "V is a vacancy, never vanadium"),
     ],
 )
