@@ -63,7 +63,14 @@ def requests_for_composition(
     hydroxides = coming.pop("H", 0) if "H" not in host and "O" in host else 0
     placed = _on_sites(request, coming, lacking, charges)
     added = {name: n - sum(k for (s, _), k in placed.items() if s == name) for name, n in coming.items()}
-    return tuple(_as_requests(request, host, charges, hydroxides, placed, added, lacking))
+    parts = tuple(_as_requests(request, host, charges, hydroxides, placed, added, lacking))
+    if request.compensation_placement and not any(part.compensation_placement for part in parts):
+        raise ConfigError(
+            f"compensation_placement = {request.compensation_placement!r} has no meaning for formula = "
+            f"{request.formula!r}, in which no ion on another's site is compensated; for vacancies side by "
+            "side use placement = 'associated'"
+        )
+    return parts
 
 
 def _change(request, host, n_units, target):
@@ -187,6 +194,7 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
         "interstitial_site": request.interstitial_site,
     }
     single = "random" if request.placement == "associated" else request.placement
+    near = request.compensation_placement or ("nearest" if request.placement == "associated" else None)
     form = request.compensation or "dumbbell"
     cation = _most_abundant_cation(host, charges)
     arrivals = [("substitution", "OH", "O", charges.get("H", 0), hydroxides)] if hydroxides else []
@@ -208,7 +216,7 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
                 placement=single,
                 compensation="vacancy" if charge > 0 else form,
                 compensating_species=cation,
-                compensation_placement=request.compensation_placement,
+                compensation_placement=near,
                 **common,
             )
         if n > paired:

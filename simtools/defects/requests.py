@@ -69,7 +69,8 @@ class DefectRequest:
     placement
         ``"random"``: on random free sites. ``"separated"``: as far from each other, and from the defects that
         are there, as a search finds. ``"associated"`` (schottky, exchange, composition): the members of a set
-        at their nearest distance, the sets at random. ``"rocksalt"``, ``"layered"``, ``"columnar"`` (ordered)
+        at their nearest distance, the sets at random; in a composition also dopants and what compensates
+        them. ``"rocksalt"``, ``"layered"``, ``"columnar"`` (ordered)
         and ``"sqs"`` (special quasirandom), for a substitution: see `simtools.defects.mixing`.
     minimum_separation_A
         No two defects closer than this, Å; 0 for no rule. Partners at a chosen distance are exempt.

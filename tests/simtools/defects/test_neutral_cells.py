@@ -586,6 +586,24 @@ def test_associated_sets_stay_nearest_when_the_crystal_is_crowded():
         assert_allclose(np.linalg.norm(offsets, axis=2), A / 2, atol=1e-6)
 
 
+def test_an_associated_formula_puts_vacancies_beside_their_dopants():
+    crystal = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), (4, 5, 3))
+    for placement, all_nearest in (("associated", True), ("random", False)):
+        asked = request("composition", formula="Li2.9Mg0.05OCl", placement=placement)
+        cells = defect_ensemble(crystal, [asked], 4, formal_charges_e=CHARGES, seed=1)
+        positions = np.array([[row["position_A"] for row in cell.info["defects"]] for cell in cells])
+        offsets = minimum_image(positions[:, ::2] - positions[:, 1::2], crystal.cell.array)
+        nearest = np.isclose(np.linalg.norm(offsets, axis=2), A / np.sqrt(2))
+        assert nearest.all() == all_nearest
+
+
+def test_a_formula_without_dopants_has_nothing_to_put_beside_them():
+    crystal = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), (5, 5, 1))
+    asked = request("composition", formula="Li2.96OCl0.96", compensation_placement="nearest")
+    with pytest.raises(ConfigError, match="use placement = 'associated'"):
+        build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+
+
 def test_vanadium_of_a_formula_is_refused_rather_than_built_as_a_vacancy():
     asked = request("composition", formula="Na0.5V0.5Cl")
     with pytest.raises(ConfigError, match="never vanadium"):
