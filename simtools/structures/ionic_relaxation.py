@@ -5,6 +5,7 @@ Lattice parameters of perfect crystals at fixed scaled positions: see relaxation
 
 import logging
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from ase.optimize import FIRE, LBFGS
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.periodic import minimum_image
 from simtools.core.units import EV_PER_A3_TO_GPA
+from simtools.structures.hessian import positive
 
 logger = logging.getLogger(__name__)
 
@@ -117,14 +119,15 @@ def relax_ions(
     ConfigError
         If a tolerance is not positive, or there are no atoms.
     """
-    tolerance = _positive("max_force_eV_per_A", max_force_eV_per_A)
+    tolerance = positive("max_force_eV_per_A", max_force_eV_per_A)
     if len(atoms) == 0:
         raise ConfigError("there are no atoms to relax")
     relaxed = atoms.copy()
     relaxed.calc = calculator
     moving = relaxed
     if pressure_GPa is not None:
-        if isinstance(pressure_GPa, bool) or not math.isfinite(pressure_GPa):
+        number = isinstance(pressure_GPa, numbers.Real) and not isinstance(pressure_GPa, bool)
+        if not number or not math.isfinite(pressure_GPa):
             raise ConfigError(f"pressure_GPa must be a finite number, got {pressure_GPa!r}")
         moving = UnitCellFilter(relaxed, scalar_pressure=pressure_GPa / EV_PER_A3_TO_GPA)
     n_steps = 0
@@ -193,9 +196,3 @@ def _largest_displacement(start, end):
     if end.pbc.all():
         vectors = minimum_image(vectors, end.cell.array)
     return float(np.linalg.norm(vectors, axis=1).max())
-
-
-def _positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigError(f"{name} must be a positive number, got {value!r}")
-    return float(value)

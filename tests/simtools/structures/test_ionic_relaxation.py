@@ -81,3 +81,10 @@ def test_too_few_steps_are_told():
 def test_meaningless_options_are_refused(options):
     with pytest.raises(ConfigError):
         relax_ions(dimer(4.1), lennard_jones(), **options)
+
+
+def test_any_number_is_a_tolerance_and_no_word_a_pressure():
+    loose = relax_ions(dimer(4.1), lennard_jones(), max_force_eV_per_A=np.float32(1e-3))
+    assert 0 < loose.max_force_eV_per_A <= 1e-3
+    with pytest.raises(ConfigError, match="pressure_GPa must be a finite number, got 'high'"):
+        relax_ions(dimer(4.1), lennard_jones(), pressure_GPa="high")
