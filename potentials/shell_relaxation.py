@@ -30,7 +30,7 @@ PAIRS_AT_CUTOFF = 2.0
 HISTORY = 6
 """Configurations that the starting guess is extrapolated from."""
 ROUNDING = 1e-13
-"""Relative size of what is added to squares of positions so that equal configurations do no harm."""
+"""Eigenvalues of squared rows that are smaller relative to the largest are rounding errors."""
 PROBE_A = 1e-3
 """Displacement by which the curvature is probed."""
 
@@ -60,8 +60,23 @@ class Curvature:
         if not self.changes:
             return residual
         change_ki = np.array(self.changes)
-        weights = np.linalg.lstsq(change_ki.T, residual, rcond=1e-12)[0]
-        return residual - weights @ (np.array(self.moves) + change_ki)
+        size_k = np.sqrt(np.einsum("ki,ki->k", change_ki, change_ki))
+        change_ki /= size_k[:, None]
+        weights = _least_squares(change_ki, residual, 0.0) / size_k
+        steps_ki = np.array(self.moves) + np.array(self.changes)
+        return residual - np.einsum("k,ki->i", weights, steps_ki)
+
+
+def _least_squares(rows_ki, target_i, variance):
+    """Return the weights of rows that come closest to a target, their squares weighing `variance`.
+
+    Without BLAS, whose threads cost more than these few rows and change the last bits.
+    """
+    normal = np.einsum("ki,li->kl", rows_ki, rows_ki)
+    values, vectors = np.linalg.eigh(normal)
+    keep = values > ROUNDING * values[-1]
+    projected = np.einsum("km,k->m", vectors, np.einsum("ki,i->k", rows_ki, target_i))
+    return np.einsum("km,m->k", vectors[:, keep], projected[keep] / (values[keep] + variance))
 
 
 def relax_shells(
@@ -215,9 +230,7 @@ class ShellHistory:
         if len(self.positions_knc) == 1 or not np.any(moved):
             return displacement_mc
         earlier_ki = np.array([(earlier - newest_nc).ravel() for earlier in self.positions_knc[1:]])
-        normal = earlier_ki @ earlier_ki.T
-        normal[np.diag_indices(len(normal))] += noise_A**2 * len(moved) + ROUNDING * np.trace(normal)
-        weights = np.linalg.solve(normal, earlier_ki @ moved)
+        weights = _least_squares(earlier_ki, moved, noise_A**2 * len(moved))
         changes = (
             weight * (earlier - displacement_mc)
             for weight, earlier in zip(weights, self.displacements_kmc[1:], strict=True)
