@@ -16,6 +16,7 @@ from simtools.defects.binding import (
     BindingCurve,
     PairState,
     binding_curve,
+    isolated_reference,
     pair_counts,
     pair_distance_A,
     pair_of,
@@ -135,12 +136,15 @@ def compute_defect_energies(
     chosen = _lowest_starts(plan, host, maker, run, sizes[0])
     rows = _isolated(plan, host, maker, run, chosen, sizes, notes)
     energies = {row.energy.label: row.energy.energy_eV for row in rows}
-    phases = {formula: phase.energy_eV for formula, phase in host.phases.items()}
-    phases[host.formula] = host.crystal.energy_eV
+    crystals = {**host.phases, host.formula: host.crystal}
+    pressure = plan.table.pressure_GPa
+    phases = {formula: crystal.enthalpy_eV(pressure) for formula, crystal in crystals.items()}
+    if pressure:
+        notes.append(f"at {pressure:g} GPa: energies of reactions are enthalpies, p V of the phases included")
     reactions = tuple(
         reaction_energy(name, reaction, energies, phases) for name, reaction in plan.reactions.items()
     )
-    curves = _binding(plan, host, maker, run, energies, notes)
+    curves = _binding(plan, host, maker, run, {row.energy.label: row.energy for row in rows}, notes)
     if host.dielectric_static is None:
         notes.append(
             "the calculator gives no polarisation: no dielectric tensor, so charged cells are not corrected; "
@@ -346,7 +350,8 @@ def _binding(plan, host, maker, run, energies, notes) -> tuple[BindingCurve, ...
     curves = []
     for associate in plan.associates:
         mine = [(item, cell) for (name, item), cell in zip(todo, cells, strict=True) if name == associate]
-        curves.append(_curve(associate, mine, supercell, energies, notes))
+        curve = _curve(associate, mine, supercell, energies, host, table.binding_supercell, notes)
+        curves.append(curve)
     return tuple(curves)
 
 
@@ -363,7 +368,7 @@ def _thinned(configurations, per_shell):
     return kept
 
 
-def _curve(associate, mine, supercell, energies, notes):
+def _curve(associate, mine, supercell, energies, host, repeats, notes):
     pair, states = pair_of(associate), []
     for item, cell in mine:
         if cell.failed is not None:
@@ -378,9 +383,15 @@ def _curve(associate, mine, supercell, energies, notes):
                 final_distance_A=pair_distance_A(cell.final_defects(), pair, supercell),
             )
         )
-    curve = binding_curve(
-        associate, states, isolated_energy_eV=sum(energies[str(member)].value for member in pair)
+    energy, half = isolated_reference(
+        [energies[str(member)] for member in pair],
+        repeats=repeats,
+        cell_A=supercell.cell.array,
+        distance_A=min((state.distance_A for state in states if not state.moved), default=0.0),
+        dielectric_tensor=host.dielectric_static,
+        tolerance_eV=SAME_ENERGY_EV,
     )
+    curve = binding_curve(associate, states, isolated_energy_eV=energy, isolated_half_width_eV=half)
     moved = [state for state in curve.states if state.moved]
     if moved:
         where = "; ".join(

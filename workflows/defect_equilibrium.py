@@ -64,7 +64,10 @@ def equilibria(recipe, host, rows, formal_charges_e, notes) -> tuple[Equilibrium
     native = _distinct_states([row for row in rows if _is_native(row, own)], notes)
     found = []
     for condition, phase in (table.conditions or {}).items():
-        phases = {host.formula: host.crystal.energy_eV, phase: host.phases[phase].energy_eV}
+        phases = {
+            formula: crystal.enthalpy_eV(table.pressure_GPa)
+            for formula, crystal in ((host.formula, host.crystal), (phase, host.phases[phase]))
+        }
         potentials = chemical_potentials_eV(phases, formal_charges_e)
         for temperature in table.temperatures_K:
             found.append(_row(condition, phase, temperature, host.formula, native, potentials))

@@ -254,7 +254,7 @@ def _binding_table(result):
                 f"{near.distance_A:.2f}",
                 f"{curve.relative_to_far_eV(near):.3f}",
                 f"{curve.far_distance_A:.1f}",
-                f"{curve.relative_to_isolated_eV(near):.3f}",
+                f"{curve.relative_to_isolated_eV(near):.3f} ± {curve.isolated_half_width_eV:.3f}",
             ]
         )
     repeats = result.recipe.energetics.binding_supercell
@@ -345,12 +345,18 @@ def _pair_entry(curve, result):
         "distance_A": near.distance_A,
         "binding_energy_eV": _numbers(
             _relaxed_difference(
-                curve.relative_to_far_eV(near), f"relative to the pair at {curve.far_distance_A:.2f} Å"
+                curve.relative_to_far_eV(near),
+                SAME_ENERGY_EV,
+                f"relaxed cells, relative to the pair at {curve.far_distance_A:.2f} Å in the same cell; the "
+                "interval is the tolerance of the relaxations",
             )
         ),
         "binding_energy_to_isolated_eV": _numbers(
             _relaxed_difference(
-                curve.relative_to_isolated_eV(near), "relative to the isolated limits of both defects"
+                curve.relative_to_isolated_eV(near),
+                curve.isolated_half_width_eV,
+                "relaxed cells, relative to the isolated limits of both defects; the interval covers their "
+                "intervals and the images of the pair",
             )
         ),
         "far_distance_A": curve.far_distance_A,
@@ -380,13 +386,12 @@ def _equilibrium_entry(row):
     }
 
 
-def _relaxed_difference(value, reference):
-    stderr = SAME_ENERGY_EV / _NORMAL_95
+def _relaxed_difference(value, half, method):
     return Estimate(
         value=value,
-        stderr=stderr,
-        ci95=(value - SAME_ENERGY_EV, value + SAME_ENERGY_EV),
-        method=f"relaxed cells, {reference}; the interval is the tolerance of the relaxations",
+        stderr=half / _NORMAL_95,
+        ci95=(value - half, value + half),
+        method=method,
         n_eff=1.0,
     )
 

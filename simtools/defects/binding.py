@@ -12,6 +12,9 @@ from scipy.spatial import cKDTree
 
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
+from simtools.core.units import COULOMB_EV_A
+from simtools.defects.charge_correction import isolated_correction_eV
+from simtools.defects.formation import DefectEnergy
 from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import DefectComplex, KrogerVink
 
@@ -20,6 +23,7 @@ __all__ = [
     "BindingCurve",
     "PairState",
     "binding_curve",
+    "isolated_reference",
     "pair_counts",
     "pair_distance_A",
     "pair_of",
@@ -81,7 +85,10 @@ class BindingCurve:
         The lowest of the farthest shell that stayed where it was put: the reference of `relative_to_far_eV`.
         It is still within reach of the other's charge.
     isolated_energy_eV
-        Sum of the isolated defects' energies: the reference of `relative_to_isolated_eV`; nan if unknown.
+        Sum of the isolated defects' energies: the reference of `relative_to_isolated_eV`; nan if unknown. For
+        a charged pair less the image term of its cell, which the energies of `states` lack.
+    isolated_half_width_eV
+        Half the 95 % interval of `relative_to_isolated_eV`: isolated limits and the finite cell of the pair.
     """
 
     associate: str
@@ -89,6 +96,7 @@ class BindingCurve:
     far_distance_A: float
     far_energy_eV: float
     isolated_energy_eV: float
+    isolated_half_width_eV: float
 
     @property
     def nearest(self) -> PairState:
@@ -129,7 +137,11 @@ def pair_of(associate: str) -> tuple[KrogerVink, KrogerVink]:
 
 
 def binding_curve(
-    associate: str, states: Sequence[PairState], *, isolated_energy_eV: float = float("nan")
+    associate: str,
+    states: Sequence[PairState],
+    *,
+    isolated_energy_eV: float = float("nan"),
+    isolated_half_width_eV: float = float("nan"),
 ) -> BindingCurve:
     """Return the binding curve of relaxed pairs.
 
@@ -139,8 +151,8 @@ def binding_curve(
         Kröger-Vink label of the pair.
     states
         All distances, any order.
-    isolated_energy_eV
-        Sum of the energies of the two isolated defects, eV.
+    isolated_energy_eV, isolated_half_width_eV
+        As in `BindingCurve`, eV.
 
     Raises
     ------
@@ -159,7 +171,55 @@ def binding_curve(
         far_distance_A=far.distance_A,
         far_energy_eV=far.energy_eV,
         isolated_energy_eV=float(isolated_energy_eV),
+        isolated_half_width_eV=float(isolated_half_width_eV),
     )
+
+
+def isolated_reference(
+    members: Sequence[DefectEnergy],
+    *,
+    repeats: int,
+    cell_A,
+    distance_A: float,
+    dielectric_tensor=None,
+    tolerance_eV: float = 0.0,
+) -> tuple[float, float]:
+    r"""Return the energy of two isolated defects for a pair in a finite cell, and half its 95 % interval, eV.
+
+    A charged pair's cell lacks the image term of its net charge, so the reference lacks it as well. The
+    interval holds, in quadrature: those of the isolated limits, what their own cells still lack at the size
+    of the pair's cell (as 1/V), the images of the pair's dipole,
+    :math:`2\pi k_e (qd)^2/(3\epsilon V)`, and the tolerance of the relaxations.
+
+    Parameters
+    ----------
+    members
+        The two isolated defects.
+    repeats, cell_A
+        Supercell of the pair, counted as in `members`, and its lattice vectors.
+    distance_A
+        Between the two.
+    dielectric_tensor
+        Static; None without charges.
+    tolerance_eV
+        Of relaxed energies.
+    """
+    energy = sum(member.energy_eV.value for member in members)
+    parts = [tolerance_eV]
+    for member in members:
+        low, high = member.energy_eV.ci95
+        smallest = member.cell_energies_eV[0] if member.limit is None else member.limit.corrected_eV[0]
+        parts.append((high - low) / 2)
+        parts.append((smallest - member.energy_eV.value) * (member.repeats[0] / repeats) ** 3)
+    if dielectric_tensor is not None:
+        charge = sum(member.charge_e for member in members)
+        largest = max(abs(member.charge_e) for member in members)
+        epsilon = float(np.trace(np.asarray(dielectric_tensor))) / 3
+        volume = abs(float(np.linalg.det(cell_A)))
+        parts.append(2 * np.pi * COULOMB_EV_A * (largest * distance_A) ** 2 / (3 * epsilon * volume))
+        if charge:
+            energy -= isolated_correction_eV(charge, cell_A, dielectric_tensor)
+    return energy, float(np.linalg.norm(parts))
 
 
 def sites_changed(atoms: Atoms) -> tuple[tuple[KrogerVink, int], ...]:

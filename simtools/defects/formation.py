@@ -16,6 +16,7 @@ from scipy.stats import t as student
 
 from simtools.core.errors import ConfigError
 from simtools.core.results import Estimate
+from simtools.core.units import EV_PER_A3_TO_GPA
 from simtools.defects.charge_correction import IsolatedLimit, extrapolate_to_isolated
 from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.reactions import Reaction
@@ -61,6 +62,15 @@ class Crystal:
     formula_units: int
     pressure_GPa: float
 
+    def enthalpy_eV(self, pressure_GPa: float) -> float:
+        """Return E + pV per formula unit at the pressure that it was relaxed at, eV.
+
+        This is what a phase contributes to a reaction under pressure; a defect at constant volume contributes
+        its energy, because the changes of F at constant volume and of G at constant pressure are the same.
+        """
+        work_eV = pressure_GPa / EV_PER_A3_TO_GPA * self.atoms.get_volume()
+        return self.energy_eV + work_eV / self.formula_units
+
 
 @dataclass(frozen=True, kw_only=True)
 class DefectCell:
@@ -71,7 +81,7 @@ class DefectCell:
     atoms
         Relaxed cell, without calculator; what was put in stands in ``info["defects"]``.
     energy_eV
-        Energy less that of the perfect supercell, eV.
+        Energy (at constant pressure: enthalpy) less that of the perfect supercell, eV.
     repeats
         Supercell, conventional cells along each axis.
     cell_A
@@ -276,6 +286,9 @@ def relax_defect(
     )
     perfect.calc = calculator
     energy = relaxation.energy_eV - float(perfect.get_potential_energy())
+    if pressure_GPa is not None:
+        growth_A3 = relaxation.atoms.get_volume() - perfect.get_volume()
+        energy += pressure_GPa / EV_PER_A3_TO_GPA * growth_A3
     return DefectCell(
         atoms=relaxation.atoms,
         energy_eV=energy,

@@ -159,6 +159,34 @@ def test_command_prints_tables_and_writes_everything(recipe, simtools, tmp_path)
     )
 
 
+def test_schottky_pair_under_pressure_pays_for_the_volume_of_the_salt(recipe, tmp_path):
+    text = SALT.replace("[energetics]", "[energetics]\npressure_GPa = 5.0")
+    result = compute_defect_energies(read_static_recipe(recipe(text)), tmp_path / "out")
+    salt = result.host.phases["LiCl"]
+    energies = [result.row(label).energy.energy_eV.value for label in ("V_Li'", "V_Cl.")]
+    work_eV = 5.0 / 160.21766 * salt.atoms.get_volume() / 4
+    assert work_eV > 0.9
+    expected = sum(energies) + salt.energy_eV + work_eV
+    assert result.reactions[0].energy_eV.value == pytest.approx(expected, abs=1e-6)
+    assert any("enthalpies" in note for note in result.warnings)
+
+
+def test_like_charges_do_not_bind_to_isolated_defects(recipe, tmp_path):
+    text = SALT.replace(
+        "supercells = [2, 3, 4]",
+        """supercells = [2, 3, 4]
+binding = ["{V_Cl. V_Cl.}", "{V_Cl. V_Li'}"]
+binding_supercell = 2
+binding_per_shell = 1""",
+    )
+    result = compute_defect_energies(read_static_recipe(recipe(text)), tmp_path / "out")
+    same, opposite = result.binding
+    nearest = opposite.nearest
+    assert abs(same.relative_to_isolated_eV(same.nearest)) < same.isolated_half_width_eV < 0.4
+    assert opposite.relative_to_isolated_eV(nearest) < 0
+    assert abs(opposite.relative_to_isolated_eV(nearest) - -0.63) < opposite.isolated_half_width_eV < 0.3
+
+
 @pytest.mark.parametrize(
     ("override", "part"),
     [

@@ -9,6 +9,7 @@ from ase.calculators.lj import LennardJones
 
 from simtools.core.errors import ConfigError
 from simtools.core.results import Estimate
+from simtools.core.units import EV_PER_A3_TO_GPA
 from simtools.defects.charge_correction import isolated_correction_eV
 from simtools.defects.formation import (
     isolated_energy,
@@ -69,6 +70,17 @@ def test_constant_pressure_lets_the_cell_shrink_around_a_vacancy():
     free = relax_defect(crystal.atoms, [placed("V_Ar")], 3, calculator, pressure_GPa=0.0, **options)
     assert np.linalg.det(free.cell_A) < np.linalg.det(fixed.cell_A)
     assert free.energy_eV < fixed.energy_eV
+
+
+def test_under_pressure_a_phase_counts_with_its_enthalpy():
+    _, calculator = argon()
+    low, high = (
+        relax_crystal(build_prototype("fcc", "Ar", lattice_parameter_A=5.2), calculator, pressure_GPa=p)
+        for p in (0.95, 1.05)
+    )
+    volume_A3 = (low.atoms.get_volume() + high.atoms.get_volume()) / 8
+    gain = high.enthalpy_eV(1.05) - low.enthalpy_eV(0.95)
+    assert gain == pytest.approx(0.1 / EV_PER_A3_TO_GPA * volume_A3, rel=1e-3)
 
 
 def test_charged_cell_has_no_pressure():
