@@ -1,6 +1,5 @@
 """A recipe from start to report: prepare, run every point, collect. All state is in the run directory."""
 
-import fcntl
 import logging
 import os
 import tomllib
@@ -14,7 +13,7 @@ from workflows import statepoints
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.progress import PointProgress
 from workflows.recipe import recipe_from_dict, to_toml
-from workflows.statepoints import check_directory, read_json, write_json
+from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
 from workflows.systems import (
     check_recipe,
@@ -130,6 +129,7 @@ def prepare(recipe, directory):
         is being worked in by another process.
     """
     directory = Path(directory)
+    check_owner(directory, "run")
     forces = forces_of(
         recipe.to_dict()["potential"],
         where=f"{recipe.source}: [potential] ",
@@ -148,7 +148,7 @@ def prepare(recipe, directory):
     system = describe_system(recipe, forces, cell)
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A
-    with _locked(directory):
+    with locked(directory):
         _check_same_inputs(recipe, forces, directory)
         if forces.force_field is not None:
             _write_bytes(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_bytes())
@@ -271,7 +271,7 @@ def progress_of(campaign):
 def is_running(directory):
     """Return whether another process is running the campaign in `directory`."""
     try:
-        with _locked(Path(directory)):
+        with locked(Path(directory)):
             return False
     except ConfigError:
         return True
@@ -354,19 +354,6 @@ def _write_bytes(path, content):
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_bytes(content)
     partial.replace(path)
-
-
-@contextmanager
-def _locked(directory):
-    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
-    with open(directory / ".lock", "w", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"{directory}: another simtools run is working here; wait for it or stop it"
-            ) from error
-        yield
 
 
 def raise_if_unfinished(campaign):

@@ -210,7 +210,7 @@ def _defects(arguments):
     from workflows.defect_report import defect_table, write_defect_report
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import count_line
-    from workflows.statepoints import check_directory
+    from workflows.statepoints import hold_directory
     from workflows.statics import read_static_recipe
 
     recipe = read_static_recipe(arguments.recipe, arguments.overrides)
@@ -218,12 +218,12 @@ def _defects(arguments):
     if arguments.directory is None:
         arguments.directory = Path(f"{Path(arguments.recipe).stem}-energies")
     DefectPlan(recipe)
-    check_directory(arguments.directory)
-    with StopRequest().listening() as stop, count_line(quiet=arguments.quiet) as show:
-        result = compute_defect_energies(
-            recipe, arguments.directory, workers=workers, stop=stop, on_progress=show
-        )
-    page = write_defect_report(result, arguments.directory)
+    with hold_directory(arguments.directory, "defects"):
+        with StopRequest().listening() as stop, count_line(quiet=arguments.quiet) as show:
+            result = compute_defect_energies(
+                recipe, arguments.directory, workers=workers, stop=stop, on_progress=show
+            )
+        page = write_defect_report(result, arguments.directory)
     print(f"{defect_table(result)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
 
@@ -243,23 +243,23 @@ def _barrier(arguments):
     from workflows.barrier_report import barrier_table, moving_table, write_barriers
     from workflows.barriers import compute_barriers
     from workflows.executors import StopRequest
-    from workflows.statepoints import check_directory
+    from workflows.statepoints import hold_directory
     from workflows.statics import read_static_recipe
 
     recipe = read_static_recipe(arguments.recipe, arguments.overrides)
     if arguments.directory is None:
         arguments.directory = Path(f"{Path(arguments.recipe).stem.removesuffix('-barriers')}-barriers")
-    check_directory(arguments.directory)
 
     def tell(message):
         if not arguments.quiet:
             print(message, file=sys.stderr)
 
-    with StopRequest().listening() as stop:
-        barriers = compute_barriers(
-            recipe, arguments.directory, verify=arguments.verify, stop=stop, on_progress=tell
-        )
-    write_barriers(barriers, arguments.directory)
+    with hold_directory(arguments.directory, "barrier"):
+        with StopRequest().listening() as stop:
+            barriers = compute_barriers(
+                recipe, arguments.directory, verify=arguments.verify, stop=stop, on_progress=tell
+            )
+        write_barriers(barriers, arguments.directory)
     print(f"{barrier_table(barriers)}\n\n{moving_table(barriers)}\n")
     print(f"summary: {arguments.directory / 'summary.json'}")
     failed = [outcome for outcome in barriers.outcomes if outcome.failed]

@@ -30,7 +30,7 @@ from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.structures.ionic_relaxation import NotRelaxedError
 from workflows.executors import single_threaded_children
-from workflows.statepoints import read_json, write_json
+from workflows.statepoints import DamagedFileError, read_json, write_json
 from workflows.systems import forces_of
 
 __all__ = [
@@ -42,8 +42,8 @@ __all__ = [
     "run_relaxations",
 ]
 
-PROTOCOL = 1
-"""Raised whenever a change of the code changes the energies of relaxed cells."""
+PROTOCOL = 2
+"""Raised whenever a change of the code changes the energies of relaxed cells, or what is kept of them."""
 _POLL_S = 0.25
 _CELLS = "cells"
 
@@ -248,7 +248,7 @@ def _relax_and_keep(job, path):
             "max_displacement_A": None,
             "failed": str(error),
         }
-    write_json(path, record, durable=False)
+    write_json(path, {**record, "sha256": _seal(path, record)}, durable=False)
 
 
 def _relax(job, path):
@@ -307,8 +307,16 @@ def _turned_deg(atoms):
     return math.degrees(math.acos(min(float(cosine), 1.0)))
 
 
+def _seal(path, record):
+    """Return a hash of a record and the name it is kept under: no changed or misplaced file is believed."""
+    text = json.dumps(record, sort_keys=True)
+    return hashlib.sha256(f"{path.name} {text}".encode()).hexdigest()
+
+
 def _read(path):
     record = read_json(path)
+    if record.pop("sha256", None) != _seal(path, record):
+        raise DamagedFileError(f"{path}: damaged, its contents have changed; remove it to recompute")
     try:
         values = {**record, "changed": tuple((str(label), int(site)) for label, site in record["changed"])}
         for name in ("energy_eV", "max_displacement_A"):

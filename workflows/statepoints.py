@@ -7,10 +7,12 @@ throw away finished runs) nor how often checkpoints are written. Version and com
 ``done.json`` instead.
 """
 
+import fcntl
 import hashlib
 import json
 import math
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ __all__ = [
     "DamagedFileError",
     "PointSpec",
     "check_directory",
+    "check_owner",
+    "hold_directory",
+    "locked",
     "needs_volume_point",
     "production_point",
     "read_json",
@@ -31,6 +36,7 @@ __all__ = [
 ]
 
 PROTOCOL = 1
+_OWNERS = {"system.json": "run", "cells": "defects", "paths": "barrier"}
 _VOLUME_KEYS = ("npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
 _PRODUCTION_KEYS = (
     "ensemble",
@@ -252,3 +258,47 @@ def check_directory(path):
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another -o DIR") from error
+
+
+def check_owner(path, command):
+    """Refuse a directory that holds what another command wrote: both write ``recipe.toml`` and more.
+
+    Raises
+    ------
+    ConfigError
+        Naming the other command.
+    """
+    for name, owner in _OWNERS.items():
+        if owner != command and (Path(path) / name).exists():
+            raise ConfigError(
+                f"{path} holds what simtools {owner} wrote ({name}), and simtools {command} would write over "
+                "it; choose another -o DIR"
+            )
+
+
+@contextmanager
+def locked(directory):
+    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
+    with open(Path(directory) / ".lock", "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"{directory}: another simtools run is working here; wait for it or stop it"
+            ) from error
+        yield
+
+
+@contextmanager
+def hold_directory(path, command):
+    """Create `path` if need be and hold it for one command: writable, its own, and no other process in it.
+
+    Raises
+    ------
+    ConfigError
+        Saying which of these fails.
+    """
+    check_owner(path, command)
+    check_directory(path)
+    with locked(path):
+        yield

@@ -2,11 +2,13 @@
 and what it refuses."""
 
 import json
+import shutil
 
 import pytest
 
 from workflows import relaxation_jobs
 from workflows.defect_energies import compute_defect_energies
+from workflows.statepoints import locked
 from workflows.statics import read_static_recipe
 
 ARGON = """
@@ -110,6 +112,51 @@ def test_what_is_there_is_not_computed_again(argon, monkeypatch):
     monkeypatch.setattr(relaxation_jobs, "_relax", refuse)
     again = compute_defect_energies(read, directory)
     assert [row.energy for row in again.defects] == [row.energy for row in result.defects]
+
+
+def test_a_changed_cell_is_not_believed(argon, tmp_path, recipe, simtools):
+    _, directory, _ = argon
+    shutil.copytree(directory, tmp_path / "out")
+    cell = next((tmp_path / "out" / "cells").glob("V_Ar-2-*.json"))
+    record = json.loads(cell.read_text())
+    cell.write_text(json.dumps({**record, "energy_eV": 2 * record["energy_eV"]}))
+    status, _, err = simtools("defects", recipe(ARGON), "-o", tmp_path / "out", "-q", "--workers", "1")
+    assert status == 1
+    assert cell.name in err
+    assert "remove it to recompute" in err
+
+
+@pytest.mark.parametrize(("there", "owner"), [("system.json", "run"), ("paths", "barrier")])
+def test_directory_of_another_command_is_left_alone(there, owner, recipe, simtools, tmp_path):
+    folder = tmp_path / "out"
+    (folder / there).mkdir(parents=True)
+    status, _, err = simtools("defects", recipe(SALT), "-o", folder)
+    assert status == 2
+    assert f"simtools {owner}" in err
+    assert [path.name for path in folder.iterdir()] == [there]
+
+
+@pytest.mark.parametrize("command", ["run", "barrier"])
+def test_no_other_command_writes_into_a_directory_of_defects(command, recipe, simtools, tmp_path):
+    folder = tmp_path / "out"
+    (folder / "cells").mkdir(parents=True)
+    text = SALT.split("[energetics]")[0]
+    tables = {
+        "run": '[md]\ntemperatures_K = [900]\nproduction_ps = 1\n[analysis]\nmobile = "Li"\n',
+        "barrier": '[[hops]]\nkind = "vacancy"\nspecies = "Li"\n',
+    }
+    status, _, err = simtools(command, recipe(text + tables[command]), "-o", folder)
+    assert status == 2
+    assert "simtools defects" in err
+    assert [path.name for path in folder.iterdir()] == ["cells"]
+
+
+def test_two_processes_do_not_share_a_directory(recipe, simtools, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"):
+        status, _, err = simtools("defects", recipe(ARGON), "-o", tmp_path / "out")
+    assert status == 2
+    assert "another simtools run" in err
 
 
 def test_stopped_run_continues_to_the_same_numbers(argon, tmp_path):
