@@ -53,7 +53,7 @@ def test_every_pair_of_images_is_listed_once(n_atoms, edge_A, tilt):
     assert_allclose(listed[:, 0], expected[:, 0], atol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6), n_atoms=st.integers(1, 60), edge=st.floats(2.0, 16.0), tilt=st.floats(0, 0.4)
 )

@@ -155,7 +155,7 @@ def malformed(draw):
     return record, words
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=malformed())
 def test_a_malformed_recipe_exits_2_and_names_what_is_wrong(case, capsys):
     record, words = case
@@ -172,7 +172,7 @@ def test_a_malformed_recipe_exits_2_and_names_what_is_wrong(case, capsys):
         assert not directory.exists()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     table=st.sampled_from(TABLES),
     key=st.sampled_from([key for _, key in KEYS]),

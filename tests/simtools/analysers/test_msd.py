@@ -87,7 +87,7 @@ def test_rattling_and_brief_excursions_are_not_hops():
     assert reach_n.sum() == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=st.floats(0.1, 10), shift=st.floats(-1e3, 1e3), seed=st.integers(0, 99))
 def test_msd_ignores_origin_and_order_and_scales_as_length_squared(scale, shift, seed):
     r_tnc = walkers(30, 4, seed)

@@ -64,7 +64,7 @@ requests = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(asked=st.lists(requests, min_size=1, max_size=2), seed=st.integers(0, 2**32))
 def test_any_schottky_sets_leave_exact_counts_zero_charge_and_one_cell_per_seed(asked, seed):
     atoms = built(*asked, seed=seed)
@@ -81,7 +81,7 @@ def test_any_schottky_sets_leave_exact_counts_zero_charge_and_one_cell_per_seed(
     assert again.info["defects"] == atoms.info["defects"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 4),
     separation=st.floats(0, 5.0),

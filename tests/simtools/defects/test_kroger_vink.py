@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from matplotlib.mathtext import MathTextParser
 
@@ -87,7 +87,6 @@ def test_a_printed_label_parses_back(defect):
     assert parse_defect(defect.to_unicode()) == defect
 
 
-@settings(deadline=None)  # the first parse loads fonts
 @given(st.one_of(point_defects(), ASSOCIATES))
 def test_latex_is_valid_mathtext(defect):
     MathTextParser("path").parse(f"${defect.to_latex()}$")

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simtools.defects.mass_action import EquilibriumError, MassAction
 
 
-@settings(deadline=1000)
 @given(data=st.data(), n=st.integers(1, 6))
 def test_conditions_hold_for_any_weights(data, n):
     counts = np.zeros((3, n))

@@ -135,7 +135,7 @@ def neutral_requests(draw, host):
     return asked, {divalent: n, halide: -n, cation: n}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), host=st.sampled_from(sorted(CRYSTALS)), seed=st.integers(0, 2**32))
 def test_any_builders_leave_exact_counts_zero_charge_room_and_one_cell_per_seed(data, host, seed):
     asked = data.draw(st.lists(neutral_requests(host), min_size=1, max_size=3))
