@@ -11,7 +11,7 @@ from ase.data import atomic_masses, atomic_numbers
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.defects.charge_balance import check_balance
-from simtools.defects.kroger_vink import KrogerVink, formal_charge
+from simtools.defects.kroger_vink import KrogerVink, formal_charge, name_given
 
 __all__ = ["HYDROXIDE_BOND_A", "PlacedDefect", "check_perfect", "insert_defects"]
 
@@ -157,7 +157,7 @@ def _charges_of(symbols, placed, formal_charges_e):
         if not isinstance(defect, PlacedDefect):
             raise ConfigError(f"expected a PlacedDefect, got {defect!r}")
         parts = defect.label.elements
-        if defect.label.species in formal_charges_e:
+        if name_given(defect.label.species, formal_charges_e):
             names[defect.label.species] = None
             parts = [symbol for symbol in parts if symbol in formal_charges_e]
         names.update(dict.fromkeys(parts))

@@ -21,7 +21,7 @@ For ``'`` may stand ``′`` ``’`` ``″`` ``‴``, for ``.`` may stand ``•``
 ``Mg_Li.``, ``O_Cl'``   a dopant, an antisite ion
 ``Cl_Cl``               an ion on its own site
 ``(Li2)_Li.``           a dumbbell: two ions share one site; ``(LiNa)_Li.`` likewise
-``(OH)_O.``             a molecular ion on a site; ``V_(OH).`` is its vacancy
+``(OH)_O.``             a molecular ion on a site (``(HO)_O.`` is read as the same); ``V_(OH).`` is its vacancy
 ``{Mg_Li. V_Li'}``      an associate
 ======================  ==============================================================================
 
@@ -51,7 +51,9 @@ _ASSOCIATE = re.compile(rf"\{{(?P<members>[^{{}}]*)\}}(?P<charge>{_MARKS})?")
 _PLAIN = str.maketrans(
     {"′": "'", "’": "'", "″": "''", "‴": "'''", "•": ".", "·": ".", "˙": ".", "ˣ": "x", "×": "x"}
 )
-_NONMETALS = frozenset("H He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Sb Te I Xe At Rn".split())
+_NONMETALS = "He Ne Ar Kr Xe Rn Si Ge B Sb Te As P At C Se S I Br N Cl O F H".split()
+"""Noble gases, then by rising electronegativity (A. L. Allred, J. Inorg. Nucl. Chem. 17, 215 (1961)), H last:
+the order in which a molecular ion is written, OH, NH2, BH4, CO3, ClO4."""
 
 
 class DefectLabelError(ConfigError):
@@ -88,6 +90,13 @@ def ions_of(species: str) -> tuple[str, ...]:
     return tuple(match["symbol"] for match in matches for _ in range(int(match["number"] or 1)))
 
 
+def _in_order(species):
+    """Return a formula with its metals first, alphabetically, then its nonmetals in their order."""
+    ions = [(ion["symbol"], ion[0]) for ion in _ION.finditer(species)]
+    ranks = {symbol: rank for rank, symbol in enumerate(_NONMETALS, start=1)}
+    return "".join(text for _, text in sorted(ions, key=lambda ion: (ranks.get(ion[0], 0), ion[0])))
+
+
 @dataclass(frozen=True, order=True)
 class KrogerVink:
     """A point defect, or an ion of the perfect crystal on its site.
@@ -96,8 +105,9 @@ class KrogerVink:
     ----------
     species
         What is there: an element; ``"V"`` for a vacancy; a formula where several ions share the site, such
-        as ``"Li2"`` (dumbbell) or ``"OH"`` (molecular ion). Two different metals are put in alphabetical
-        order, for ``NaLi`` and ``LiNa`` are the same dumbbell.
+        as ``"Li2"`` (dumbbell) or ``"OH"`` (molecular ion). Its elements are put in one order, metals first
+        (alphabetically), then nonmetals by rising electronegativity, H last, for ``NaLi`` and ``LiNa`` are
+        the same dumbbell and ``HO`` and ``OH`` the same ion; so is the site's.
     site
         The element (or molecular ion) that belongs there, or ``"i"`` for an interstitial.
     charge
@@ -122,8 +132,10 @@ class KrogerVink:
         if not isinstance(self.charge, numbers.Integral) or isinstance(self.charge, bool):
             raise DefectLabelError(f"{self.species}_{self.site}", f"charge = {self.charge!r} is no integer")
         object.__setattr__(self, "charge", int(self.charge))
-        if len(ions) == 2 and self.is_dumbbell and ions[0] > ions[1]:
-            object.__setattr__(self, "species", ions[1] + ions[0])
+        if len(ions) > 1:
+            object.__setattr__(self, "species", _in_order(self.species))
+        if self.site not in ("i", "V"):
+            object.__setattr__(self, "site", _in_order(self.site))
 
     @classmethod
     def parse(cls, label: str) -> "KrogerVink":
@@ -179,12 +191,12 @@ class KrogerVink:
     def is_dumbbell(self) -> bool:
         """True for two ions of one element, or of two metals (``O2`` counts, be it meant as a peroxide)."""
         ions = self.elements
-        return len(ions) == 2 and (ions[0] == ions[1] or not _NONMETALS.intersection(ions))
+        return len(ions) == 2 and (ions[0] == ions[1] or not set(ions).intersection(_NONMETALS))
 
     @property
     def is_molecular(self) -> bool:
         """True for several ions, one of them a nonmetal, that are no dumbbell: OH, BH4, N3."""
-        return self.n_ions > 1 and not self.is_dumbbell and bool(_NONMETALS.intersection(self.elements))
+        return self.n_ions > 1 and not self.is_dumbbell and not set(self.elements).isdisjoint(_NONMETALS)
 
     @property
     def is_regular(self) -> bool:
@@ -279,14 +291,15 @@ def parse_defect(label: str) -> KrogerVink | DefectComplex:
 def formal_charge(species: str, formal_charges_e: Mapping[str, int]) -> int:
     """Return the integer formal charge of an ion, or of several that share a site, e.
 
-    Several ions (``Li2``, ``OH``) carry the charge given under their formula, and the sum over their elements
-    where none is given: O -2 and H +1 make OH -1.
+    Several ions (``Li2``, ``OH``) carry the charge given under their formula, its elements in any order, and
+    the sum over their elements where none is given: O -2 and H +1 make OH -1.
 
     Raises
     ------
     ConfigError
         If a charge is missing or fractional.
     """
+    species = name_given(species, formal_charges_e) or species
     if species not in formal_charges_e:
         ions = () if species in chemical_symbols else ions_of(species)
         missing = [symbol for symbol in dict.fromkeys(ions) if symbol not in formal_charges_e]
@@ -299,6 +312,14 @@ def formal_charge(species: str, formal_charges_e: Mapping[str, int]) -> int:
     if not isinstance(charge, numbers.Real) or not math.isfinite(charge) or charge != int(charge):
         raise ConfigError(f"the formal charge of {species} must be an integer (in e), got {charge!r}")
     return int(charge)
+
+
+def name_given(species: str, formal_charges_e: Mapping[str, int]) -> str | None:
+    """Return the key that gives the charge of a species, with its elements in any order; None if none does."""
+    if species in formal_charges_e:
+        return species
+    alike = [name for name in formal_charges_e if isinstance(name, str) and len(name) == len(species)]
+    return next((name for name in alike if _in_order(name) == _in_order(species) != ""), None)
 
 
 def _ions_in(label, formula):

@@ -34,7 +34,9 @@ SPECIES = [
     "LiNa",
     "NaLi",
     "OH",
+    "HO",
     "BH4",
+    "H4B",
     "CO",
     "Li12",
 ]
@@ -43,7 +45,7 @@ SPECIES = [
 @st.composite
 def point_defects(draw):
     species = draw(st.sampled_from(SPECIES))
-    site = draw(st.sampled_from(["Li", "O", "Cl", "N", "V", "I", "i", "OH", "BH4"]))
+    site = draw(st.sampled_from(["Li", "O", "Cl", "N", "V", "I", "i", "OH", "HO", "BH4"]))
     assume((species, site) != ("V", "i"))
     return KrogerVink(species, site, draw(st.integers(-5, 5)))
 
@@ -151,6 +153,29 @@ def test_effective_charge_is_what_arrives_minus_what_leaves():
     assert str(KrogerVink.from_charges("O2", "O", CHARGES)) == "(O2)_O''"
     assert str(KrogerVink.from_charges("OH", "O", CHARGES)) == "(OH)_O."
     assert str(KrogerVink.from_charges("V", "OH", CHARGES)) == "V_(OH)."
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("(HO)_O.", "(OH)_O."),
+        ("(H4B)_Cl", "(BH4)_Cl"),
+        ("(H2N)_Cl", "(NH2)_Cl"),
+        ("(O3C)_O", "(CO3)_O"),
+        ("(O4Cl)_Cl", "(ClO4)_Cl"),
+        ("(H4Al)_Cl", "(AlH4)_Cl"),
+        ("V_(HO).", "V_(OH)."),
+        ("(Na3Li)_Li...", "(LiNa3)_Li..."),
+    ],
+)
+def test_one_composition_is_one_defect_written_as_chemists_do(one, same):
+    assert KrogerVink.parse(one) == KrogerVink.parse(same)
+    assert str(KrogerVink.parse(one)) == str(KrogerVink.parse(same)) == same
+
+
+def test_the_charge_of_a_molecular_ion_is_found_whatever_its_order():
+    assert formal_charge("HO", {"OH": -1}) == formal_charge("OH", {"HO": -1}) == -1
+    assert str(KrogerVink.from_charges("HO", "O", {"HO": -1, "O": -2})) == "(OH)_O."
 
 
 def test_a_molecular_ion_may_have_its_own_charge():
