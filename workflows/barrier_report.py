@@ -16,6 +16,7 @@ __all__ = ["barrier_table", "moving_table", "summarise", "write_barriers"]
 
 SCHEMA = 1
 _MOST_TOGETHER = 6
+_NORMAL_95 = 1.96
 
 
 def write_barriers(barriers: Barriers, directory) -> dict:
@@ -151,6 +152,15 @@ def _entry(number, outcome):
     if outcome.path is None:
         return {**entry, "reason": outcome.no_hop or outcome.failed}
     entry |= outcome.path.to_summary()
+    half = outcome.path.barrier_uncertainty_eV
+    for name in ("barrier_forward_eV", "barrier_backward_eV"):
+        value = entry[name]["value"]
+        entry[name] |= {
+            "stderr": half / _NORMAL_95,
+            "ci95": [value - half, value + half],
+            "method": "climbing image; the interval is numerical, of the forces left, in this cell",
+            "n_eff": 1.0,
+        }
     if outcome.checks:
         entry["lammps"] = [
             {

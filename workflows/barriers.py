@@ -14,6 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError
+from simtools.core.periodic import cell_heights_A
 from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.md.dumbbells import RelaxedDumbbell, dumbbell_hops, relax_dumbbells
@@ -33,7 +34,7 @@ from workflows.lammps_check import ImageCheck, verify_in_lammps
 from workflows.path_files import BandSaver, read_band, read_path, write_band, write_path
 from workflows.static_tables import HopTable
 from workflows.statics import DEFAULT_ACCURACY, StaticRecipe
-from workflows.systems import GUESSES_A, build_perfect_cell, forces_of
+from workflows.systems import GUESSES_A, SHORTEST_HEIGHT_A, build_perfect_cell, forces_of
 
 __all__ = ["Barriers", "HopOutcome", "compute_barriers"]
 
@@ -165,7 +166,7 @@ def compute_barriers(
         host_gain_eV=gain,
         dumbbells=dumbbells,
         outcomes=tuple(outcomes),
-        warnings=_warnings(gain, outcomes),
+        warnings=_warnings(gain, outcomes, system.perfect),
         force_identity=system.forces.identity(),
     )
 
@@ -328,8 +329,14 @@ def _with_checks(outcome, system):
     return HopOutcome(row=outcome.row, hop=outcome.hop, path=outcome.path, checks=checks)
 
 
-def _warnings(gain_eV, outcomes):
+def _warnings(gain_eV, outcomes, perfect):
     notes = []
+    height = float(min(cell_heights_A(perfect.cell.array)))
+    if height < SHORTEST_HEIGHT_A:
+        notes.append(
+            f"the cell is {height:.1f} Å at its shortest: what hops feels its own images, and the barriers "
+            f"are not those of the crystal (nor does +- say so); take {SHORTEST_HEIGHT_A:g} Å or more"
+        )
     if gain_eV > UNSTABLE_HOST_EV:
         notes.append(
             f"the perfect supercell itself gains {gain_eV:.3g} eV when its ions are displaced and relax: "

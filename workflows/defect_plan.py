@@ -88,13 +88,18 @@ class DefectPlan:
                 if isinstance(term, KrogerVink) and not term.is_regular:
                     labels.append(term)
         for label in labels:
-            expected = KrogerVink.from_charges(label.species, label.site, self.charges)
+            if label.is_regular:
+                raise ConfigError(f"{self.where} {label} is an ion on its own site, no defect")
+            try:
+                expected = KrogerVink.from_charges(label.species, label.site, self.charges)
+            except ConfigError as error:
+                raise ConfigError(f"{self.where} {label}: {error}") from error
             if label != expected:
                 raise ConfigError(f"{self.where} {label} should be {expected} by the formal charges")
-            if label.is_molecular:
+            if label.n_ions > 1 and not label.is_dumbbell:
                 raise ConfigError(
-                    f"{self.where} {label}: forces for molecular ions are not available; expected vacancies, "
-                    "single ions and dumbbells"
+                    f"{self.where} {label}: no more than two ions can share a site here, and no molecular "
+                    "ion; expected vacancies, single ions and dumbbells"
                 )
         return tuple(dict.fromkeys(labels))
 

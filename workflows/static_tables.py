@@ -52,7 +52,7 @@ class EnergeticsTable:
     binding_at: str = v.key(v.choice("volume", "pressure"), default="volume")
     pressure_GPa: float = v.key(v.number(-100, 100, "GPa"), default=0.0)
     temperatures_K: tuple[float, ...] = v.key(
-        v.numbers(0, 10_000, "K", above=True), default=(300.0, 400.0, 500.0, 600.0, 800.0, 1000.0, 1200.0)
+        v.numbers(1, 10_000, "K"), default=(300.0, 400.0, 500.0, 600.0, 800.0, 1000.0, 1200.0)
     )
     max_force_eV_per_A: float = v.key(v.number(1e-5, 0.1, "eV/Å"), default=0.005)
 

@@ -51,6 +51,8 @@ def test_barrier_is_printed_summarised_and_drawn(recipe_file, tmp_path, capsys):
     assert entry["ways"] == 8
     assert entry["barrier_forward_eV"]["unit"] == "eV"
     assert entry["barrier_forward_eV"]["value"] == pytest.approx(0.3, abs=0.1)
+    assert {"value", "stderr", "ci95", "method", "n_eff"} <= set(entry["barrier_forward_eV"])
+    assert any("7.7 Å at its shortest" in note for note in summary["warnings"])
     assert entry["moving_ions"][0]["species"] == "Li"
     assert summary["host"]["lattice_parameter"]["value"] == pytest.approx(3.866, abs=0.002)
     images = read(folder / "path-1.extxyz", index=":")
