@@ -219,6 +219,12 @@ class _System:
         """Return the hops of one table, and the orientations of its dumbbell."""
         where = f"{self.recipe.source}: [hops.{row}] "
         relaxed = ()
+        height = float(min(cell_heights_A(self.perfect.cell.array)))
+        if table.longest_A is not None and table.longest_A > height:
+            raise ConfigError(
+                f"{where}longest_A = {table.longest_A:g}: the cell is {height:.1f} Å at its shortest, and a "
+                "hop that long leads to an image; give a larger supercell or a smaller longest_A"
+            )
         try:
             if table.kind == "vacancy":
                 hops = vacancy_hops(

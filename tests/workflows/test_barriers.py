@@ -41,6 +41,11 @@ def run(recipe_file, folder, *more):
     return main(["barrier", str(recipe_file), "-o", str(folder), "-q", *more])
 
 
+def test_hop_longer_than_the_cell_is_refused(recipe_file, tmp_path, capsys):
+    assert run(recipe_file, tmp_path / "out", "--set", "hops.0.longest_A=49") == BAD_INPUT
+    assert "leads to an image" in capsys.readouterr().err
+
+
 def test_barrier_is_printed_summarised_and_drawn(recipe_file, tmp_path, capsys):
     folder = tmp_path / "out"
     assert run(recipe_file, folder) == DONE
