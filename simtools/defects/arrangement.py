@@ -13,7 +13,7 @@ from simtools.core.errors import ConfigError
 from simtools.defects.compensation import DefectSet
 from simtools.defects.insertion import HYDROXIDE_BOND_A, PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
-from simtools.defects.placement import PlacementError, SiteGeometry
+from simtools.defects.placement import PlacementError, SiteGeometry, n_attempts
 from simtools.defects.requests import DefectRequest
 
 __all__ = ["DUMBBELL_SEPARATION", "FRENKEL_SHELL", "MINIMUM_DISTANCE_A", "Arrangement", "interstitial_kind"]
@@ -27,10 +27,9 @@ DUMBBELL_SEPARATION = 0.7
 Li3OCl relaxes to 0.70 (1.92 Å) with `li3ocl_mouta_formal`, at constant volume in a 3 x 3 x 3 cell."""
 
 FRENKEL_SHELL = 3
-"""First shell of sites in which the added ion of a Frenkel pair is put: from nearer ones it is a hop or two
-back into the vacancy."""
+"""First shell of sites around any vacancy of its species in which the added ion of a Frenkel pair is put:
+from nearer ones it is a hop or two back into the vacancy."""
 
-_RESTARTS = 50
 _SHELL_GAP_A = 0.1
 _SAME_DISTANCE_A = 1e-3
 _DIRECTIONS_TRIED = 200
@@ -73,6 +72,8 @@ class Arrangement:
         self._reserved: tuple[int, ...] = ()
         self._n_sets = 0
         self._too_tight = ""
+        self._frenkel_requests: set[int] = set()
+        self._near: dict[tuple[int, str], frozenset[int]] = {}
 
     def add_vacancies(self, sets: Sequence[Sequence[int]], labels: Sequence[KrogerVink], *, request: int):
         """Record sets of vacancies that were placed elsewhere."""
@@ -110,8 +111,11 @@ class Arrangement:
         Raises
         ------
         PlacementError
-            If no arrangement was found: the message says how many sets did fit.
+            If no arrangement was found in `simtools.defects.placement.n_attempts`: the message says how many
+            sets did fit.
         """
+        if request.kind == "frenkel":
+            self._frenkel_requests.add(number)
         start = (
             list(self.taken),
             list(self.placed),
@@ -120,7 +124,8 @@ class Arrangement:
             self._n_sets,
         )
         most, self._too_tight = 0, ""
-        for _ in range(_RESTARTS):
+        attempts = n_attempts(n_sets * len(defects.members))
+        for _ in range(attempts):
             anchor_sites = None if choose_anchors is None else choose_anchors()
             self._reserved = () if anchor_sites is None else tuple(anchor_sites)
             done = self._try(request, defects, n_sets, number, anchor_sites)
@@ -138,10 +143,19 @@ class Arrangement:
         if most == 0 and self._too_tight:
             remedies = self._too_tight
         raise PlacementError(
-            f"{request}: {n_sets} x {' + '.join(map(str, defects.members))} do not fit with placement "
-            f"{request.placement!r}{where}{apart} and ions {self.minimum_distance_A:g} Å apart: at most "
-            f"{most} were placed; {remedies}"
+            f"{request}: no arrangement of {n_sets} x {' + '.join(map(str, defects.members))} with placement "
+            f"{request.placement!r}{where}{apart}, ions {self.minimum_distance_A:g} Å apart"
+            + (f" and Frenkel pairs in shell {FRENKEL_SHELL} or beyond" if self._frenkel_requests else "")
+            + f" was found in {attempts} attempts: at most {most} were placed; {remedies}"
         )
+
+    def barred_to_vacancies(self, species: str, number: int) -> list[int]:
+        """Return the sites where vacancies of request `number` would annihilate Frenkel pairs."""
+        if not self._frenkel_requests:
+            return []
+        label = KrogerVink("V", species)
+        sites = self.geometry.sites_of(species).tolist()
+        return [site for site in sites if self._recombines(label, site, number, None)]
 
     def _try(self, request, defects, n_sets, number, anchor_sites):
         for k in range(n_sets):
@@ -149,16 +163,16 @@ class Arrangement:
             for j, label in enumerate(defects.anchors):
                 chosen = None if anchor_sites is None else anchor_sites[k * len(defects.anchors) + j]
                 candidates = self._free(label, request, own=()) if chosen is None else np.array([chosen])
-                site = self._first_that_fits(
-                    label, self._ordered(candidates, request.placement), request, number
-                )
+                ordered = self._ordered(candidates, request.placement)
+                site = self._first_that_fits(label, ordered, request, number)
                 if site is None:
                     return k
                 own.append(site)
             for j, label in enumerate(defects.partners):
                 anchor = own[j % len(defects.anchors)]
                 candidates = self._partner_candidates(label, request, anchor, own)
-                site = self._first_that_fits(label, candidates, request, number)
+                asked = isinstance(_partner_placement(request), int)
+                site = self._first_that_fits(label, candidates, request, number, anchor if asked else None)
                 if site is None:
                     return k
                 own.append(site)
@@ -167,12 +181,12 @@ class Arrangement:
 
     def _free(self, label, request, own):
         """Return the free sites for `label`, far enough from the defects of other sets."""
-        kind = interstitial_kind(request.interstitial_site) if label.is_interstitial else label.site
-        sites = self.geometry.sites_of(kind)
+        sites = self.geometry.sites_of(_kind_of_site(label, request))
+        sites = sites[~np.isin(sites, [*self.taken, *own, *self._reserved])]
+        if request.minimum_separation_A == 0:
+            return sites
         others = [site for site in self.taken if site not in own]
-        nearest = self.geometry.distance_to_nearest(others)[sites]
-        sites = sites[(nearest >= request.minimum_separation_A) & (nearest > _SAME_DISTANCE_A)]
-        return sites[~np.isin(sites, [*own, *self._reserved])]
+        return sites[self.geometry.distance_to_nearest(others)[sites] >= request.minimum_separation_A]
 
     def _ordered(self, sites, placement):
         sites = self.rng.permutation(sites)
@@ -184,13 +198,8 @@ class Arrangement:
     def _partner_candidates(self, label, request, anchor, own):
         where = _partner_placement(request)
         if where in ("random", "separated"):
-            free = self._free(label, request, own=())
-            if request.kind == "frenkel":
-                shells = self._shells(label, request, anchor)
-                near = shells[: FRENKEL_SHELL - 1]
-                free = free[~np.isin(free, np.concatenate(near))] if near else free
-            return self._ordered(free, where)
-        shells = self._shells(label, request, anchor)
+            return self._ordered(self._free(label, request, own=()), where)
+        shells = self._shells(anchor, _kind_of_site(label, request))
         if where > len(shells):
             raise ConfigError(
                 f"{request}: the cell has {len(shells)} shells of sites for {label} around a defect, and no "
@@ -199,8 +208,7 @@ class Arrangement:
         free = self._free(label, request, own=own)
         return self.rng.permutation(free[np.isin(free, shells[where - 1])])
 
-    def _shells(self, label, request, anchor):
-        kind = interstitial_kind(request.interstitial_site) if label.is_interstitial else label.site
+    def _shells(self, anchor, kind):
         sites = self.geometry.sites_of(kind)
         distances = self.geometry.distances_from(anchor)[sites]
         sites, distances = sites[distances > _SAME_DISTANCE_A], distances[distances > _SAME_DISTANCE_A]
@@ -208,8 +216,43 @@ class Arrangement:
         breaks = np.flatnonzero(np.diff(distances[order]) > _SHELL_GAP_A) + 1
         return np.split(sites[order], breaks) if len(sites) else []
 
-    def _first_that_fits(self, label, candidates, request, number):
+    def _recombines(self, label, site, number, exempt):
+        """Return whether a Frenkel pair would have a vacancy within reach of an added ion of its species."""
+        if not self._frenkel_requests:
+            return False
+        ion = _added_ion(label)
+        vacated = label.site if label.is_vacancy else None
+        for other, other_site in zip(self.placed, self.taken, strict=True):
+            if other_site == exempt or not {number, other.request} & self._frenkel_requests:
+                continue
+            if ion is not None and other.label.is_vacancy and other.label.site == ion:
+                if site in self._within_reach(other_site, self.geometry.species[site]):
+                    return True
+            elif vacated is not None and _added_ion(other.label) == vacated:
+                if other_site in self._within_reach(site, self.geometry.species[other_site]):
+                    return True
+        return (
+            ion is not None
+            and number in self._frenkel_requests
+            and any(
+                site in self._within_reach(vacancy, self.geometry.species[site])
+                for vacancy in self._reserved
+                if vacancy != exempt and self.geometry.species[vacancy] == ion
+            )
+        )
+
+    def _within_reach(self, vacancy, kind):
+        """Return the sites of a kind in the shells around a vacancy from which an ion falls back into it."""
+        key = int(vacancy), str(kind)
+        if key not in self._near:
+            shells = self._shells(vacancy, kind)[: FRENKEL_SHELL - 1]
+            self._near[key] = frozenset(site for shell in shells for site in shell.tolist())
+        return self._near[key]
+
+    def _first_that_fits(self, label, candidates, request, number, exempt=None):
         for site in candidates.tolist():
+            if self._recombines(label, site, number, exempt):
+                continue
             defect = self._fitted(label, site, request, number)
             if defect is not None:
                 self._accept(defect, site)
@@ -330,6 +373,20 @@ class Arrangement:
 
     def _scaled(self, vector_A):
         return np.asarray(vector_A, dtype=float) @ np.linalg.inv(self.geometry.cell_A)
+
+
+def _kind_of_site(label, request):
+    return interstitial_kind(request.interstitial_site) if label.is_interstitial else label.site
+
+
+def _added_ion(label):
+    """Return the element that an interstitial or a dumbbell adds, else None."""
+    if label.is_interstitial and label.n_ions == 1:
+        return label.species
+    if not label.is_dumbbell:
+        return None
+    first, second = label.elements
+    return second if first == label.site else first
 
 
 def _partner_placement(request):

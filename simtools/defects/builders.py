@@ -96,10 +96,10 @@ def build_defects(
     )
     for number, request, members, n_sets in jobs:
         if request.kind in ("vacancy", "schottky"):
-            sets = _sites_of_sets(arrangement, request, request.species, n_sets)
+            sets = _sites_of_sets(arrangement, request, request.species, n_sets, number)
             arrangement.add_vacancies(sets, members.anchors, request=number)
         else:
-            choose = _choice_of_anchors(atoms, arrangement, request, members, n_sets)
+            choose = _choice_of_anchors(atoms, arrangement, request, members, n_sets, number)
             arrangement.place(request, members, n_sets, number=number, choose_anchors=choose)
     built = insert_defects(atoms, arrangement.placed, formal_charges_e=charges, net_charge=net_charge)
     built.info["defect_seed"] = int(seed)
@@ -228,11 +228,12 @@ def _unit_cell(atoms):
     return atoms, (1, 1, 1)
 
 
-def _choice_of_anchors(atoms, arrangement, request, members, n_sets):
+def _choice_of_anchors(atoms, arrangement, request, members, n_sets, number):
     """Return a function that chooses the sites of all anchors together, or None where they go one by one."""
     (label, *_), n = members.anchors, n_sets * len(members.anchors)
     if request.placement == "separated" and label.n_ions < 2 and not label.is_interstitial:
-        return lambda: [site for (site,) in _sites_of_sets(arrangement, request, (label.site,), n)]
+        whose = number if label.is_vacancy else None
+        return lambda: [site for (site,) in _sites_of_sets(arrangement, request, (label.site,), n, whose)]
     if request.placement in ("random", "separated", "associated"):
         return None
     return lambda: _mixed_sites(atoms, arrangement, request, label.site, n)
@@ -253,7 +254,12 @@ def _mixed_sites(atoms, arrangement, request, species, n):
     return arrangement.rng.permutation(chosen).tolist()
 
 
-def _sites_of_sets(arrangement, request, site_species, n_sets):
+def _sites_of_sets(arrangement, request, site_species, n_sets, vacancies_of):
+    """Return sets of sites, away from the ions of Frenkel pairs if they are to be vacancies of a request."""
+    barred = []
+    if vacancies_of is not None:
+        for name in dict.fromkeys(site_species):
+            barred += arrangement.barred_to_vacancies(name, vacancies_of)
     return place_sets(
         arrangement.geometry,
         site_species,
@@ -262,6 +268,7 @@ def _sites_of_sets(arrangement, request, site_species, n_sets):
         taken=arrangement.taken,
         minimum_separation_A=float(request.minimum_separation_A),
         rng=arrangement.rng,
+        barred=barred,
     )
 
 

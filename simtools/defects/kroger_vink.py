@@ -21,7 +21,7 @@ For ``'`` may stand ``′`` ``’`` ``″`` ``‴``, for ``.`` may stand ``•``
 ``Mg_Li.``, ``O_Cl'``   a dopant, an antisite ion
 ``Cl_Cl``               an ion on its own site
 ``(Li2)_Li.``           a dumbbell: two ions share one site; ``(LiNa)_Li.`` likewise
-``(OH)_O.``             a molecular ion on a site (``(HO)_O.`` is read as the same); ``V_(OH).`` is its vacancy
+``(OH)_O.``             a molecular ion on a site; ``V_(OH).`` is its vacancy
 ``{Mg_Li. V_Li'}``      an associate
 ======================  ==============================================================================
 
@@ -315,7 +315,7 @@ def formal_charge(species: str, formal_charges_e: Mapping[str, int]) -> int:
 
 
 def name_given(species: str, formal_charges_e: Mapping[str, int]) -> str | None:
-    """Return the key that gives the charge of a species, with its elements in any order; None if none does."""
+    """Return the key that gives the charge of a species, with or None; its elements may be in any order."""
     if species in formal_charges_e:
         return species
     alike = [name for name in formal_charges_e if isinstance(name, str) and len(name) == len(species)]

@@ -7,9 +7,8 @@ import numpy as np
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 
-PLACEMENTS = ("random", "associated", "separated")
-
-_RESTARTS = 50
+_MOST_ATTEMPTS, _FEWEST_ATTEMPTS = 50, 3
+_DEFECTS_IN_ALL_ATTEMPTS = 10_000
 _SPREADING_STARTS = 4
 _SPREADING_SWEEPS = 20
 _SAME_SHELL = 1e-3
@@ -17,6 +16,11 @@ _SAME_SHELL = 1e-3
 
 class PlacementError(ConfigError):
     """The requested arrangement does not fit on the sites that are left."""
+
+
+def n_attempts(n_defects: int) -> int:
+    """Return how many random arrangements of so many defects are tried: 50, fewer above 200, 3 at least."""
+    return max(_FEWEST_ATTEMPTS, min(_MOST_ATTEMPTS, _DEFECTS_IN_ALL_ATTEMPTS // max(n_defects, 1)))
 
 
 class SiteGeometry:
@@ -77,6 +81,7 @@ def place_sets(
     taken: Sequence[int],
     minimum_separation_A: float,
     rng: np.random.Generator,
+    barred: Sequence[int] = (),
 ) -> list[tuple[int, ...]]:
     """Return `n_sets` tuples of site indices, one index per species in `members`.
 
@@ -100,42 +105,54 @@ def place_sets(
         set) and to `taken`, Å.
     rng
         Source of every random choice.
+    barred
+        Sites that are free and must stay so.
 
     Raises
     ------
     PlacementError
-        If no arrangement was found: the message says how many sets did fit.
+        If no arrangement was found in `n_attempts` of them: the message says how many sets did fit.
     """
     search = {"random": _random_sets, "associated": _associated_sets, "separated": _separated_sets}[placement]
     most = 0
-    for _ in range(_RESTARTS):
-        sets = search(geometry, members, n_sets, list(taken), minimum_separation_A, rng)
+    attempts = 1 if placement == "separated" else n_attempts(n_sets * len(members))
+    for _ in range(attempts):
+        sets = search(geometry, members, n_sets, list(taken), list(barred), minimum_separation_A, rng)
         if len(sets) == n_sets:
             return sets
         most = max(most, len(sets))
-        if placement == "separated":
-            break
     apart = f" at least {minimum_separation_A:g} Å apart" if minimum_separation_A else ""
+    near = " and away from the ions of Frenkel pairs" if len(barred) else ""
     raise PlacementError(
-        f"{n_sets} x {'+'.join(members)} do not fit with placement {placement!r}{apart}: at most {most} were "
-        "placed; ask for fewer, a smaller minimum_separation_A or a larger supercell"
+        f"no arrangement of {n_sets} x {'+'.join(members)} with placement {placement!r}{apart}{near} was "
+        f"found in {attempts} attempt{'s' * (attempts > 1)}: at most {most} were placed; ask for fewer, a "
+        "smaller minimum_separation_A or a larger supercell"
     )
 
 
-def _random_sets(geometry, members, n_sets, taken, separation, rng):
+def _nearest_with_none_at(geometry, taken, barred):
+    """Return the distance of every site to the nearest of `taken`, Å, and zero where none may go."""
+    nearest = geometry.distance_to_nearest(taken)
+    nearest[barred] = 0.0
+    return nearest
+
+
+def _random_sets(geometry, members, n_sets, taken, barred, separation, rng):
     if separation == 0:
         free = np.ones(len(geometry), dtype=bool)
-        free[taken] = False
+        free[[*taken, *barred]] = False
         columns = [None] * len(members)
         for species in dict.fromkeys(members):
             places = [k for k, member in enumerate(members) if member == species]
             candidates = np.flatnonzero(free & (geometry.species == species))
+            if len(candidates) < n_sets * len(places):
+                return []
             chosen = rng.choice(candidates, size=n_sets * len(places), replace=False)
             for k, column in zip(places, np.split(chosen, len(places)), strict=True):
                 columns[k] = column.tolist()
         return list(zip(*columns, strict=True))
     sets = []
-    nearest = geometry.distance_to_nearest(taken)
+    nearest = _nearest_with_none_at(geometry, taken, barred)
     for _ in range(n_sets):
         chosen = []
         for species in members:
@@ -151,7 +168,7 @@ def _random_sets(geometry, members, n_sets, taken, separation, rng):
     return sets
 
 
-def _associated_sets(geometry, members, n_sets, taken, separation, rng):
+def _associated_sets(geometry, members, n_sets, taken, barred, separation, rng):
     anchor_species = min(reversed(members), key=members.count)
     anchor_place = members.index(anchor_species)
     partners = {
@@ -159,7 +176,7 @@ def _associated_sets(geometry, members, n_sets, taken, separation, rng):
         for species in dict.fromkeys(members)
     }
     sets = []
-    nearest = geometry.distance_to_nearest(taken)
+    nearest = _nearest_with_none_at(geometry, taken, barred)
     for _ in range(n_sets):
         free = (nearest >= separation) & (nearest > 0)
         anchors = rng.permutation(np.flatnonzero(free & (geometry.species == anchor_species)))
@@ -194,11 +211,14 @@ def _nearest_partners(geometry, anchor, anchor_place, partners, free, rng):
     return tuple(chosen[k] for k in range(len(chosen)))
 
 
-def _separated_sets(geometry, members, n_sets, taken, separation, rng):
+def _separated_sets(geometry, members, n_sets, taken, barred, separation, rng):
     order = list(members) * n_sets
+    places = _nearest_with_none_at(geometry, taken, barred) > 0
+    if any(np.sum(places[geometry.sites_of(name)]) < order.count(name) for name in set(order)):
+        return []
     best, best_gap = None, -np.inf
     for _ in range(_SPREADING_STARTS):
-        chosen = _spread(geometry, order, taken, rng)
+        chosen = _spread(geometry, order, taken, barred, rng)
         gap = _smallest_gap(geometry, chosen, taken)
         if gap > best_gap + _SAME_SHELL:
             best, best_gap = chosen, gap
@@ -207,15 +227,15 @@ def _separated_sets(geometry, members, n_sets, taken, separation, rng):
     return [tuple(best[k : k + width]) for k in range(0, kept, width)]
 
 
-def _spread(geometry, order, taken, rng):
+def _spread(geometry, order, taken, barred, rng):
     chosen = []
-    nearest = geometry.distance_to_nearest(taken)
+    nearest = _nearest_with_none_at(geometry, taken, barred)
     for species in order:
         site = _farthest(geometry, species, nearest, rng)
         chosen.append(site)
         nearest = np.minimum(nearest, geometry.distances_from(site))
     distances = np.array([geometry.distances_from(site) for site in chosen])
-    fixed = geometry.distance_to_nearest(taken)
+    fixed = _nearest_with_none_at(geometry, taken, barred)
     for _ in range(_SPREADING_SWEEPS if len(chosen) > 1 else 0):
         moved = False
         first, second = np.partition(distances, 1, axis=0)[:2]

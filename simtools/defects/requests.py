@@ -92,7 +92,8 @@ class DefectRequest:
         ``"random"`` (default), ``"separated"``, ``"nearest"``, or n for the n-th shell of neighbours around
         the defect it compensates; sites whose distances follow each other within 0.1 Å, as in a distorted
         crystal, are one shell, and ``"nearest"`` is the first. In a Frenkel pair ``"nearest"`` and
-        ``"random"`` begin at shell `simtools.defects.arrangement.FRENKEL_SHELL`.
+        ``"random"`` begin at shell `simtools.defects.arrangement.FRENKEL_SHELL`; no other vacancy of the
+        species is nearer to the added ion either.
     interstitial_site
         Which of the distinct interstitial sites, by room: 0 is the widest.
     """

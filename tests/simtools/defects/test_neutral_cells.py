@@ -140,7 +140,13 @@ def neutral_requests(draw, host):
 def test_any_builders_leave_exact_counts_zero_charge_room_and_one_cell_per_seed(data, host, seed):
     asked = data.draw(st.lists(neutral_requests(host), min_size=1, max_size=3))
     requests = [one for one, _ in asked]
-    atoms = built(*requests, host=host, seed=seed)
+    try:
+        atoms = built(*requests, host=host, seed=seed)
+    except PlacementError as error:
+        # two vacancies of Li2O may reach every hole of a cell this small
+        if "Frenkel pairs" not in str(error):
+            raise
+        return
 
     expected = Counter(CRYSTALS[host].get_chemical_symbols())
     for _, change in asked:
@@ -239,6 +245,54 @@ def test_frenkel_pairs_stay_apart_and_separated_partners_go_farther():
             built(request("frenkel", "Li", count=1, compensation=form, compensation_placement="separated"))
         )
         assert farthest.min() >= at_random.max() - 1e-9
+
+
+CROWD = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), 4)
+
+
+@pytest.mark.parametrize(("form", "second_shell"), [("dumbbell", 1.0), ("interstitial", np.sqrt(3) / 2)])
+@pytest.mark.parametrize(
+    "others", [[], ["schottky"], ["schottky first"], ["dopant"]], ids=["alone", "before", "after", "dopant"]
+)
+@pytest.mark.parametrize("placement", ["random", "separated"])
+def test_no_ion_of_a_frenkel_pair_is_within_reach_of_any_vacancy(form, second_shell, others, placement):
+    asked = [request("frenkel", "Li", count=5, compensation=form, placement=placement)]
+    if others == ["dopant"]:
+        asked.append(request("dopant", "Mg", on="Li", count=3))
+    elif others:
+        asked.append(request("schottky", ("Li", "Cl"), count=3))
+        asked = asked[::-1] if others == ["schottky first"] else asked
+    for seed in range(3):
+        cell = build_defects(CROWD, asked, formal_charges_e=CHARGES, seed=seed)
+        rows = cell.info["defects"]
+        vacancies = np.array([row["position_A"] for row in rows if row["label"] == "V_Li'"])
+        added = np.array([row["position_A"] for row in rows if row["kind"] in ("dumbbell", "interstitial")])
+        apart = np.linalg.norm(minimum_image(added[:, None] - vacancies, cell.cell.array), axis=-1)
+        assert apart.min() > second_shell * A + 0.1
+
+
+def test_a_shell_asked_for_holds_within_its_pair_alone():
+    cell = built(request("frenkel", "Li", count=3, compensation_placement=1))
+    vacancies, added = (np.concatenate(positions_of(cell, sign)) for sign in (-1, 1))
+    apart = np.linalg.norm(minimum_image(added[:, None] - vacancies, cell.cell.array), axis=-1)
+    assert_allclose(np.diag(apart), A / np.sqrt(2), rtol=1e-9)
+    assert apart[~np.eye(3, dtype=bool)].min() > A + 0.1
+
+
+def test_more_frenkel_pairs_than_can_be_kept_apart_are_refused_in_one_line():
+    with pytest.raises(PlacementError, match=r"no arrangement of 30 .* was found in 50 attempts") as caught:
+        built(request("frenkel", "Li", count=30))
+    assert "\n" not in str(caught.value)
+    pairs = request("frenkel", "Li", count=8)
+    with pytest.raises(PlacementError, match="away from the ions of Frenkel pairs was found in 50 attempts"):
+        built(pairs, request("schottky", ("Li", "Cl"), count=27))
+
+
+def test_a_crowded_request_is_given_up_after_a_stated_number_of_attempts():
+    crystal = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), 6)
+    asked = request("dopant", "Mg", on="Li", count=310, compensation_placement="nearest")
+    with pytest.raises(PlacementError, match=r"found in 16 attempts: at most \d+ were placed"):
+        build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
 
 
 def test_a_dumbbell_takes_the_roomiest_axis_of_its_family():
