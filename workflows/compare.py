@@ -145,13 +145,14 @@ def compare_runs(runs, *, static=()):
     runs
         {label: `simtools.runs.Run`}.
     static
-        `StaticBinding` of relaxed pairs, to stand beside.
+        `StaticBinding` of relaxed pairs; those of partners in the runs stand beside.
 
     Returns
     -------
     Comparison
     """
     holders = tuple(_holders(runs))
+    partners = {holder.partner for holder in holders}
     transport = tuple(
         entry for pair in itertools.combinations(runs.items(), 2) for entry in _transport_entries(*pair)
     )
@@ -164,7 +165,7 @@ def compare_runs(runs, *, static=()):
         binding=binding,
         verdicts=(*conducting_verdicts(transport), *holding_verdicts(holders)),
         literature=tuple(literature),
-        static=tuple(static),
+        static=tuple(item for item in static if item.partner in partners),
         warnings=tuple(_warnings(runs, transport)),
     )
 

@@ -120,10 +120,11 @@ def plot_arrhenius_overlay(series, *, fits=None, literature=(), ax=None):
         if fit is not None and is_value(fit.activation_energy_eV):
             low, high = fit.activation_energy_eV.ci95
             name += f"\nEₐ = {fit.activation_energy_eV.value:.2f} ({low:.2f} to {high:.2f}) eV"
-            temperatures = np.asarray(fit.curve_temperatures_K)
-            inside = (temperatures >= min(fit.temperatures_K)) & (temperatures <= max(fit.temperatures_K))
-            line = np.asarray(fit.curve_sigma_T)[inside]
-            ax.plot(1000 / temperatures[inside], line, color=colour, linewidth=1.6, zorder=4)
+            x = 1000 / np.array([max(fit.temperatures_K), min(fit.temperatures_K)], float)
+            curve_x, curve = 1000 / np.asarray(fit.curve_temperatures_K), np.log(fit.curve_sigma_T)
+            order = np.argsort(curve_x)
+            line = np.exp(np.interp(x, curve_x[order], curve[order]))  # straight: two ends say all
+            ax.plot(x, line, color=colour, linewidth=1.6, zorder=4)
         _draw_estimates(
             ax,
             [(item.temperature_K, item.ionic_conductivity_S_per_cm) for item in transports],

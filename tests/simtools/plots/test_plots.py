@@ -168,6 +168,16 @@ def test_a_vacancy_always_bound_is_an_arrow_below_its_limit():
     assert points_of(ax, "this work: upper limit")[1] == [result.binding_free_energy_eV.upper_limit]
 
 
+def test_overlay_draws_each_line_from_its_first_to_its_last_temperature(tmp_path):
+    run = synthetic_run(tmp_path, temperatures_K=TEMPERATURES)
+    ax = plots.plot_arrhenius_overlay({"one": run.transport}, fits={"one": run.arrhenius})
+    (line,) = (item for item in ax.lines if len(item.get_xdata()) == 2)
+    np.testing.assert_allclose(line.get_xdata(), [1000 / 1150, 1000 / 700])
+    fit, kT = run.arrhenius, 8.617333262e-5 * np.array([1150, 700])
+    expected = np.exp(fit.ln_prefactor.value - fit.activation_energy_eV.value / kT)
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6)
+
+
 def test_traces_are_thinned_but_keep_their_range_of_time():
     thermo = thermo_table(900)
     ax = plots.plot_temperature_trace(thermo, target_K=900)
