@@ -184,7 +184,7 @@ def test_what_cannot_be_compared_exits_2_in_one_line(tmp_path, pair, capsys):
     (tmp_path / "hops" / "paths").mkdir(parents=True)
     for arguments, words in (
         ([finished, other, "-o", other], "holds a run; choose another -o DIR"),
-        ([finished, other, "-o", tmp_path / "hops"], "simtools barrier wrote"),
+        ([finished, other, "-o", str(tmp_path / "hops")], "simtools barrier wrote"),
         ([finished], "two run directories or more, got 1"),
         ([finished, finished], "given twice"),
         ([finished, str(tmp_path / "nowhere")], "not a run directory"),
