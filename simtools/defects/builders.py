@@ -3,7 +3,7 @@
 import logging
 import numbers
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -69,6 +69,8 @@ def build_defects(
         If a species is not in the crystal, there are more defects than sites, an amount does not come out in
         whole ions, a set cannot be neutral, the arrangement does not fit, or `atoms` already holds defects.
     """
+    if not isinstance(requests, Iterable):
+        raise ConfigError(f"requests must be a list of DefectRequest, got {requests}; write [request]")
     requests = tuple(requests)
     check_perfect(atoms)
     _check_seed(seed)

@@ -124,10 +124,22 @@ def _schottky(names, host_counts, charges):
 def _compensated(request, defect, host_counts, charges):
     way = request.compensation
     isolated = request.kind in ("interstitial", "dumbbell")
+    given = [
+        f"{name} = {getattr(request, name)!r}"
+        for name in ("compensation", "compensating_species", "compensation_placement")
+        if getattr(request, name) is not None
+    ]
+    if defect.charge == 0 and given:
+        raise ConfigError(
+            f"{request}: {defect} is neutral and needs no compensation; leave out {' and '.join(given)}"
+        )
+    if isolated and way is None and given:
+        raise ConfigError(
+            f"{request}: {' and '.join(given)} has no meaning for {defect}, which nothing compensates by "
+            "default; give compensation = 'vacancy' too, or leave it out"
+        )
     if way == "none" or (way is None and (isolated or defect.charge == 0)):
         return DefectSet(anchors=(defect,))
-    if defect.charge == 0:
-        raise ConfigError(f"{request}: {defect} is neutral and needs no compensation; leave it out")
     way = way or ("vacancy" if defect.charge > 0 else "dumbbell")
     partner = _partner(request, defect, way, host_counts, charges)
     if partner.charge * defect.charge >= 0:

@@ -100,8 +100,10 @@ def _check_neutral(request, host, n_units, target, charges):
 
 
 def _can_close(name, amount, host, n_units, target, charges):
-    """Return whether `amount` of `name` can be written as a decimal and its anions have sites."""
+    """Return whether `amount` of `name` is a decimal, its anions have sites, and the crystal is changed."""
     if amount <= 0 or _decimal(amount) is None:
+        return False
+    if {**target, name: amount} == {other: Fraction(n, n_units) for other, n in host.items()}:
         return False
     anions = sum(n for other, n in {**target, name: amount}.items() if charges[other] < 0)
     return anions <= _anions_per_unit(host, n_units, charges)

@@ -12,6 +12,7 @@ from ase.neighborlist import neighbor_list
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import minimum_image
 from simtools.defects.kroger_vink import KrogerVink
+from simtools.structures.hessian import positive
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
 __all__ = ["Configuration", "DistinctHop", "distinct_configurations", "distinct_hops"]
@@ -192,8 +193,7 @@ def distinct_hops(
     """
     if species not in crystal.get_chemical_symbols():
         raise UnknownSpeciesError(species, dict.fromkeys(crystal.get_chemical_symbols()))
-    if not 0 < max_distance_A < math.inf:
-        raise ConfigError(f"max_distance_A must be a positive number of Å, got {max_distance_A!r}")
+    max_distance_A = positive("max_distance_A", max_distance_A)
     symmetry = crystal_symmetry(crystal) if symmetry is None else symmetry
     shells = _HopsFromRepresentatives(crystal, species, max_distance_A, symmetry)
     hops = []

@@ -11,6 +11,7 @@ from ase.optimize import FIRE
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from simtools.core.errors import SimtoolsError
+from simtools.structures.ionic_relaxation import check_steps
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,10 @@ def optimise_band(
     ------
     PathNotConvergedError
         If the forces stay above the tolerance.
+    ConfigError
+        If `max_steps` is no whole number.
     """
+    check_steps(max_steps)
     neb = _Neb(
         images, k=spring_eV_per_A2, method="improvedtangent", allow_shared_calculator=shared_calculator
     )

@@ -19,6 +19,7 @@ from simtools.md.endpoints import EndPointError, UnequalEndsError, interpolate_i
 from simtools.md.matching import LONGEST_HOP_A, moving_ions
 from simtools.md.migration_path import MigrationPath
 from simtools.md.saddle import examine_saddle, residual_error_eV
+from simtools.structures.ionic_relaxation import check_steps
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def find_path(
         argument is out of range.
     """
     _check(n_images, max_force_eV_per_A, interpolation, rattle_A)
+    check_steps(max_steps)
     ends, moved, n_evaluations = relax_ends(
         initial,
         final,

@@ -117,9 +117,10 @@ def relax_ions(
     NotRelaxedError
         If the forces stay above the tolerance.
     ConfigError
-        If a tolerance is not positive, or there are no atoms.
+        If a tolerance is not positive, `max_steps` is no whole number, or there are no atoms.
     """
     tolerance = positive("max_force_eV_per_A", max_force_eV_per_A)
+    check_steps(max_steps)
     if len(atoms) == 0:
         raise ConfigError("there are no atoms to relax")
     relaxed = atoms.copy()
@@ -152,6 +153,13 @@ def relax_ions(
         max_displacement_A=_largest_displacement(atoms, relaxed),
         n_steps=n_steps,
     )
+
+
+def check_steps(max_steps):
+    """Raise `ConfigError` unless this is a whole number of steps, 0 or more."""
+    whole = isinstance(max_steps, numbers.Integral) and not isinstance(max_steps, bool)
+    if not whole or max_steps < 0:
+        raise ConfigError(f"max_steps must be a whole number, 0 or more, got {max_steps!r}")
 
 
 def _descend(moving, max_steps):

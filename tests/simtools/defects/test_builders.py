@@ -236,6 +236,12 @@ def test_impossible_requests_name_the_key_the_value_and_what_is_expected(table, 
         DefectRequest(**table)
 
 
+@pytest.mark.parametrize("requests", [vacancies(1), None, 3, "Li"])
+def test_requests_come_as_a_list(requests):
+    with pytest.raises(ConfigError, match=r"list of DefectRequest, got|expected a DefectRequest, got"):
+        build_defects(perfect(), requests, formal_charges_e=CHARGES, seed=0)
+
+
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
 def test_seed_must_be_a_whole_number(seed):
     with pytest.raises(ConfigError, match="seed must be an integer"):

@@ -137,6 +137,12 @@ def test_what_cannot_be_enumerated_is_refused():
         distinct_configurations(li3ocl(2), {"V_Li'": 1}, symmetry=crystal_symmetry(li3ocl()))
 
 
+@pytest.mark.parametrize("reach", ["near", 0, -1.0, float("nan"), None])
+def test_a_reach_that_is_no_distance_is_refused(reach):
+    with pytest.raises(ConfigError, match="max_distance_A must be a positive number"):
+        distinct_hops(li3ocl(), "Li", max_distance_A=reach)
+
+
 def test_the_cubic_crystal_has_one_nearest_hop_and_a_tetragonal_one_two():
     (hop,) = distinct_hops(li3ocl(2), "Li", max_distance_A=0.8 * A)
     assert hop.distance_A == pytest.approx(A / np.sqrt(2))

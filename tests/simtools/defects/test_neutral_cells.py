@@ -501,10 +501,11 @@ def test_a_thousand_impossible_requests_are_refused_with_what_would_close_them()
             assert asked[0].fraction * edge**3 >= 0.5 > asked[0].fraction * (edge - 1) ** 3
         elif problem == "unbalanced":
             total = float(re.search(r"= (\S+) e per formula unit", message)[1])
-            amount = float(re.match(r"[A-Z][a-z]?([\d.]+)", asked[0].formula)[1])
-            assert_allclose(total, amount - 3, atol=1e-9)
-            cation = next(iter(CRYSTALS[host].symbols))
-            assert f"to close it change one amount to {cation}3" in message
+            cation, amount = re.match(r"([A-Z][a-z]?)([\d.]+)", asked[0].formula).groups()
+            assert_allclose(total, float(amount) - 3, atol=1e-9)
+            offered = message.split("to close it change one amount to ")[1].split(" or ")
+            assert len(offered) == 2  # fewer anions; with 3 of the cation it is the perfect crystal
+            assert not any(text.startswith(cation) for text in offered)
         else:
             assert "does not come out in whole ions" in message
             assert "a multiple of 100 formula units" in message
@@ -570,10 +571,16 @@ def test_keys_that_contradict_each_other_are_refused(table, words):
     [
         (request("dopant", "Li", on="Cl", count=1), "kind = 'antisite'"),
         (request("dopant", "Zn", on="Li", count=1), "no formal charge is given for Zn"),
-        (
-            request("substitution", "Br", on="Cl", count=1, compensation="vacancy"),
-            "Br_Cl is neutral and needs no",
+        *(
+            (request("substitution", "F", on="Cl", count=1, **keys), f"F_Cl is neutral and needs no.*{words}")
+            for keys, words in (
+                ({"compensation": "vacancy"}, "leave out compensation = 'vacancy'"),
+                ({"compensation": "none"}, "leave out compensation = 'none'"),
+                ({"compensating_species": "Li"}, "leave out compensating_species = 'Li'"),
+                ({"compensation_placement": "nearest"}, "leave out compensation_placement = 'nearest'"),
+            )
         ),
+        (request("dumbbell", "Li", count=1, compensation_placement=1), "nothing compensates by default"),
         (
             request("antisite", "O", on="Cl", count=3, compensation="vacancy", compensating_species="O"),
             "ask for a multiple of 2",

@@ -129,6 +129,7 @@ def test_band_that_does_not_converge_says_so_and_hands_over_its_images():
         ({"max_force_eV_per_A": -1}, "max_force"),
         ({"interpolation": "cubic"}, "linear, idpp"),
         ({"rattle_A": 1.0}, "rattle_A"),
+        ({"max_steps": 2.5}, "max_steps must be a whole number, 0 or more, got 2.5"),
     ],
 )
 def test_bad_arguments_are_named(changed, message):

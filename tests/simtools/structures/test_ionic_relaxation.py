@@ -77,7 +77,16 @@ def test_too_few_steps_are_told():
     assert caught.value.atoms.get_distance(0, 1) < 4.1
 
 
-@pytest.mark.parametrize("options", [{"max_force_eV_per_A": 0}, {"pressure_GPa": float("nan")}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_force_eV_per_A": 0},
+        {"pressure_GPa": float("nan")},
+        {"max_steps": 2.5},
+        {"max_steps": "many"},
+        {"max_steps": -1},
+    ],
+)
 def test_meaningless_options_are_refused(options):
     with pytest.raises(ConfigError):
         relax_ions(dimer(4.1), lennard_jones(), **options)
