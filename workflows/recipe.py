@@ -219,13 +219,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         "analysis": AnalysisTable,
         **_OPTIONAL_TABLES,
     }
-    known = ["title", *_LISTS, *tables]
-    for name in record:
-        if name not in known:
-            raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
-    title = record.get("title", Path(source).stem)
-    if not isinstance(title, str) or not title.strip():
-        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
+    title = read_title(record, source, known=("title", *_LISTS, *tables))
     read = {}
     for name, cls in tables.items():
         if name not in record:
@@ -233,6 +227,27 @@ def recipe_from_dict(record, *, source, overrides=()):
                 continue
             raise ConfigError(f"{source}: the table [{name}] is missing")
         read[name] = v.read_table(cls, record[name], where=name, source=source, overrides=overrides)
+    read.update(read_lists(record, source, overrides))
+    check_potential(read["potential"], source)
+    read["md"] = _resolved_md(read["md"], set(record["md"]), source)
+    _check_analysis(read["analysis"], source)
+    return Recipe(title=title, source=Path(source), **read)
+
+
+def read_title(record, source, *, known):
+    """Return the title, the file's stem by default, after refusing keys at the top that are not `known`."""
+    for name in record:
+        if name not in known:
+            raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
+    title = record.get("title", Path(source).stem)
+    if not isinstance(title, str) or not title.strip():
+        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
+    return title
+
+
+def read_lists(record, source, overrides):
+    """Return {name: tuple of checked rows} of the lists of tables, [[defects]] and [[hops]]."""
+    read = {}
     for name, (cls, check) in _LISTS.items():
         rows = record.get(name, [])
         if not isinstance(rows, list):
@@ -243,10 +258,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         )
         for i, row in enumerate(read[name]):
             check(row, where=f"{source}: [{name}.{i}]")
-    check_potential(read["potential"], source)
-    read["md"] = _resolved_md(read["md"], set(record["md"]), source)
-    _check_analysis(read["analysis"], source)
-    return Recipe(title=title, source=Path(source), **read)
+    return read
 
 
 def to_toml(record):

@@ -15,12 +15,13 @@ from workflows.recipe import (
     MDTable,
     PotentialTable,
     StructureTable,
-    check_defect,
     check_potential,
+    read_lists,
     read_record,
+    read_title,
     table_to_dict,
 )
-from workflows.static_tables import EnergeticsTable, HopTable, check_hop
+from workflows.static_tables import EnergeticsTable, HopTable
 
 __all__ = ["EnergeticsTable", "HopTable", "StaticRecipe", "read_static_recipe", "static_recipe_from_dict"]
 
@@ -28,7 +29,7 @@ DEFAULT_ACCURACY = 1e-5
 """Of the embedded engine in calculations at rest: 0.1 meV in the formation energy of a defect in Li3OCl."""
 
 _TABLES = {"structure": StructureTable, "potential": PotentialTable, "energetics": EnergeticsTable}
-_LISTS = {"defects": DefectTable, "hops": HopTable}
+_LISTS = ("defects", "hops")
 _RUN_TABLES = {"md": MDTable, "analysis": AnalysisTable}
 
 
@@ -78,13 +79,7 @@ def read_static_recipe(name_or_path, overrides=()):
 
 def static_recipe_from_dict(record, *, source, overrides=()):
     """Build a `StaticRecipe` from parsed TOML; its keys are checked one by one."""
-    known = ["title", *_TABLES, *_LISTS, *_RUN_TABLES]
-    for name in record:
-        if name not in known:
-            raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
-    title = record.get("title", Path(source).stem)
-    if not isinstance(title, str) or not title.strip():
-        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
+    title = read_title(record, source, known=("title", *_TABLES, *_LISTS, *_RUN_TABLES))
     for name in ("structure", "potential"):
         if name not in record:
             raise ConfigError(f"{source}: the table [{name}] is missing")
@@ -93,11 +88,7 @@ def static_recipe_from_dict(record, *, source, overrides=()):
         for name, cls in {**_TABLES, **_RUN_TABLES}.items()
         if name in record
     }
-    rows = {name: _rows(record, name, source, overrides) for name in _LISTS}
-    for i, defect in enumerate(rows["defects"]):
-        check_defect(defect, where=f"{source}: [defects.{i}]")
-    for i, hop in enumerate(rows["hops"]):
-        check_hop(hop, where=f"{source}: [hops.{i}]")
+    rows = read_lists(record, source, overrides)
     check_potential(read["potential"], source)
     potential = read["potential"]
     if potential.name is not None and potential.accuracy is None:
@@ -110,14 +101,4 @@ def static_recipe_from_dict(record, *, source, overrides=()):
         energetics=read.get("energetics"),
         hops=rows["hops"],
         source=Path(source),
-    )
-
-
-def _rows(record, name, source, overrides):
-    rows = record.get(name, [])
-    if not isinstance(rows, list):
-        raise ConfigError(f"{source}: {name} = {v.shown(rows)}: expected [[{name}]], double brackets")
-    return tuple(
-        v.read_table(_LISTS[name], row, where=f"{name}.{i}", source=source, overrides=overrides)
-        for i, row in enumerate(rows)
     )
