@@ -22,7 +22,7 @@ from simtools.defects.binding import (
     pair_of,
     placed_pair,
 )
-from simtools.defects.candidates import Candidate, defect_candidates, nearest_distance_A
+from simtools.defects.candidates import Candidate, defect_candidates
 from simtools.defects.configurations import distinct_configurations
 from simtools.defects.formation import (
     DefectEnergy,
@@ -32,6 +32,7 @@ from simtools.defects.formation import (
     reaction_energy,
 )
 from simtools.defects.kroger_vink import KrogerVink
+from simtools.defects.sublattice import nearest_distance_A
 from simtools.structures import build_supercell
 from simtools.structures.symmetry import crystal_symmetry
 from workflows.defect_equilibrium import EquilibriumRow, equilibria

@@ -3,7 +3,6 @@
 Vacancies alone are placed by placement.py. Counts and charges: see builders.py.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -13,8 +12,9 @@ from simtools.core.errors import ConfigError
 from simtools.defects.compensation import DefectSet
 from simtools.defects.insertion import HYDROXIDE_BOND_A, PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
-from simtools.defects.placement import PlacementError, SiteGeometry, n_attempts
+from simtools.defects.placement import PlacementError, n_attempts
 from simtools.defects.requests import DefectRequest
+from simtools.defects.sublattice import SiteGeometry, family_axes, shell_numbers
 
 __all__ = ["DUMBBELL_SEPARATION", "FRENKEL_SHELL", "MINIMUM_DISTANCE_A", "Arrangement", "interstitial_kind"]
 
@@ -30,7 +30,6 @@ FRENKEL_SHELL = 3
 """First shell of sites around any vacancy of its species in which the added ion of a Frenkel pair is put:
 from nearer ones it is a hop or two back into the vacancy."""
 
-_SHELL_GAP_A = 0.1
 _SAME_DISTANCE_A = 1e-3
 _DIRECTIONS_TRIED = 200
 
@@ -212,9 +211,10 @@ class Arrangement:
         sites = self.geometry.sites_of(kind)
         distances = self.geometry.distances_from(anchor)[sites]
         sites, distances = sites[distances > _SAME_DISTANCE_A], distances[distances > _SAME_DISTANCE_A]
+        if len(sites) == 0:
+            return []
         order = np.argsort(distances, kind="stable")
-        breaks = np.flatnonzero(np.diff(distances[order]) > _SHELL_GAP_A) + 1
-        return np.split(sites[order], breaks) if len(sites) else []
+        return np.split(sites[order], 1 + np.flatnonzero(np.diff(shell_numbers(distances[order]))))
 
     def _recombines(self, label, site, number, exempt):
         """Return whether a Frenkel pair would have a vacancy within reach of an added ion of its species."""
@@ -283,7 +283,7 @@ class Arrangement:
                 return None
             return PlacedDefect(**known, site_index=None, scaled_position=tuple(centre.tolist()))
         if label.is_dumbbell:
-            separation = request.separation_A or DUMBBELL_SEPARATION * self._nearest_A(site)
+            separation = request.separation_A or DUMBBELL_SEPARATION * self.geometry.nearest_alike_A(site)
             self._check_shared(site, separation, request)
             direction = self._dumbbell_axis(site, request.direction or "100", separation)
             if direction is None:
@@ -297,7 +297,7 @@ class Arrangement:
     def _dumbbell_axis(self, site, family, separation_A):
         """Return the axis of a family that leaves most room in the perfect crystal, by lot if equal."""
         centre = self.geometry.scaled_positions[site]
-        axes = self._family(family)
+        axes = family_axes(self.geometry.cell_A, family)
         arms = [self._scaled(0.5 * separation_A * axis) for axis in axes]
         host = np.arange(len(self.geometry)) < self.n_host
         rooms = np.array([self._room_A(centre + arm, centre - arm, without=site, hosts=host) for arm in arms])
@@ -321,10 +321,9 @@ class Arrangement:
                 f"{request}: the ions of a dumbbell would be {separation_A:.3g} Å apart, below the minimum "
                 f"of {self.minimum_distance_A:g} Å; give a larger separation_A"
             )
-        species = self.geometry.species[site]
-        others = self.geometry.distances_from(site)[self.geometry.species == species]
-        nearest_A = others[others > 0].min(initial=math.inf)
+        nearest_A = self.geometry.nearest_alike_A(site)
         if separation_A >= nearest_A:
+            species = self.geometry.species[site]
             raise ConfigError(
                 f"{request}: two ions {separation_A:.3g} Å apart do not share a site: the nearest {species} "
                 f"sites are {nearest_A:.3g} Å apart; give a smaller separation_A"
@@ -351,25 +350,6 @@ class Arrangement:
         if hosts is None and self._added_sc:
             ions_sc = np.concatenate([ions_sc, self._added_sc])
         return min(self.geometry.lengths_A(ions_sc - point).min(initial=math.inf) for point in points_sc)
-
-    def _nearest_A(self, site):
-        sites = self.geometry.sites_of(self.geometry.species[site])
-        others = self.geometry.distances_from(site)[sites[sites != site]]
-        if len(others) == 0:
-            raise ConfigError(
-                f"a dumbbell on the only {self.geometry.species[site]} site needs separation_A, for there is "
-                "no neighbour to take it from"
-            )
-        return float(others.min())
-
-    def _family(self, family):
-        unit = self.geometry.cell_A / np.linalg.norm(self.geometry.cell_A, axis=1, keepdims=True)
-        members = {}
-        for indices in itertools.product(*(({0} | {int(d), -int(d)}) for d in "111")):
-            if sorted(map(abs, indices)) == sorted(int(d) for d in family):
-                members.setdefault(min(indices, tuple(-i for i in indices)), None)
-        axes = np.array([-np.array(indices) for indices in members], dtype=float) @ unit
-        return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
     def _scaled(self, vector_A):
         return np.asarray(vector_A, dtype=float) @ np.linalg.inv(self.geometry.cell_A)

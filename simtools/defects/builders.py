@@ -16,9 +16,10 @@ from simtools.defects.composition import requests_for_composition
 from simtools.defects.insertion import check_perfect, insert_defects
 from simtools.defects.kroger_vink import formal_charge
 from simtools.defects.mixing import ordered_sites, special_quasirandom_sites
-from simtools.defects.placement import PlacementError, SiteGeometry, place_sets
+from simtools.defects.placement import PlacementError, place_sets
 from simtools.defects.requests import DefectRequest, is_number
 from simtools.defects.sites import equivalent_positions, interstitial_sites
+from simtools.defects.sublattice import SiteGeometry
 
 __all__ = ["DefectRequest", "build_defects", "defect_ensemble"]
 
@@ -201,7 +202,7 @@ def _geometry(atoms, species, jobs, minimum_distance_A):
         if any(label.is_interstitial for label in members.members)
     }
     if not used:
-        return SiteGeometry(scaled, species, atoms.cell.array)
+        return SiteGeometry.of(atoms)
     unit, repeats = _unit_cell(atoms)
     sites = interstitial_sites(unit, minimum_distance_A=minimum_distance_A)
     names = [species]

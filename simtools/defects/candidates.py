@@ -11,7 +11,7 @@ from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.sites import interstitial_sites
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry, distinct_sites
 
-__all__ = ["Candidate", "defect_candidates", "nearest_distance_A"]
+__all__ = ["Candidate", "defect_candidates"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +114,3 @@ def _axis_in_words(axis):
         angle = axis.site_axis_angle_deg
         text += {0: " parallel to its axis", 90: " across its axis"}.get(round(angle), f" at {angle:.0f}°")
     return text if axis.towards is None else f"{text}, towards {axis.towards}"
-
-
-def nearest_distance_A(crystal: Atoms, species: str) -> float:
-    """Return the distance between nearest sites of a species, Å."""
-    block = crystal[[index for index, name in enumerate(crystal.symbols) if name == species]].repeat(2)
-    return float(block.get_distances(0, list(range(1, len(block))), mic=True).min())

@@ -12,12 +12,11 @@ from ase.neighborlist import neighbor_list
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import minimum_image
 from simtools.defects.kroger_vink import KrogerVink
+from simtools.defects.sublattice import shell_numbers
 from simtools.structures.hessian import positive
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
 __all__ = ["Configuration", "DistinctHop", "distinct_configurations", "distinct_hops"]
-
-_SAME_SHELL_A = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +33,8 @@ class Configuration:
     distances_A
         Nearest-image distances of the pairs of defects, in the order of ``itertools.combinations``, Å.
     shell
-        For two defects: 1 where they are nearest, 2 at the next distance that occurs, and so on (distinct
-        configurations at equal distance share it). None otherwise.
+        For two defects: 1 where they are nearest, 2 in the next shell that occurs, and so on (distances
+        within `simtools.defects.sublattice.SHELL_TOLERANCE_A` of the one before share it). None otherwise.
     """
 
     defects: tuple[tuple[str, int], ...]
@@ -360,10 +359,8 @@ def _configuration(scaled, cell, names, chosen, multiplicity):
 def _with_shells(configurations):
     if not configurations or len(configurations[0].defects) != 2:
         return tuple(configurations)
-    numbered, shell, reach = [], 0, -math.inf
-    for configuration in configurations:
-        (distance,) = configuration.distances_A
-        if distance > reach + _SAME_SHELL_A:
-            shell, reach = shell + 1, distance
-        numbered.append(replace(configuration, shell=shell))
-    return tuple(numbered)
+    shells = 1 + shell_numbers([configuration.distances_A[0] for configuration in configurations])
+    return tuple(
+        replace(configuration, shell=shell)
+        for configuration, shell in zip(configurations, shells.tolist(), strict=True)
+    )

@@ -1,6 +1,5 @@
 """Split interstitials: two ions that share one site. Which site and how many: see builders.py."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +13,17 @@ from simtools.core.periodic import minimum_image
 from simtools.defects.arrangement import DUMBBELL_SEPARATION
 from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.kroger_vink import KrogerVink
+from simtools.defects.sublattice import FAMILIES, SiteGeometry, family_axes, family_indices
 from simtools.structures.ionic_relaxation import relax_ions
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
 __all__ = [
-    "FAMILIES",
     "DumbbellOrientation",
     "RelaxedDumbbell",
     "dumbbell_orientations",
     "dumbbell_positions",
     "relaxed_separation",
 ]
-
-FAMILIES = ("100", "110", "111")
 
 _SAME_AXIS = 1e-3
 _ON_THE_AXIS_DEG = 10.0
@@ -153,7 +150,8 @@ def dumbbell_orientations(
     neighbours = _neighbours(crystal, site)
     found = []
     for family in families:
-        left = list(_axes(crystal.cell.array, family))
+        axes, indices = family_axes(crystal.cell.array, family), family_indices(family)
+        left = [axes[k] for k in sorted(range(len(axes)), key=indices.__getitem__, reverse=True)]
         while left:
             images = turns @ left[0]
             same = [axis for axis in left if np.abs(images @ axis).max() > 1 - _SAME_AXIS**2]
@@ -227,7 +225,7 @@ def relaxed_separation(
     axis = _unit(direction)
     symbol = crystal.symbols[site]
     if start_separation_A is None:
-        start_separation_A = DUMBBELL_SEPARATION * _nearest_A(crystal, site)
+        start_separation_A = DUMBBELL_SEPARATION * SiteGeometry.of(crystal).nearest_alike_A(site)
     label = KrogerVink.from_charges(f"{symbol}2", symbol, formal_charges_e)
     placed = PlacedDefect(
         label=label,
@@ -285,16 +283,6 @@ def _unit(direction):
     return axis / np.linalg.norm(axis)
 
 
-def _axes(cell, family):
-    """Return the axes of a family, one of each pair of opposite ones, as Cartesian unit vectors."""
-    unit = cell / np.linalg.norm(cell, axis=1, keepdims=True)
-    wanted = sorted(map(int, family))
-    for indices in itertools.product((1, 0, -1), repeat=3):
-        if sorted(map(abs, indices)) == wanted and indices > tuple(-i for i in indices):
-            axis = np.array(indices) @ unit
-            yield axis / np.linalg.norm(axis)
-
-
 def _site_axis(turns):
     """Return the only rotation axis of highest order of a site, or None."""
     orders = {}
@@ -314,7 +302,9 @@ def _site_axis(turns):
 
 def _neighbours(crystal, site):
     """Return the vectors to the ions around a site and their symbols, nearest first."""
-    first, second, vectors = neighbor_list("ijD", crystal, 2 * _nearest_A(crystal, site) + 1e-6)
+    first, second, vectors = neighbor_list(
+        "ijD", crystal, 2 * SiteGeometry.of(crystal).nearest_alike_A(site) + 1e-6
+    )
     mine = first == site
     vectors, symbols = vectors[mine], np.array(crystal.get_chemical_symbols())[second[mine]]
     order = np.argsort(np.linalg.norm(vectors, axis=1), kind="stable")
@@ -326,15 +316,6 @@ def _first_ion(axis, vectors, symbols):
         if _angle_deg(axis, vector) <= _ON_THE_AXIS_DEG:
             return symbol, float(np.linalg.norm(vector))
     return None, None
-
-
-def _nearest_A(crystal, site):
-    """Return the distance to the nearest ion of the same species, its own periodic images included, Å."""
-    alike = crystal[crystal.numbers == crystal.numbers[site]]
-    edge = float(np.linalg.norm(crystal.cell.array, axis=1).min())
-    first, distances = neighbor_list("id", alike, edge + 1e-6)
-    mine = int(np.sum(crystal.numbers[:site] == crystal.numbers[site]))
-    return float(distances[first == mine].min())
 
 
 def _angle_deg(first, second):

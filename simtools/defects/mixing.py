@@ -10,7 +10,8 @@ import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError, SimtoolsError, UnknownSpeciesError
-from simtools.defects.placement import SiteGeometry, place_sets
+from simtools.defects.placement import place_sets
+from simtools.defects.sublattice import SHELL_TOLERANCE_A, SiteGeometry, shell_numbers
 
 __all__ = [
     "ORDERINGS",
@@ -24,9 +25,6 @@ __all__ = [
 
 _PARITIES = {"rocksalt": (1, 1, 1), "layered": (0, 0, 1), "columnar": (1, 1, 0)}
 ORDERINGS = ("separated", *_PARITIES)
-
-_SAME_SHELL_A = 0.05
-"""Distances of a distorted crystal that differ by less belong to one shell."""
 
 
 class QuasirandomSearchError(SimtoolsError, RuntimeError):
@@ -309,9 +307,7 @@ def _alternating(crystal, species, sites, count, ordering):
 
 
 def _distances_A(crystal, sites):
-    geometry = SiteGeometry(
-        crystal.get_scaled_positions(wrap=True), crystal.get_chemical_symbols(), crystal.cell.array
-    )
+    geometry = SiteGeometry.of(crystal)
     return np.array([geometry.distances_from(site)[sites] for site in sites])
 
 
@@ -322,7 +318,7 @@ def _shells(crystal, sites, n_shells):
     distances_A = _distances_A(crystal, sites)
     np.fill_diagonal(distances_A, np.inf)
     values = np.unique(distances_A[np.isfinite(distances_A)])
-    starts = values[np.diff(values, prepend=-np.inf) > _SAME_SHELL_A]
+    starts = values[np.diff(shell_numbers(values), prepend=-1) > 0]
     if len(starts) < n_shells:
         raise ConfigError(
             f"n_shells = {n_shells}, but this cell has {len(starts)} shells of neighbours on the sublattice; "
@@ -338,4 +334,4 @@ def _boundaries_A(crystal, sites, shells):
     inner = [distances_A[shell].min() for shell in shells]
     outer = [distances_A[shell].max() for shell in shells]
     between = [0.5 * (low + high) for low, high in zip(outer[:-1], inner[1:], strict=True)]
-    return [0.0, *map(float, between), float(outer[-1] + 0.5 * _SAME_SHELL_A)]
+    return [0.0, *map(float, between), float(outer[-1] + 0.5 * SHELL_TOLERANCE_A)]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from simtools.core.errors import ConfigError
-from simtools.core.periodic import minimum_image
+from simtools.defects.sublattice import SiteGeometry, shell_numbers
 
 _MOST_ATTEMPTS, _FEWEST_ATTEMPTS = 50, 3
 _DEFECTS_IN_ALL_ATTEMPTS = 10_000
 _SPREADING_STARTS = 4
 _SPREADING_SWEEPS = 20
-_SAME_SHELL = 1e-3
+_SAME_DISTANCE_A = 1e-3
 
 
 class PlacementError(ConfigError):
@@ -21,55 +21,6 @@ class PlacementError(ConfigError):
 def n_attempts(n_defects: int) -> int:
     """Return how many random arrangements of so many defects are tried: 50, fewer above 200, 3 at least."""
     return max(_FEWEST_ATTEMPTS, min(_MOST_ATTEMPTS, _DEFECTS_IN_ALL_ATTEMPTS // max(n_defects, 1)))
-
-
-class SiteGeometry:
-    """Periodic distances between the sites of a perfect crystal.
-
-    Parameters
-    ----------
-    scaled_positions
-        Fractional coordinates, shape (n_sites, 3).
-    species
-        What belongs on each site, shape (n_sites,).
-    cell_A
-        Lattice vectors as rows, shape (3, 3), Å.
-    """
-
-    def __init__(self, scaled_positions, species, cell_A):
-        self.scaled_positions = np.asarray(scaled_positions, dtype=float)
-        self.species = np.asarray(species, dtype=str)
-        self.cell_A = np.asarray(cell_A, dtype=float)
-        self._orthogonal = np.allclose(self.cell_A, np.diag(np.diag(self.cell_A)), atol=1e-12)
-        self._distances = {}
-
-    def __len__(self):
-        return len(self.species)
-
-    def sites_of(self, species: str) -> np.ndarray:
-        """Return the indices of the sites where `species` belongs."""
-        return np.flatnonzero(self.species == species)
-
-    def distances_from(self, site: int) -> np.ndarray:
-        """Return the distance from one site to the nearest image of every site, shape (n_sites,), Å."""
-        site = int(site)
-        if site not in self._distances:
-            self._distances[site] = self.lengths_A(self.scaled_positions - self.scaled_positions[site])
-        return self._distances[site]
-
-    def lengths_A(self, offsets_sc: np.ndarray) -> np.ndarray:
-        """Return the lengths of the nearest images of fractional offsets of shape (n, 3), Å."""
-        vectors = (offsets_sc - np.round(offsets_sc)) @ self.cell_A
-        if not self._orthogonal:
-            vectors = minimum_image(vectors, self.cell_A)
-        return np.linalg.norm(vectors, axis=1)
-
-    def distance_to_nearest(self, chosen: Sequence[int]) -> np.ndarray:
-        """Return the distance of every site to the nearest of `chosen`, Å (infinite where none is chosen)."""
-        nearest = np.full(len(self), np.inf)
-        for site in chosen:
-            np.minimum(nearest, self.distances_from(site), out=nearest)
-        return nearest
 
 
 def place_sets(
@@ -201,11 +152,11 @@ def _nearest_partners(geometry, anchor, anchor_place, partners, free, rng):
         sites = sites[sites != anchor]
         if len(sites) < len(places):
             return None
-        reach = np.sort(distances[sites])[: len(places)]
+        shells = np.zeros(len(geometry), dtype=int)
+        shells[sites] = shell_numbers(distances[sites])
         available = rng.permutation(sites[free[sites]])
-        order = np.argsort(np.round(distances[available] / _SAME_SHELL), kind="stable")
-        closest = available[order[: len(places)]]
-        if len(closest) < len(places) or np.any(np.abs(distances[closest] - reach) > 2 * _SAME_SHELL):
+        closest = available[np.argsort(shells[available], kind="stable")[: len(places)]]
+        if not np.array_equal(shells[closest], np.sort(shells[sites])[: len(places)]):
             return None
         chosen.update(zip(places, closest.tolist(), strict=True))
     return tuple(chosen[k] for k in range(len(chosen)))
@@ -220,7 +171,7 @@ def _separated_sets(geometry, members, n_sets, taken, barred, separation, rng):
     for _ in range(_SPREADING_STARTS):
         chosen = _spread(geometry, order, taken, barred, rng)
         gap = _smallest_gap(geometry, chosen, taken)
-        if gap > best_gap + _SAME_SHELL:
+        if gap > best_gap + _SAME_DISTANCE_A:
             best, best_gap = chosen, gap
     kept = len(best) if best_gap >= separation else 0
     width = len(members)
@@ -243,7 +194,7 @@ def _spread(geometry, order, taken, barred, rng):
         for k, species in enumerate(order):
             others = np.minimum(np.where(owner == k, second, first), fixed)
             site = _farthest(geometry, species, others, rng)
-            if others[site] > others[chosen[k]] + _SAME_SHELL:
+            if others[site] > others[chosen[k]] + _SAME_DISTANCE_A:
                 chosen[k], moved = site, True
                 distances[k] = geometry.distances_from(site)
                 first, second = np.partition(distances, 1, axis=0)[:2]
@@ -257,7 +208,7 @@ def _farthest(geometry, species, nearest, rng):
     sites = geometry.sites_of(species)
     sites = sites[nearest[sites] > 0]
     gaps = nearest[sites]
-    return int(rng.choice(sites[gaps >= gaps.max() - _SAME_SHELL]))
+    return int(rng.choice(sites[gaps >= gaps.max() - _SAME_DISTANCE_A]))
 
 
 def _smallest_gap(geometry, chosen, taken):

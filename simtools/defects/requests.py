@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError
+from simtools.defects.sublattice import FAMILIES
 
 __all__ = ["COMPENSATIONS", "DIRECTIONS", "KINDS", "PLACEMENTS", "DefectRequest"]
 
@@ -26,7 +27,7 @@ KINDS = (
 PLACEMENTS = ("random", "associated", "separated", "rocksalt", "layered", "columnar", "sqs")
 _MIXED = ("rocksalt", "layered", "columnar", "sqs")
 COMPENSATIONS = ("vacancy", "interstitial", "dumbbell", "none")
-DIRECTIONS = ("100", "110", "111")
+DIRECTIONS = FAMILIES
 
 _PUT_ON_A_SITE = ("antisite", "dopant", "substitution")
 _COMPENSATED = ("interstitial", "dumbbell", *_PUT_ON_A_SITE)
@@ -90,10 +91,11 @@ class DefectRequest:
         By default the most abundant cation of the host, or `on` where a cation is replaced.
     compensation_placement
         ``"random"`` (default), ``"separated"``, ``"nearest"``, or n for the n-th shell of neighbours around
-        the defect it compensates; sites whose distances follow each other within 0.1 Å, as in a distorted
-        crystal, are one shell, and ``"nearest"`` is the first. In a Frenkel pair ``"nearest"`` and
-        ``"random"`` begin at shell `simtools.defects.arrangement.FRENKEL_SHELL`; no other vacancy of the
-        species is nearer to the added ion either.
+        the defect it compensates; sites whose distances follow each other within
+        `simtools.defects.sublattice.SHELL_TOLERANCE_A` are one shell, and ``"nearest"`` is the first. In a
+        Frenkel pair ``"nearest"`` and ``"random"`` begin at shell
+        `simtools.defects.arrangement.FRENKEL_SHELL`; no other vacancy of the species is nearer to the added
+        ion either.
     interstitial_site
         Which of the distinct interstitial sites, by room: 0 is the widest.
     """

@@ -6,7 +6,6 @@ forms the next dumbbell with it. Nobody has to list which ions these are: see ma
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from ase import Atoms
@@ -14,21 +13,19 @@ from ase.calculators.calculator import Calculator
 
 from simtools.core.errors import SimtoolsError
 from simtools.core.periodic import minimum_image
+from simtools.defects.arrangement import DUMBBELL_SEPARATION
 from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.kroger_vink import KrogerVink
-from simtools.md.hops import SHELL_WIDTH, Hop, nearest_distance_A
+from simtools.defects.sublattice import FAMILIES, family_indices, nearest_distance_A
+from simtools.md.hops import SHELL_WIDTH, Hop
 from simtools.md.matching import LONGEST_HOP_A, MatchError, match_ions, nearest_sites
 from simtools.structures.ionic_relaxation import relax_ions
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
 __all__ = ["NoDumbbellError", "RelaxedDumbbell", "dumbbell_hops", "relax_dumbbells"]
 
-HIGH_SYMMETRY_AXES = tuple(
-    axis for axis in product((-1, 0, 1), repeat=3) if next((x for x in axis if x), -1) > 0
-)
+HIGH_SYMMETRY_AXES = tuple(axis for family in FAMILIES for axis in sorted(family_indices(family)))
 """<100>, <110> and <111>, one of each pair of opposite directions."""
-START_SEPARATION_SHARE = 0.7
-"""Start distance of the two ions, as part of the shortest distance between sites."""
 _SNAP_COSINE = np.cos(np.radians(10.0))
 _SAME_AXIS = 1e-3
 _SAME_SITE_A = 1e-3
@@ -120,7 +117,7 @@ def relax_dumbbells(
     relaxed, elsewhere = [], []
     for axis in _distinct_axes(symmetry, site):
         placed = PlacedDefect(
-            label=label, site_index=site, direction=axis, separation_A=START_SEPARATION_SHARE * nearest
+            label=label, site_index=site, direction=axis, separation_A=DUMBBELL_SEPARATION * nearest
         )
         start = insert_defects(perfect, [placed], formal_charges_e=formal_charges_e, net_charge=net_charge)
         near = (
@@ -227,7 +224,7 @@ def _distinct_axes(symmetry, site):
     """Return the high-symmetry axes that the operations fixing `site` do not take into each other."""
     turns = symmetry.cartesian_rotations[symmetry.stabiliser(site)]
     distinct = []
-    for axis in sorted(HIGH_SYMMETRY_AXES, key=lambda axis: sum(map(abs, axis))):
+    for axis in HIGH_SYMMETRY_AXES:
         unit = np.array(axis) / np.linalg.norm(axis)
         images = np.abs(turns @ unit @ np.array([_unit(other) for other in distinct]).reshape(-1, 3).T)
         if not (images > 1 - _SAME_AXIS).any():

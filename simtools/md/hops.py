@@ -11,9 +11,10 @@ from simtools.core.periodic import minimum_image
 from simtools.defects.configurations import distinct_hops
 from simtools.defects.insertion import PlacedDefect, insert_defects
 from simtools.defects.kroger_vink import KrogerVink, ions_of
+from simtools.defects.sublattice import nearest_distance_A
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 
-__all__ = ["SHELL_WIDTH", "Hop", "nearest_distance_A", "vacancy_hops"]
+__all__ = ["SHELL_WIDTH", "Hop", "vacancy_hops"]
 
 SHELL_WIDTH = 1.15
 """Sites up to this times the shortest distance are neighbours: a distortion splits a shell by a few per cent,
@@ -127,28 +128,6 @@ def vacancy_hops(
             )
         )
     return tuple(hops)
-
-
-def nearest_distance_A(crystal: Atoms, species: str) -> float:
-    """Return the shortest distance between sites of a species, periodic images of one site included, Å.
-
-    Raises
-    ------
-    ConfigError
-        If the species is not in the crystal.
-    """
-    sites = np.flatnonzero(np.array(crystal.get_chemical_symbols()) == species)
-    if len(sites) == 0:
-        raise ConfigError(
-            f"no {species} in the crystal to hop; it holds {', '.join(sorted(set(crystal.symbols)))}"
-        )
-    shortest = float(crystal.cell.minkowski_reduce()[0].lengths().min())
-    for site in sites:
-        others = sites[sites != site]
-        if len(others):
-            vectors = minimum_image(crystal.positions[others] - crystal.positions[site], crystal.cell.array)
-            shortest = min(shortest, float(np.linalg.norm(vectors, axis=1).min()))
-    return shortest
 
 
 def _decorated(perfect, others):

@@ -3,7 +3,7 @@
 import pytest
 
 from simtools.core.errors import UnknownSpeciesError
-from simtools.defects.candidates import defect_candidates, nearest_distance_A
+from simtools.defects.candidates import defect_candidates
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.structures import build_antiperovskite
 
@@ -40,8 +40,3 @@ def test_interstitials_start_on_the_sites_that_are_found():
 def test_site_that_is_not_there_is_told():
     with pytest.raises(UnknownSpeciesError, match="Na"):
         starts("V_Na'")
-
-
-def test_nearest_distances_of_the_sublattices():
-    assert nearest_distance_A(CRYSTAL, "Li") == pytest.approx(4.0 / 2**0.5)
-    assert nearest_distance_A(CRYSTAL, "Cl") == pytest.approx(4.0)
