@@ -253,6 +253,9 @@ class _System:
                 )
         except ConfigError as error:
             raise ConfigError(f"{where}{error}") from error
+        absent = [n for n in table.only or () if n > len(hops)]
+        if absent and hops:
+            raise ConfigError(f"{where}only = {list(table.only)}: there are hops 1 to {len(hops)}")
         chosen = [hop for n, hop in enumerate(hops, start=1) if table.only is None or n in table.only]
         if not chosen:
             raise ConfigError(

@@ -22,13 +22,12 @@ import numpy as np
 from ase import Atoms
 from ase.io import write
 
-from simtools.core.errors import RunFailedError, SimtoolsError
+from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
 from simtools.core.periodic import minimum_image
 from simtools.defects.binding import sites_changed
 from simtools.defects.formation import relax_defect
 from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
-from simtools.structures.ionic_relaxation import NotRelaxedError
 from workflows.executors import single_threaded_children
 from workflows.statepoints import DamagedFileError, read_json, write_json
 from workflows.systems import forces_of
@@ -236,15 +235,17 @@ def _leave_with_the_parent():
 def _relax_and_keep(job, path):
     try:
         record = _relax(job, path)
-    except NotRelaxedError as error:
+    except SimtoolsError as error:
+        if isinstance(error, ConfigError):
+            raise
         record = {
             "energy_eV": None,
             "cell_A": [],
             "net_charge_e": 0.0,
             "changed": [],
             "turned_deg": 0.0,
-            "n_steps": error.n_steps,
-            "max_force_eV_per_A": error.max_force_eV_per_A,
+            "n_steps": getattr(error, "n_steps", None),
+            "max_force_eV_per_A": getattr(error, "max_force_eV_per_A", None),
             "max_displacement_A": None,
             "failed": str(error),
         }

@@ -375,8 +375,8 @@ def reaction_energy(
     Returns
     -------
     ReactionEnergy
-        Standard errors add in quadrature, each defect by its coefficient; they measure the extrapolation to
-        the isolated limit, not the force field.
+        Errors add up linearly, each defect by its coefficient: the limits are reached the same way and err
+        to the same side. They measure the extrapolation to the isolated limit, not the force field.
 
     Raises
     ------
@@ -391,8 +391,8 @@ def reaction_energy(
             if not isinstance(term, str) and str(term) in values:
                 net[str(term)] += sign * coefficient
     estimates = [(float(n), defect_energies_eV[label]) for label, n in net.items()]
-    stderr = math.sqrt(sum((n * estimate.stderr) ** 2 for n, estimate in estimates))
-    half = math.sqrt(sum((n * (estimate.ci95[1] - estimate.ci95[0]) / 2) ** 2 for n, estimate in estimates))
+    stderr = sum(abs(n) * estimate.stderr for n, estimate in estimates)
+    half = sum(abs(n) * (estimate.ci95[1] - estimate.ci95[0]) / 2 for n, estimate in estimates)
     return ReactionEnergy(
         name=name,
         reaction=reaction,
@@ -400,7 +400,7 @@ def reaction_energy(
             value=value,
             stderr=stderr,
             ci95=(value - half, value + half),
-            method="products less reactants; errors of the isolated limits in quadrature",
+            method="products less reactants; errors of the isolated limits added up",
             n_eff=float(min((estimate.n_eff for _, estimate in estimates), default=1.0)),
         ),
         n_defects=int(sum(n for n in net.values() if n > 0)),

@@ -120,7 +120,8 @@ def test_damaged_path_is_named(recipe_file, tmp_path, capsys):
     [
         ("hops.0.species=Na", "no Na in the crystal"),
         ("hops.0.kind=jump", "'vacancy' or 'dumbbell'"),
-        ("hops.0.only=[7]", "leaves no hop"),
+        ("hops.0.only=[7]", "there are hops 1 to"),
+        ("hops.0.only=[1, 77]", "there are hops 1 to"),
         ("hops.0.beside=Mg_Cl.", "formal charges"),
         ("hops.0.beside=V_Cl.", "one substituted ion"),
         ("hops.0.beside=lithium", "not a Kröger-Vink label"),

@@ -2,10 +2,12 @@
 and what it refuses."""
 
 import json
+import math
 import shutil
 
 import pytest
 
+from simtools.core.errors import RunFailedError
 from workflows import relaxation_jobs
 from workflows.defect_energies import compute_defect_energies
 from workflows.statepoints import locked
@@ -268,3 +270,15 @@ def test_charged_cells_need_a_declared_background(recipe, simtools, tmp_path):
     status, _, err = simtools("defects", recipe(text), "-o", tmp_path / "out")
     assert status == 2
     assert 'net_charge = "background"' in err
+
+
+def test_a_start_that_breaks_down_does_not_end_the_others(tmp_path, monkeypatch):
+    def break_down(job, path):
+        raise RunFailedError("the shells ran away")
+
+    monkeypatch.setattr(relaxation_jobs, "_relax", break_down)
+    path = tmp_path / "cell.json"
+    relaxation_jobs._relax_and_keep(None, path)
+    kept = relaxation_jobs._read(path)
+    assert kept.failed == "the shells ran away"
+    assert math.isnan(kept.energy_eV)
