@@ -8,7 +8,7 @@ from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.requests import DefectRequest
 
-__all__ = ["DefectSet", "HostSpeciesError", "defect_set"]
+__all__ = ["DefectSet", "HostSpeciesError", "default_cation", "defect_set"]
 
 
 class HostSpeciesError(UnknownSpeciesError):
@@ -156,7 +156,7 @@ def _compensated(request, defect, host_counts, charges):
 
 
 def _partner(request, defect, way, host_counts, charges):
-    species = request.compensating_species or _default_species(request, host_counts, charges)
+    species = request.compensating_species or default_cation(request, host_counts, charges)
     if species not in host_counts:
         raise HostSpeciesError(species, tuple(host_counts), request)
     if way == "vacancy":
@@ -164,7 +164,14 @@ def _partner(request, defect, way, host_counts, charges):
     return _added(species, way, lambda name, site: KrogerVink.from_charges(name, site, charges))
 
 
-def _default_species(request, host_counts, charges):
+def default_cation(request: DefectRequest, host_counts: Mapping[str, int], charges: Mapping[str, int]) -> str:
+    """Return the cation that compensates where none is named: the one replaced, or the most abundant.
+
+    Raises
+    ------
+    ConfigError
+        If several are equally abundant, or there is none.
+    """
     cations = {name: n for name, n in host_counts.items() if charges[name] > 0}
     if request.on in cations:
         return request.on

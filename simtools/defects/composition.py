@@ -7,7 +7,8 @@ from fractions import Fraction
 from ase import Atoms
 
 from simtools.core.errors import ConfigError
-from simtools.defects.compensation import HostSpeciesError
+from simtools.defects.cell_sizes import smallest_box
+from simtools.defects.compensation import HostSpeciesError, default_cation
 from simtools.defects.kroger_vink import formal_charge
 from simtools.defects.requests import DefectRequest
 from simtools.structures.antiperovskite import parse_formula
@@ -16,8 +17,6 @@ __all__ = ["requests_for_composition"]
 
 _FEWEST_ANIONS = 0.75
 """A formula with a smaller share of the crystal's anions is taken to be counted per another unit."""
-_LARGEST_EDGE = 40
-_MOST_UNEQUAL = 2.0
 
 
 def requests_for_composition(
@@ -142,29 +141,7 @@ def _check_whole(request, target, n_units, supercell):
     )
     raise ConfigError(
         f"formula = {request.formula!r} does not come out in whole ions in {n_units} formula units "
-        f"({broken}); " + _smallest_cell(needed, n_units, supercell)
-    )
-
-
-def _smallest_cell(needed, n_units, supercell):
-    multiple = f"it takes a multiple of {needed} formula units"
-    if supercell is None:
-        return multiple
-    per_cell = n_units // math.prod(supercell)
-    shortest = min(supercell)
-    best = None
-    for a in range(shortest, _LARGEST_EDGE + 1):
-        for b in range(a, _LARGEST_EDGE + 1):
-            for c in range(b, min(_LARGEST_EDGE, int(_MOST_UNEQUAL * a)) + 1):
-                size = (a * b * c, c - a)
-                if a * b * c * per_cell % needed == 0 and (best is None or size < best[0]):
-                    best = size, (a, b, c)
-    if best is None:
-        return multiple + "; round its numbers"
-    a, b, c = best[1]
-    return (
-        f"{multiple}; the smallest supercell that does, with no edge below {shortest}, is {a} x {b} x {c} "
-        f"({a * b * c * per_cell} formula units)"
+        f"({broken}); " + smallest_box(needed, n_units, supercell)
     )
 
 
@@ -198,7 +175,7 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
     single = "random" if request.placement == "associated" else request.placement
     near = request.compensation_placement or ("nearest" if request.placement == "associated" else None)
     form = request.compensation or "dumbbell"
-    cation = _most_abundant_cation(host, charges)
+    cation = _compensating_cation(request, host, charges, placed, hydroxides)
     arrivals = [("substitution", "OH", "O", charges.get("H", 0), hydroxides)] if hydroxides else []
     for (name, site), n in placed.items():
         charge = charges[name] - charges[site]
@@ -251,6 +228,23 @@ def _as_requests(request, host, charges, hydroxides, placed, added, lacking):
             yield DefectRequest(kind=form, species=name, count=n, placement=single, **common)
 
 
+def _compensating_cation(request, host, charges, placed, hydroxides):
+    """Return the cation that compensates arrivals and completes sets, or None where nothing needs one."""
+    charged = any(charges[name] != charges[site] for name, site in placed)
+    if not (hydroxides or charged or request.placement == "associated"):
+        return None
+    if request.compensating_species is None:
+        return default_cation(request, host, charges)
+    if request.compensating_species not in host:
+        raise HostSpeciesError(request.compensating_species, tuple(host), request)
+    if charges[request.compensating_species] <= 0:
+        raise ConfigError(
+            f"{request}: compensating_species = {request.compensating_species!r} of a composition must be a "
+            "cation of the host"
+        )
+    return request.compensating_species
+
+
 def _schottky_sets(lacking, charges, cation, apart):
     for name in list(lacking):
         if cation is None or charges[name] >= 0 or -charges[name] % charges[cation]:
@@ -267,8 +261,3 @@ def _schottky_sets(lacking, charges, cation, apart):
                 placement="associated",
                 **apart,
             )
-
-
-def _most_abundant_cation(host, charges):
-    cations = [name for name in host if charges[name] > 0]
-    return max(cations, key=lambda name: host[name], default=None)

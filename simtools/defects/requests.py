@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError
+from simtools.defects.cell_sizes import smallest_cube
 from simtools.defects.sublattice import FAMILIES
 
 __all__ = ["COMPENSATIONS", "DIRECTIONS", "KINDS", "PLACEMENTS", "DefectRequest"]
@@ -88,7 +89,8 @@ class DefectRequest:
         dumbbell gets nothing. Of a Frenkel pair, and of excess ions in a composition, it says in what
         form the ion is added (default dumbbell).
     compensating_species
-        By default the most abundant cation of the host, or `on` where a cation is replaced.
+        By default the most abundant cation of the host, or `on` where a cation is replaced; also in a
+        composition. Of equally abundant ones it must be named.
     compensation_placement
         ``"random"`` (default), ``"separated"``, ``"nearest"``, or n for the n-th shell of neighbours around
         the defect it compensates; sites whose distances follow each other within
@@ -204,7 +206,7 @@ class DefectRequest:
                 check_word(f"compensation of a {kind}", way, ("interstitial", "dumbbell"))
             elif kind not in _COMPENSATED:
                 raise ConfigError(f"compensation = {way!r} has no meaning for kind = {kind!r}; leave it out")
-        if self.compensating_species is not None and kind not in _COMPENSATED:
+        if self.compensating_species is not None and kind not in (*_COMPENSATED, "composition"):
             raise ConfigError(
                 f"compensating_species = {self.compensating_species!r} has no meaning for kind = {kind!r}"
             )
@@ -308,7 +310,7 @@ class DefectRequest:
             raise ConfigError(
                 f"fraction = {self.fraction:g} of {n_sites} {species} sites is "
                 f"{self.fraction * n_sites:.3g} {plural} and rounds to no {self.kind}; "
-                + _smallest_cell(self.fraction, per_set, n_sites, atoms.info.get("supercell"))
+                + smallest_cube(self.fraction, per_set, n_sites, atoms.info.get("supercell"))
             )
         return n_sets
 
@@ -333,15 +335,3 @@ def _symbols(species, kind):
     if not all(isinstance(name, str) and name for name in names) or not (names or kind == "composition"):
         raise ConfigError(f'species must be symbols such as ["Li"] or ["Li", "Cl"], got {species!r}')
     return names
-
-
-def _smallest_cell(fraction, per_set, n_sites, supercell):
-    needed = math.ceil(0.5 * per_set / fraction - 1e-9)
-    if supercell is None:
-        return f"it takes at least {needed} such sites to hold one"
-    per_cell = n_sites / math.prod(supercell)
-    edge = math.ceil((needed / per_cell) ** (1 / 3) - 1e-9)
-    return (
-        f"the smallest cubic supercell that would hold one is {edge} x {edge} x {edge} "
-        f"({round(per_cell * edge**3)} sites)"
-    )

@@ -717,6 +717,25 @@ def test_amounts_of_a_mixed_crystal_are_those_of_its_formula_unit():
     assert attempt("Li8O3BrCl").info["net_charge_e"] == 0
 
 
+def test_equally_abundant_cations_leave_a_choice_to_dopants_and_formulas_alike():
+    crystal = CROWD.copy()
+    crystal.symbols[np.flatnonzero(crystal.symbols == "Li")[::2]] = "Na"  # Li3Na3O2Cl2
+    dopant = {"kind": "substitution", "species": "F", "on": "O", "count": 4}
+    formula = {"kind": "composition", "formula": "Li2.875Na3O1.875F0.125Cl2"}
+    for keys in (dopant, formula):
+        with pytest.raises(ConfigError, match=r"2 most abundant cations \(Na, Li\); say which compensates"):
+            build_defects(crystal, [DefectRequest(**keys)], formal_charges_e=CHARGES, seed=0)
+        asked = DefectRequest(**keys, compensating_species="Li")
+        cell = build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+        assert Counter(row["label"] for row in cell.info["defects"]) == {"F_O.": 4, "V_Li'": 4}
+    with pytest.raises(ConfigError, match="must be a cation of the host"):
+        asked = DefectRequest(**formula, compensating_species="Cl")
+        build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+    asked = request("composition", formula="Li3Na3O2Cl1.9375Br0.0625")
+    cell = build_defects(crystal, [asked], formal_charges_e=CHARGES, seed=0)
+    assert [row["label"] for row in cell.info["defects"]] == ["Br_Cl"] * 2
+
+
 def test_a_choice_of_site_is_left_to_the_user():
     crystal = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=A), (4, 5, 1))
     formula = "Li2.9O0.95F0.05Cl0.95"
