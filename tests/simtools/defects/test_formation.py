@@ -1,7 +1,6 @@
 """Defect energies against sums known beforehand: cut bonds of a Lennard-Jones crystal, exact image terms,
 reactions added by hand."""
 
-
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
