@@ -118,7 +118,7 @@ def test_damaged_path_is_named(recipe_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("hops.0.species=Na", "no Na in the crystal"),
+        ("hops.0.species=Na", "no species 'Na'; available: Li, O, Cl"),
         ("hops.0.kind=jump", "'vacancy' or 'dumbbell'"),
         ("hops.0.only=[7]", "there are hops 1 to"),
         ("hops.0.only=[1, 77]", "there are hops 1 to"),
