@@ -1,0 +1,147 @@
+"""DCD, GROMACS XTC and TRR through MDAnalysis' compiled readers.
+
+Its high-level readers would leave offset files beside the trajectory, reduce cells to rounded lengths and
+angles and pass over a frame that is cut off; the compiled ones below them do none of that.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from simtools.md.formats.raw import DamagedFileError, RawFrame, TruncatedFileError, cell_from_rows
+
+__all__ = ["read_dcd", "read_trr", "read_xtc"]
+
+_A_PER_NM = 10.0
+
+
+class _Place:
+    """File and frame for complaints."""
+
+    def __init__(self, path):
+        self.path, self.frame = path, 0
+
+    def wrong(self, expected):
+        return DamagedFileError(self.path, self.frame, expected)
+
+    def cut(self, expected):
+        return TruncatedFileError(self.path, self.frame, expected)
+
+
+def read_xtc(path, *, survey=False):
+    """Yield `RawFrame` of an XTC file: positions rounded (usually to 0.01 Å), times in ps."""
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+
+    for place, frame in _gromacs(path, XTCFile, 92):
+        rounding = 0.5 / frame.prec * _A_PER_NM if frame.prec > 0 else _spacing(frame.x) * _A_PER_NM
+        yield RawFrame(
+            [],
+            frame.x.astype(float) * _A_PER_NM,
+            cell_from_rows(place, frame.box.astype(float) * _A_PER_NM),
+            time_ps=_even(frame.time),
+            step=int(frame.step),
+            rounding_A=rounding,
+        )
+
+
+def read_trr(path, *, survey=False):
+    """Yield `RawFrame` of a TRR file; frames that hold velocities or forces only are left out."""
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile
+
+    for place, frame in _gromacs(path, TRRFile, 72):
+        if not frame.hasx:
+            continue
+        yield RawFrame(
+            [],
+            frame.x.astype(float) * _A_PER_NM,
+            cell_from_rows(place, frame.box.astype(float) * _A_PER_NM),
+            time_ps=_even(frame.time),
+            step=int(frame.step),
+            velocities_A_per_ps=frame.v.astype(float) * _A_PER_NM if frame.hasv else None,
+            rounding_A=_spacing(frame.x) * _A_PER_NM,
+        )
+
+
+def _gromacs(path, opener, head_bytes):
+    """Yield (place, frame); a file of one system keeps its number of atoms in every header."""
+    place, size = _Place(path), Path(path).stat().st_size
+    if size < head_bytes:
+        raise place.cut(f"expected at least {head_bytes} bytes of a first frame, found {size}")
+    with open(path, "rb") as stream:
+        head = np.frombuffer(stream.read(head_bytes), dtype=">i4")
+    n_atoms = int(head[1]) if opener.__name__ == "XTCFile" else int(head[16])
+    if not 0 < n_atoms <= size:
+        raise place.wrong(f"expected a number of atoms that fits into {size} bytes, got {n_atoms}")
+    try:
+        with opener(str(path)) as file:
+            while True:
+                start = file._bytes_tell()
+                if start == size:
+                    return
+                try:
+                    frame = file.read()
+                except StopIteration:
+                    raise place.cut(f"expected a frame at byte {start} of {size}") from None
+                yield place, frame
+                place.frame += 1
+    except (OSError, MemoryError, ValueError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        raise place.cut(f"expected a whole frame ({' '.join(str(error).split())})") from error
+
+
+def read_dcd(path, *, survey=False):
+    """Yield `RawFrame` of a DCD file: single precision; its times have no agreed unit and are not used."""
+    from MDAnalysis.lib.formats.libdcd import DCDFile
+    from MDAnalysis.lib.mdamath import triclinic_vectors
+
+    place, size = _Place(path), Path(path).stat().st_size
+    _check_dcd_head(place, size)
+    try:
+        with DCDFile(str(path)) as file:
+            if not file.header["is_periodic"]:
+                raise place.wrong("expected a periodic cell in every frame, the header says there is none")
+            body = size - file._header_size - file._firstframesize
+            for frame in file:
+                lengths = np.asarray(frame.unitcell, dtype=float)
+                if not np.isfinite(lengths).all() or lengths[:3].min() <= 0:
+                    raise place.wrong(f"expected edges and angles of a cell, got {lengths.tolist()}")
+                cell = triclinic_vectors(lengths, dtype=np.float64)
+                yield RawFrame(
+                    [],
+                    frame.xyz.astype(float),
+                    cell_from_rows(place, cell),
+                    rounding_A=_spacing(frame.xyz),
+                )
+                place.frame += 1
+            if body % file._framesize:
+                raise place.cut(
+                    f"expected frames of {file._framesize} bytes, {body % file._framesize} are left"
+                )
+    except (OSError, MemoryError, ValueError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        raise place.cut(f"expected a whole frame ({' '.join(str(error).split())})") from error
+
+
+def _check_dcd_head(place, size):
+    with open(place.path, "rb") as stream:
+        head = stream.read(92)
+    if len(head) < 92:
+        raise place.cut(f"expected a DCD header of at least 92 bytes, found {size}")
+    order = "<" if head[:4] == b"T\0\0\0" else ">"
+    control = np.frombuffer(head[8:88], dtype=f"{order}i4")
+    if head[4:8] != b"CORD" or np.frombuffer(head[88:92], dtype=f"{order}i4")[0] != 84:
+        raise place.wrong("expected the header of a DCD file (CORD between records of 84 bytes)")
+    if control[8]:
+        raise place.wrong(f"expected all atoms to be free, {control[8]} are fixed: write them all")
+
+
+def _spacing(values):
+    finite = np.abs(values[np.isfinite(values)])
+    return float(np.spacing(finite.max().astype(np.float32))) / 2 if len(finite) else 0.0
+
+
+def _even(time):
+    """Return a float32 time with the digits it can have: 0.1 ps steps shall stay even."""
+    return float(f"{float(time):.7g}")
