@@ -199,8 +199,13 @@ def _strings(parts, window_ps, edges_ps):
 
 
 def _delay_edges_ps(window_ps, interval_ps):
-    """Return bins of delays, symmetric about one that is centred on zero and no finer than half a frame."""
-    width = max(window_ps / 10, interval_ps / 2)
+    """Return bins of delays, symmetric about one that is centred on zero.
+
+    Delays are multiples of half a frame; bins an odd number of these wide have none on their edges.
+    """
+    width = window_ps / 10
+    if interval_ps > 0:
+        width = 0.5 * interval_ps * (2 * int(width / interval_ps) + 1)
     half = np.ceil(window_ps / width - 0.5 - 1e-9) + 0.5
     return width * np.arange(-half, half + 1)
 

@@ -7,8 +7,16 @@ from simtools.plots.defect_energies import (
     plot_concentrations,
     plot_reaction_energies,
 )
+from simtools.plots.density import plot_free_energy
 from simtools.plots.haven import plot_haven_ratio
+from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stays, plot_strings
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
+from simtools.plots.structure import (
+    plot_distinct_van_hove,
+    plot_non_gaussian_parameter,
+    plot_radial_distribution,
+    plot_self_van_hove,
+)
 from simtools.plots.style import SEQUENCE, new_axes, new_row
 from simtools.plots.text import format_estimate, format_number
 from simtools.plots.traces import mark_stages, plot_energy_trace, plot_temperature_trace
@@ -27,10 +35,19 @@ __all__ = [
     "plot_binding_against_distance",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_distinct_van_hove",
     "plot_energy_trace",
+    "plot_free_energy",
     "plot_haven_ratio",
+    "plot_jump_lengths",
+    "plot_lead_and_lag",
     "plot_local_exponent",
     "plot_msd",
+    "plot_non_gaussian_parameter",
+    "plot_radial_distribution",
     "plot_reaction_energies",
+    "plot_self_van_hove",
+    "plot_stays",
+    "plot_strings",
     "plot_temperature_trace",
 ]
