@@ -18,6 +18,7 @@ __all__ = [
 _SINGLE = 2.5e-7  # relative rounding of a time kept in single precision, twice over
 _UNEVEN = 1e-4
 _CELL_JUMP = 0.1
+_LARGEST = 1e9
 _LONG_STEP_A = 1.5
 _FAR_EXCHANGE_A = 4.0
 _SAME_PLACE_A = 0.6
@@ -93,9 +94,9 @@ def check_atoms(place, labels, first_labels, n_atoms, expected):
 
 
 def check_finite(place, name, values, species):
-    """Refuse a value that is not finite, naming the atom."""
-    if values is not None and not np.isfinite(values).all():
-        k = int(np.argwhere(~np.isfinite(values))[0, 0])
+    """Refuse a value that is not finite, or over 1e9, naming the atom."""
+    if values is not None and not (np.abs(values) < _LARGEST).all():
+        k = int(np.argwhere(~(np.abs(values) < _LARGEST))[0, 0])
         raise DamagedFileError(
             *place, f"expected finite {name}, got {values[k]} for atom {k + 1} ({species[k]})"
         )

@@ -271,6 +271,7 @@ def _look_over(request):
         if found is None:
             found = _Survey([], [], [], np.zeros((3, 3)), frame.labels, 0, frame.masses_amu, 0.0)
             found.n_atoms, found.first_cell = len(frame.coordinates), frame.cell_A
+        check_finite(place, "coordinates", frame.coordinates, frame.labels or ["?"] * found.n_atoms)
         check_cell_change(place, before, frame.cell_A)
         found.varies |= before is not None and not np.array_equal(frame.cell_A, found.first_cell)
         before = frame.cell_A
@@ -287,6 +288,10 @@ def _interval(survey, request, given_ps):
     """Return the time between frames, ps, after checking that frames are even."""
     if len(survey.places) < 2:
         raise DamagedFileError(*survey.places[0], "expected at least 2 frames, this is the only one")
+    for what, values in (("time", survey.times), ("step", survey.steps)):
+        lacking = next((k for k, value in enumerate(values) if value is None), None)
+        if lacking is not None and any(value is not None for value in values):
+            raise DamagedFileError(*survey.places[lacking], f"expected a {what}, as in other frames")
     if None not in survey.steps:
         even_interval(survey.steps, survey.places, "step")
     if None in survey.times:
@@ -358,8 +363,8 @@ def _notes(survey, names):
         yield survey.cut
     if survey.rounding_A > _NOTABLE_ROUNDING_A:
         yield (
-            f"{names}: coordinates are rounded by up to {survey.rounding_A:.1e} A; independent rounding adds "
-            f"up to {2 * survey.rounding_A**2:.1e} A^2 to every mean squared displacement, nothing to its slope"
+            f"{names}: coordinates are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
+            f"to {2 * survey.rounding_A**2:.1e} A^2 to every mean squared displacement, none to its slope"
         )
 
 
@@ -386,7 +391,9 @@ def _follow(request, symbols, reference, survey, interval_ps, first, stride):
             and np.array_equal(frame.coordinates, before)
             and np.array_equal(fractions, held)
         ):
-            raise DamagedFileError(*place, "doubled frame: every atom is where it was one frame before")
+            raise DamagedFileError(
+                *place, "doubled frame: every atom is where it was one frame before, expected motion"
+            )
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         if held is not None:

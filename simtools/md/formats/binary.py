@@ -13,6 +13,9 @@ from simtools.md.formats.raw import DamagedFileError, RawFrame, TruncatedFileErr
 __all__ = ["read_dcd", "read_trr", "read_xtc"]
 
 _A_PER_NM = 10.0
+_XTC, _XTC_WIDE = 1995, 2023
+_XTC_PLAIN = 9  # so few atoms are not compressed
+_XTC_SMALL = (9, 72)  # range of the index of small differences in libxdrfile's table
 
 
 class _Place:
@@ -32,6 +35,7 @@ def read_xtc(path, *, survey=False):
     """Yield `RawFrame` of an XTC file: positions rounded (usually to 0.01 Å), times in ps."""
     from MDAnalysis.lib.formats.libmdaxdr import XTCFile
 
+    _check_xtc_heads(path)
     for place, frame in _gromacs(path, XTCFile, 92):
         rounding = 0.5 / frame.prec * _A_PER_NM if frame.prec > 0 else _spacing(frame.x) * _A_PER_NM
         yield RawFrame(
@@ -60,6 +64,49 @@ def read_trr(path, *, survey=False):
             velocities_A_per_ps=frame.v.astype(float) * _A_PER_NM if frame.hasv else None,
             rounding_A=_spacing(frame.x) * _A_PER_NM,
         )
+
+
+def _check_xtc_heads(path):
+    """Walk from header to header: the decompressor writes out of bounds where one of them is wrong."""
+    place, size, start = _Place(path), Path(path).stat().st_size, 0
+    first = None
+    with open(path, "rb") as stream:
+        while start < size:
+            stream.seek(start)
+            head = stream.read(92)
+            if len(head) < 56:
+                raise place.cut(f"expected a frame header at byte {start}, {len(head)} bytes are left")
+            whole = np.frombuffer(head[: len(head) // 4 * 4], dtype=">i4")
+            first = int(whole[1]) if first is None else first
+            box = whole[4:13].view(">f4")
+            wide = whole[0] == _XTC_WIDE
+            if whole[0] not in (_XTC, _XTC_WIDE) or not 0 < whole[1] == first or not np.isfinite(box).all():
+                raise place.wrong(f"expected the header of an XTC frame of {first} atoms at byte {start}")
+            if first <= _XTC_PLAIN:
+                start += 56 + 12 * first
+            else:
+                if len(head) < 92:
+                    raise place.cut(f"expected a frame header at byte {start}, {len(head)} bytes are left")
+                precision, small = float(whole[14:15].view(">f4")[0]), int(whole[21])
+                low, high = whole[15:18].astype(np.int64), whole[18:21].astype(np.int64)
+                length = (
+                    int(np.frombuffer(stream.read(4), dtype=">i4")[0])
+                    if wide and len(head) == 92
+                    else int(whole[22])
+                )
+                sane = whole[13] == first and np.isfinite(precision) and precision > 0 and (low <= high).all()
+                if (
+                    not sane
+                    or not _XTC_SMALL[0] <= small <= _XTC_SMALL[1]
+                    or not 0 < length <= 16 * first + 64
+                ):
+                    raise place.wrong(
+                        f"expected the header of {first} compressed positions at byte {start + 56}"
+                    )
+                start += (96 if wide else 92) + (length + 3) // 4 * 4
+            if start > size:
+                raise place.cut(f"expected a frame up to byte {start}, the file has {size}")
+            place.frame += 1
 
 
 def _gromacs(path, opener, head_bytes):

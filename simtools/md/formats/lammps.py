@@ -126,7 +126,7 @@ def _atoms(lines, head, units, order, survey):
         if order is not None and not np.array_equal(ids[sorting], order[2]):
             lost = np.setdiff1d(order[2], ids)
             raise lines.wrong(
-                f"expected the same atoms as before, id {lost[0] if len(lost) else 'new'} differs"
+                f"expected the same atoms as before, id {f'{lost[0]:g}' if len(lost) else 'new'} differs"
             )
     names, scaled, whole = kind
     coordinates = numbers(names, "a coordinate")

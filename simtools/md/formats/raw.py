@@ -24,6 +24,9 @@ __all__ = [
 _NUMBER = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eEdD]([+-]?\d+))?$")
 
 
+_LONGEST_A = 1e6  # more is no cell of atoms
+
+
 class DamagedFileError(ConfigError):
     """A trajectory file is not what its format says; names the file, the frame and what was expected."""
 
@@ -114,15 +117,15 @@ class FrameLines:
         try:
             line = self._stream.readline()
         except EOFError as error:
-            raise self.cut("the compressed file ends early") from error
+            raise self.cut("expected a whole compressed file, it ends early") from error
         except (OSError, ValueError) as error:
-            raise self.wrong(f"the file cannot be decompressed ({error})") from error
+            raise self.wrong(f"expected a compressed text file ({error})") from error
         except Exception as error:  # zlib.error has no better base
             if type(error).__module__ != "zlib":
                 raise
-            raise self.wrong(f"the file cannot be decompressed ({error})") from error
+            raise self.wrong(f"expected a compressed text file ({error})") from error
         if line and not line.endswith("\n"):
-            raise self.cut("the last line has no end")
+            raise self.cut("expected a whole last line, the file ends within it")
         return line
 
     def peek(self):
@@ -187,8 +190,8 @@ def numbers_of(lines, words, what):
 def cell_from_rows(lines, rows):
     """Return a cell matrix from three lattice vectors; refuse a flat or infinite one."""
     cell = np.asarray(rows, dtype=float).reshape(3, 3)
-    volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else np.nan
-    if not volume > 1e-6 * max(np.abs(cell).max(), 1e-30) ** 3:
+    longest = float(np.abs(cell).max())
+    if not 1e-3 < longest < _LONGEST_A or not abs(np.linalg.det(cell)) > 1e-6 * longest**3:
         raise lines.wrong("expected three independent lattice vectors: a cell periodic in all directions")
     return cell
 

@@ -32,7 +32,7 @@ class Walk:
 
     @property
     def images(self):
-        return np.floor(self.whole_s)
+        return np.nan_to_num(np.floor(self.whole_s))
 
     def positions_A(self, fractions):
         return np.einsum("tni,tij->tnj", fractions, self.cells_A)

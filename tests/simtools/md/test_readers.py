@@ -1,7 +1,7 @@
 """One known walk written in every format, wrapped, unwrapped, with image flags and in a breathing cell.
 
-The paths read back are held against the walk, to float64 or to the rounding that the source states; D from any
-of them against D of the walk. Files are written by hand (foreign_files.py), by ASE or by MDAnalysis.
+The paths read back are held against the walk, to float64 or to the rounding that the source states; D from
+any of them against D of the walk. Files are written by hand (foreign_files.py), by ASE or by MDAnalysis.
 """
 
 import warnings
