@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError
-from simtools.md.formats.ase_files import read_structure
+from simtools.md.atom_names import masses_of, name_atoms
 from simtools.md.formats.detect import READERS, detect_format
-from simtools.md.formats.dlpoly import read_config
 from simtools.md.formats.raw import DamagedFileError, TruncatedFileError
 from simtools.md.formats.vasp import nominal_interval_ps
 from simtools.md.frame_checks import (
@@ -125,7 +124,7 @@ def open_trajectory(
     )
     survey = _look_over(request)
     interval_ps = _interval(survey, request, frame_interval_ps)
-    symbols = _species(survey, request, topology, species)
+    symbols = name_atoms(request.paths[0], survey.labels, survey.n_atoms, topology, species)
     reference = survey.cell_sum / len(survey.places) if survey.varies else survey.first_cell
     first = int(np.ceil(skip_ps / interval_ps - 1e-9))
     kept = len(range(first, len(survey.places), stride))
@@ -138,7 +137,7 @@ def open_trajectory(
         species=symbols,
         n_frames=kept,
         frame_interval_ps=interval_ps * stride,
-        masses_amu=_masses(survey.masses, symbols),
+        masses_amu=masses_of(survey.masses, symbols),
         rounding_A=survey.rounding_A,
         format=request.format,
         paths=tuple(str(path) for path in request.paths),
@@ -308,54 +307,6 @@ def _interval(survey, request, given_ps):
             "leave it out, or correct it"
         )
     return float(given_ps)
-
-
-def _species(survey, request, topology, species):
-    """Return the species of every atom from the file, a topology and what the user said."""
-    from ase.data import chemical_symbols
-
-    name, n_atoms = request.paths[0], survey.n_atoms
-    labels = survey.labels
-    if topology is not None:
-        config = Path(topology).name.upper().startswith(("CONFIG", "REVCON"))
-        labels = read_config(topology).labels if config else read_structure(topology)
-        if len(labels) != n_atoms:
-            raise ConfigError(
-                f"topology {topology} has {len(labels)} atoms, expected the {n_atoms} of {name}"
-            )
-    if species is not None and not isinstance(species, dict):
-        listed = np.asarray(species, dtype=str)
-        if listed.shape != (n_atoms,):
-            raise ConfigError(
-                f"species must name each of the {n_atoms} atoms of {name}, got shape {listed.shape}"
-            )
-        return listed
-    if not labels:
-        raise ConfigError(
-            f"{name} does not name its atoms: give a topology (--topology), or one species per atom"
-        )
-    mapping = {str(key): str(value) for key, value in (species or {}).items()}
-    unused = sorted(set(mapping) - set(labels))
-    if unused:
-        raise ConfigError(f"species names {unused[0]!r}, {name} has {', '.join(sorted(set(labels))[:12])}")
-    known = set(chemical_symbols[1:])
-    unknown = sorted({label for label in labels if label not in mapping and label not in known})
-    if unknown:
-        raise ConfigError(
-            f"{name}: {unknown[0]!r} is no element: say what it is with species={{{unknown[0]!r}: ...}} "
-            f"(--species {unknown[0]}=ELEMENT)"
-        )
-    return np.array([mapping.get(label, label) for label in labels])
-
-
-def _masses(given, symbols):
-    from ase.data import atomic_masses, atomic_numbers
-
-    if given is not None:
-        return given
-    if set(symbols.tolist()) <= set(atomic_numbers):
-        return atomic_masses[[atomic_numbers[name] for name in symbols]]
-    return None
 
 
 def _notes(survey, names):
