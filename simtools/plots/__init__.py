@@ -2,6 +2,12 @@
 
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
+from simtools.plots.collective import (
+    plot_green_kubo,
+    plot_onsager_matrix,
+    plot_temperature_laws,
+    plot_vibrations,
+)
 from simtools.plots.defect_energies import (
     plot_binding_against_distance,
     plot_concentrations,
@@ -38,16 +44,20 @@ __all__ = [
     "plot_distinct_van_hove",
     "plot_energy_trace",
     "plot_free_energy",
+    "plot_green_kubo",
     "plot_haven_ratio",
     "plot_jump_lengths",
     "plot_lead_and_lag",
     "plot_local_exponent",
     "plot_msd",
     "plot_non_gaussian_parameter",
+    "plot_onsager_matrix",
     "plot_radial_distribution",
     "plot_reaction_energies",
     "plot_self_van_hove",
     "plot_stays",
     "plot_strings",
+    "plot_temperature_laws",
     "plot_temperature_trace",
+    "plot_vibrations",
 ]
