@@ -1,5 +1,6 @@
 """Displacements from one pass over trajectories of any length: feed frames, merge replicas, read blocks."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +177,7 @@ class DisplacementAccumulator:
             mine, theirs = getattr(self, name), getattr(other, name)
             if not np.array_equal(mine, theirs):
                 raise ConfigError(f"cannot merge accumulators with different {name}: {mine} and {theirs}")
-        self._replicas.extend(other._replicas)
+        self._replicas.extend(copy.deepcopy(other._replicas))
 
     def result(self):
         """Return `StreamedDisplacements` of all replicas so far; more frames may follow.

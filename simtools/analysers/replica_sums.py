@@ -10,6 +10,7 @@ __all__ = ["ReplicaSums", "part_of_state"]
 
 _TIME_TOLERANCE = 0.01
 _SINGLE_PRECISION = 2.0**-22
+_FEW_PIECES = 4096
 
 
 class ReplicaSums:
@@ -74,6 +75,8 @@ class ReplicaSums:
                 summed_tc = np.empty_like(drift_tc)
                 weighted_sums(r_tnc, self.first_A[indices], np.ones(len(indices)), summed_tc)
                 self.summed[name].append(summed_tc)
+                if len(self.summed[name]) > _FEW_PIECES:
+                    self.summed[name] = [np.concatenate(self.summed[name])]
         self.n_frames += len(positions)
         self.last_time_ps = float(times[-1])
 
