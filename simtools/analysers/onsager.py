@@ -3,13 +3,18 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.bootstrap import bootstrap_covariance
+from simtools.analysers.charge_shares import (
+    independent_share,
+    quadratic_form,
+    slope_estimate,
+    transport_numbers,
+)
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.replicas import check_replicas, default_host, formal_charge_e
-from simtools.analysers.uncertainty import covariance_of_means, log_interval
+from simtools.analysers.uncertainty import covariance_of_means
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -18,7 +23,6 @@ from simtools.core.units import A2_PER_PS_TO_CM2_PER_S, conductivity_S_per_cm
 __all__ = ["OnsagerResult", "analyse_onsager", "summed_displacements"]
 
 _THEORY_DOF = 20.0
-_SIGNIFICANT = 2.0
 _BOOTSTRAP_APART = 2.0
 
 
@@ -28,8 +32,9 @@ class OnsagerResult(Result):
 
     `coefficients_A2_per_ps` is :math:`\Lambda_{ab} = L_{ab} V k_B T = \frac16 \frac{d}{dt} \langle \Delta R_a
     \cdot \Delta R_b\rangle` with R the sum over the ions of a species; `covariance` is that of its upper
-    triangle in the order of ``numpy.triu_indices``. Transport numbers belong to the frame named in `frame`;
-    the conductivity of a neutral cell does not.
+    triangle in the order of ``numpy.triu_indices``. The Nernst-Einstein conductivity adds up all
+    species' tracer diffusion, the Haven ratio is that over the conductivity. Transport numbers belong to the
+    frame named in `frame`; the conductivity of a neutral cell does not.
     """
 
     species: tuple
@@ -45,6 +50,8 @@ class OnsagerResult(Result):
     dof: float
     ionic_conductivity_S_per_cm: Estimate = quantity("S/cm")
     conductivity_per_axis_S_per_cm: tuple = quantity("S/cm")
+    nernst_einstein_conductivity_S_per_cm: Estimate = quantity("S/cm")
+    haven_ratio: Estimate = quantity("1")
     bootstrap_stderr_S_per_cm: float = quantity("S/cm")
     transport_numbers: dict = quantity("1")
     window_ps: np.ndarray = quantity("ps", shape="(2,)")
@@ -159,7 +166,7 @@ def analyse_onsager(
     raw = [_blocked_pairs(r_tsc, blocks, (1.0,)) for r_tsc in summed]
     smooth = [_blocked_pairs(r_tsc, blocks, blocks.smoothing) for r_tsc in summed]
     pairs_rbkv = np.array(smooth)  # v: species pairs (upper triangle) times axes
-    form = _quadratic_form(charges)
+    form = quadratic_form(charges)
     n_mobile = blocks.n_ions
     total = replace(
         blocks,
@@ -187,11 +194,19 @@ def analyse_onsager(
     sigma = float(form @ values_p)
     error = float(np.sqrt(max(form @ covariance @ form, 0.0)))
     warnings = []
-    conductivity = _positive(
+    conductivity = slope_estimate(
         sigma, error, dof, fixed=slopes.fixed_sum, method="Einstein-Helfand slope of the summed charge"
     ).scaled(factor)
     if conductivity.is_limit:
         warnings.append("the charge displacement does not grow significantly; only an upper limit is given")
+    einstein, ratio = independent_share(
+        framed,
+        blocks,
+        slopes,
+        tuple(zip(species, charges, strict=True)),
+        np.einsum("rbp,p->rb", influence_rbp, form),
+        (sigma, error, dof, conductivity.is_limit),
+    )
     axes = np.einsum("rbpc,p->rbc", influence_rbpc, form)
     bootstrap = bootstrap_covariance(
         np.einsum("rbp,p->rb", influence_rbp, form)[..., None],
@@ -226,8 +241,10 @@ def analyse_onsager(
             )
             for c in range(3)
         ),
+        nernst_einstein_conductivity_S_per_cm=einstein.scaled(factor),
+        haven_ratio=ratio,
         bootstrap_stderr_S_per_cm=resampled * factor,
-        transport_numbers=_transport_numbers(species, charges, values_p, covariance, dof, conductivity),
+        transport_numbers=transport_numbers(species, charges, values_p, covariance, dof, conductivity),
         window_ps=slopes.windows_ps[1],
         lag_times_ps=blocks.lag_times_ps,
         charge_displacement_A2=total.charge_msd_k * n_mobile,
@@ -258,12 +275,6 @@ def _charge(trajectory, name):
     if charge is None:
         raise ConfigError(f"formal_charges_e has no entry for {name}: every species needs its integer charge")
     return charge
-
-
-def _quadratic_form(charges):
-    """Return what turns the upper triangle of a symmetric matrix into z' L z, shape (n_pairs,)."""
-    i, j = np.triu_indices(len(charges))
-    return charges[i] * charges[j] * np.where(i == j, 1.0, 2.0)
 
 
 def _symmetric(values_p, n):
@@ -300,22 +311,6 @@ def _pooled(measured, theory):
     return (_THEORY_DOF * theory + measured.dof * measured.covariance) / (_THEORY_DOF + measured.dof)
 
 
-def _positive(value, error, dof, *, method, fixed=False):
-    if fixed:
-        return Estimate.limit(0.0, method=f"{method}; the summed displacement is fixed")
-    if not value > _SIGNIFICANT * error:
-        limit = max(value, 0.0) + stats.t.ppf(0.95, dof) * error
-        return Estimate.limit(limit, method=f"{method}; within two standard errors of zero", n_eff=dof)
-    relative = (error / value) ** 2
-    return Estimate(
-        value=value,
-        stderr=error,
-        ci95=log_interval(value, relative, dof),
-        method=f"{method}, Student interval of the logarithm",
-        n_eff=float(2 / 3 / relative),
-    )
-
-
 def _axis(influence_rb, weights_r, correlation, relative):
     """Return one direction's slope; its own walker has three times the relative variance of the mean."""
     value = float(weights_r @ influence_rb.mean(axis=1))
@@ -323,34 +318,9 @@ def _axis(influence_rb, weights_r, correlation, relative):
     variance = (_THEORY_DOF * 3 * relative * value**2 + measured.dof * measured.covariance[0, 0]) / (
         _THEORY_DOF + measured.dof
     )
-    return _positive(
+    return slope_estimate(
         value,
         float(np.sqrt(variance)),
         _THEORY_DOF + measured.dof,
         method="Einstein-Helfand slope along one axis",
     )
-
-
-def _transport_numbers(species, charges, values_p, covariance, dof, conductivity):
-    numbers = {}
-    form = _quadratic_form(charges)
-    sigma = form @ values_p
-    i, j = np.triu_indices(len(charges))
-    for a, name in enumerate(species):
-        if conductivity.is_limit:
-            numbers[name] = Estimate.limit(1.0, method="the conductivity is only a limit")
-            continue
-        row = charges[i] * charges[j] * ((i == a) * 0.5 + (j == a) * 0.5) * np.where(i == j, 1.0, 2.0)
-        row = np.where((i == j) & (i == a), charges[a] ** 2, row)
-        value = float(row @ values_p / sigma)
-        gradient = (row - value * form) / sigma
-        error = float(np.sqrt(max(gradient @ covariance @ gradient, 0.0)))
-        half = stats.t.ppf(0.975, dof) * error
-        numbers[name] = Estimate(
-            value=value,
-            stderr=error,
-            ci95=(value - half, value + half),
-            method="row of the Onsager matrix over its sum, linear propagation, Student interval",
-            n_eff=conductivity.n_eff,
-        )
-    return numbers

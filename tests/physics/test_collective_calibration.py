@@ -27,7 +27,7 @@ def test_onsager_intervals(n_replicas, correlation):
     unit = PAIRS * conductivity_S_per_cm(
         1e-4, number_density_per_A3=1 / 50**3, charge_e=1, temperature_K=1000
     )
-    covered, values, widths = np.zeros(4), [], []
+    covered, values, widths = np.zeros(5), [], []
     for seed in range(REPEATS):
         replicas = [
             correlated_species(300, PAIRS, seed=1000 * seed + r, correlation=correlation)
@@ -39,12 +39,14 @@ def test_onsager_intervals(n_replicas, correlation):
         estimate, share = result.ionic_conductivity_S_per_cm, result.transport_numbers["Li"]
         off = abs(result.coefficients_A2_per_ps[0, 1] - PAIRS * cross)
         tensor = analyse_tracer_tensor(replicas, species="Li", hop_length_A=1.0, host_species=())
+        ratio = result.haven_ratio
         axis = tensor.components_cm2_per_s["zz"]
         covered += [
             estimate.ci95[0] < sigma * unit < estimate.ci95[1],
             share.ci95[0] < (D_LI - cross) / sigma < share.ci95[1],
             off < 2 * result.stderr_A2_per_ps[0, 1],
             axis.ci95[0] < D_LI * 1e-4 < axis.ci95[1],
+            ratio.ci95[0] < (D_LI + D_CL) / sigma < ratio.ci95[1],
         ]
         values.append(np.log(estimate.value))
         widths.append(estimate.stderr / estimate.value)

@@ -38,11 +38,12 @@ def truth(correlation):
 
 
 def test_intervals_cover_the_built_in_correlation():
-    hits = np.zeros(4)
+    hits = np.zeros(6)
     matrix, sigma, number = truth(0.5)
     for seed in range(30):
         result = onsager(salt(seed=seed, correlation=0.5))
         low, high = result.ionic_conductivity_S_per_cm.ci95
+        ratio, alone = result.haven_ratio, result.nernst_einstein_conductivity_S_per_cm
         share = result.transport_numbers["Li"]
         apart = np.abs(result.coefficients_A2_per_ps - matrix) < 2 * result.stderr_A2_per_ps
         hits += [
@@ -50,6 +51,8 @@ def test_intervals_cover_the_built_in_correlation():
             share.ci95[0] < number < share.ci95[1],
             apart[0, 1],
             apart[1, 1],
+            ratio.ci95[0] < 16 * 0.028 / sigma < ratio.ci95[1],
+            alone.ci95[0] < 16 * 0.028 * SIGMA_UNIT < alone.ci95[1],
         ]
     assert (hits >= 26).all(), hits
 
@@ -86,6 +89,28 @@ def test_pairs_that_move_as_one_carry_no_charge():
     result = onsager(salt(correlation=1.0, diffusivities_A2_per_ps=(0.02, 0.02)))
     assert result.ionic_conductivity_S_per_cm.is_limit
     assert result.ionic_conductivity_S_per_cm.upper_limit < 1e-10
+
+
+def test_one_mobile_species_has_the_haven_ratio_of_analyse_transport():
+    walks = [lattice_walkers(400, 32, seed=seed, temperature_K=800) for seed in range(4)]
+    still = np.zeros((400, 32, 3)) + 2.0 * np.arange(32)[:, None]
+    cells = [
+        replace(
+            item,
+            positions_A=np.concatenate([item.positions_A, still], axis=1),
+            species=np.repeat(["Li", "Cl"], 32),
+            formal_charges_e={"Li": 1, "Cl": -1},
+        )
+        for item in walks
+    ]
+    result = onsager(cells, host_species=None)
+    alone = analyse_transport(cells, species="Li", hop_length_A=1.0)
+    assert result.ionic_conductivity_S_per_cm.value == pytest.approx(
+        alone.ionic_conductivity_S_per_cm.value, rel=1e-9
+    )
+    assert result.haven_ratio.value == pytest.approx(alone.haven_ratio.value, rel=1e-9)
+    assert result.haven_ratio.stderr == pytest.approx(alone.haven_ratio.stderr, rel=0.1)
+    assert result.transport_numbers["Li"].value == pytest.approx(1.0)
 
 
 def hydroxide(n_frames=800, n=8, seed=0):
