@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from simtools.analysers.jumps import Jumps
 from simtools.analysers.kernels import strings as kernels
-from simtools.analysers.lattice_gas import TooFewJumpsError, site_network, vacancy_lattice_gas
+from simtools.analysers.lattice_gas import TooFewJumpsError, independent_vacancies, site_network
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
@@ -131,12 +131,9 @@ def concerted_jumps(
     rng = np.random.default_rng(seed)
     draw = _gas_like if null == _NULLS[0] else _shifted
     networks = [site_network(part.sites_A, part.cell_A) if null == _NULLS[0] else None for part in parts]
+    pairs = list(zip(parts, networks, strict=True))
     repeats = [
-        _strings(
-            [draw(part, network, rng) for part, network in zip(parts, networks, strict=True)],
-            window_ps,
-            edges_ps,
-        )
+        _strings([draw(part, network, rng) for part, network in pairs], window_ps, edges_ps)
         for _ in range(n_repeats)
     ]
     longest = max(len(item.counts) for item in (seen, *repeats))
@@ -211,14 +208,7 @@ def _delay_edges_ps(window_ps, interval_ps):
 
 
 def _gas_like(part, network, rng):
-    rate = part.n_jumps / (part.duration_ps * part.n_vacancies * network.coordination)
-    gas = vacancy_lattice_gas(
-        network,
-        n_vacancies=part.n_vacancies,
-        jump_rate_per_ps=rate * (part.n_sites - 1) / max(1, part.n_sites - part.n_vacancies),
-        duration_ps=part.duration_ps,
-        seed=int(rng.integers(2**63)),
-    )
+    gas = independent_vacancies(part, seed=int(rng.integers(2**63)), network=network)
     if part.frame_interval_ps == 0:
         return gas
     half = 0.5 * part.frame_interval_ps

@@ -19,6 +19,7 @@ from simtools.md.kernels.lattice_walk import positions_at_frames, vacancy_events
 __all__ = [
     "SiteNetwork",
     "TooFewJumpsError",
+    "independent_vacancies",
     "site_network",
     "tracer_correlation_factor",
     "vacancy_lattice_gas",
@@ -188,6 +189,58 @@ def vacancy_lattice_gas(
     )
 
 
+def independent_vacancies(
+    jumps: Jumps, *, seed: int, duration_ps: float | None = None, network: SiteNetwork | None = None
+) -> Jumps:
+    """Return the jumps of a lattice gas like a run: its sites, its number of vacancies, its rate of jumps.
+
+    Parameters
+    ----------
+    jumps
+        From `find_jumps`, with vacancies and at least one jump.
+    seed
+        Seed of the random generator.
+    duration_ps
+        Simulated time, ps; the observed one by default.
+    network
+        The jumps that are possible; by default those between nearest neighbours (`site_network`).
+
+    Returns
+    -------
+    Jumps
+        All ions on the sublattice move alike (a dopant that stays put in the run moves here).
+
+    Raises
+    ------
+    ConfigError
+        If the run has no vacancies.
+    TooFewJumpsError
+        If it has no jumps.
+
+    Notes
+    -----
+    Limit: put in place of its own original, a lattice gas gives the same correlation factor and strings.
+    """
+    if jumps.n_vacancies == 0:
+        raise ConfigError(
+            f"there are no vacancies among the {jumps.n_sites} {jumps.species} sites to walk on"
+        )
+    if jumps.n_jumps == 0:
+        raise TooFewJumpsError("the rate of a lattice gas", 0, 1)
+    if network is None:
+        network = site_network(jumps.sites_A, jumps.cell_A)
+    rate = jumps.n_jumps / (jumps.duration_ps * jumps.n_vacancies * network.coordination)
+    free = (jumps.n_sites - jumps.n_vacancies) / max(1, jumps.n_sites - 1)
+    return vacancy_lattice_gas(
+        network,
+        n_vacancies=jumps.n_vacancies,
+        jump_rate_per_ps=rate / free,
+        duration_ps=jumps.duration_ps if duration_ps is None else duration_ps,
+        seed=seed,
+        species=jumps.species,
+    )
+
+
 def tracer_correlation_factor(jumps: Jumps | Sequence[Jumps], *, lag_ps: float | None = None) -> Estimate:
     r"""Return how far ions get over how far the same number of unrelated jumps would take them.
 
@@ -218,8 +271,8 @@ def tracer_correlation_factor(jumps: Jumps | Sequence[Jumps], *, lag_ps: float |
     Notes
     -----
     Limits: 1 for unrelated jumps; 0.69 for a lone vacancy on the X3 sublattice of cubic X3BA; 0 for ions
-    that only go to and fro. Compare with `vacancy_lattice_gas` on the same sites at the same number of
-    vacancies and the same jumps per ion in the lag: what differs is not due to site exclusion alone.
+    that only go to and fro. Compare with `independent_vacancies` at the same `lag_ps`:
+    what differs is not due to site exclusion alone.
     """
     parts = (jumps,) if isinstance(jumps, Jumps) else tuple(jumps)
     n_jumps = sum(part.n_jumps for part in parts)

@@ -1,8 +1,9 @@
-"""Coverage of jump-rate intervals and of the tracer correlation factor on walks with known answers."""
+"""Coverage of the intervals of rates and correlation factors, and false alarms of the test for strings."""
 
 import numpy as np
 import pytest
 
+from simtools.analysers.concerted import concerted_jumps
 from simtools.analysers.jump_rates import jump_rates
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.lattice_gas import site_network, tracer_correlation_factor, vacancy_lattice_gas
@@ -44,3 +45,14 @@ def test_correlation_factor_of_a_lone_vacancy_and_its_interval():
         covered += factor.ci95[0] <= 0.6935 <= factor.ci95[1]
     assert np.mean(values) == pytest.approx(0.6935, abs=0.003)
     assert 0.87 <= covered / 100 <= 1.0
+
+
+def test_p_values_of_independent_vacancies_are_uniform():
+    sites, _, _ = x3_sublattice((4, 4, 4))
+    network = site_network(3.9 * sites, 15.6 * np.eye(3))
+    p_values = []
+    for seed in range(100):
+        gas = vacancy_lattice_gas(network, n_vacancies=4, jump_rate_per_ps=0.1, duration_ps=100.0, seed=seed)
+        p_values.append(concerted_jumps(gas, n_repeats=39, seed=seed + 1000, window_ps=0.3).p_value)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.1)
+    assert 0.01 <= np.mean(np.array(p_values) <= 0.1) <= 0.22

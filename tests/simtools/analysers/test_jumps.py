@@ -7,6 +7,7 @@ from simtools.analysers.jump_rates import JumpRates, jump_rates, poisson_rate
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.lattice_gas import (
     TooFewJumpsError,
+    independent_vacancies,
     site_network,
     tracer_correlation_factor,
     vacancy_lattice_gas,
@@ -177,6 +178,18 @@ def test_unrelated_jumps_have_factor_one_and_returns_zero():
     assert abs(two.value) < 0.05
 
 
+def test_a_lattice_gas_like_a_run_has_its_rate():
+    walk = vacancy_walk(
+        2000, seed=6, n_vacancies=20, rattle_A=0.15, hop_rate_per_ps=0.1, frame_interval_ps=0.05
+    )
+    jumps = find_jumps(walk, species="Li", shortest_stay_ps=0)
+    like = independent_vacancies(jumps, seed=1, duration_ps=20 * jumps.duration_ps)
+    assert like.n_vacancies == 20
+    assert np.array_equal(like.sites_A, jumps.sites_A)
+    seen, again = jump_rates(jumps).rate_per_ion.value, jump_rates(like).rate_per_ion.value
+    assert again == pytest.approx(seen, rel=0.015)
+
+
 def test_what_cannot_be_asked_is_refused_in_one_line():
     with pytest.raises(ConfigError, match="core_fraction"):
         find_jumps(rail(np.zeros(20)), species="Li", core_fraction=1.5)
@@ -186,5 +199,7 @@ def test_what_cannot_be_asked_is_refused_in_one_line():
         find_jumps(rail(np.zeros(20)), species="Na")
     with pytest.raises(TooFewJumpsError, match="at least 50"):
         tracer_correlation_factor(find_jumps(rail(np.zeros(20)), species="Li"))
+    with pytest.raises(TooFewJumpsError, match="at least 1;"):
+        independent_vacancies(find_jumps(rail(np.zeros(20)), species="Li"), seed=0)
     with pytest.raises(ConfigError, match="raise longest_A"):
         site_network(np.array([[0.0, 0, 0], [2.0, 0, 0]]), 20 * np.eye(3), longest_A=1.0)
