@@ -264,12 +264,13 @@ def _frames(request, *, survey, on_cut=None):
 
 
 def _look_over(request):
-    found, before, cut = None, None, []
+    found, before, cut, scaled, longest_A = None, None, [], False, 0.0
     on_cut = lambda path, frame, why: cut.append(f"{path}: frame {frame} is cut off and left out ({why})")  # noqa: E731
     for place, frame in _frames(request, survey=True, on_cut=on_cut):
         if found is None:
             found = _Survey([], [], [], np.zeros((3, 3)), frame.labels, 0, frame.masses_amu, 0.0)
             found.n_atoms, found.first_cell = len(frame.coordinates), frame.cell_A
+            scaled = frame.scaled
         check_finite(place, "coordinates", frame.coordinates, frame.labels or ["?"] * found.n_atoms)
         check_cell_change(place, before, frame.cell_A)
         found.varies |= before is not None and not np.array_equal(frame.cell_A, found.first_cell)
@@ -279,6 +280,9 @@ def _look_over(request):
         found.times.append(frame.time_ps)
         found.steps.append(frame.step)
         found.rounding_A = max(found.rounding_A, frame.rounding_A or 0.0)
+        longest_A = max(longest_A, float(np.linalg.norm(frame.cell_A, axis=1).max()))
+    if scaled:
+        found.rounding_A *= longest_A / np.linalg.norm(found.first_cell, axis=1).max()
     found.cut = cut[0] if cut else None
     return found
 

@@ -140,7 +140,6 @@ def _gromacs(path, opener, head_bytes):
 def read_dcd(path, *, survey=False):
     """Yield `RawFrame` of a DCD file: single precision; its times have no agreed unit and are not used."""
     from MDAnalysis.lib.formats.libdcd import DCDFile
-    from MDAnalysis.lib.mdamath import triclinic_vectors
 
     place, size = _Place(path), Path(path).stat().st_size
     _check_dcd_head(place, size)
@@ -150,14 +149,10 @@ def read_dcd(path, *, survey=False):
                 raise place.wrong("expected a periodic cell in every frame, the header says there is none")
             body = size - file._header_size - file._firstframesize
             for frame in file:
-                lengths = np.asarray(frame.unitcell, dtype=float)
-                if not np.isfinite(lengths).all() or lengths[:3].min() <= 0:
-                    raise place.wrong(f"expected edges and angles of a cell, got {lengths.tolist()}")
-                cell = triclinic_vectors(lengths, dtype=np.float64)
                 yield RawFrame(
                     [],
                     frame.xyz.astype(float),
-                    cell_from_rows(place, cell),
+                    cell_from_rows(place, _dcd_cell(place, np.asarray(frame.unitcell, dtype=float))),
                     rounding_A=_spacing(frame.xyz),
                 )
                 place.frame += 1
@@ -169,6 +164,26 @@ def read_dcd(path, *, survey=False):
         if isinstance(error, DamagedFileError):
             raise
         raise place.cut(f"expected a whole frame ({' '.join(str(error).split())})") from error
+
+
+def _dcd_cell(place, unitcell):
+    """Return lattice vectors from A, gamma, B, beta, alpha, C; angles as cosines or in degrees."""
+    a, gamma, b, beta, alpha, c = unitcell
+    angles = np.array([alpha, beta, gamma])
+    if not (np.isfinite(unitcell).all() and min(a, b, c) > 0 and (angles < 180).all()):
+        angles = None
+    elif (np.abs(angles) <= 1).all():
+        alpha, beta, gamma = angles
+    elif (angles > 1).all():
+        alpha, beta, gamma = np.where(angles == 90, 0.0, np.cos(np.radians(angles)))
+    else:
+        angles = None
+    if angles is None:
+        raise place.wrong(f"expected edges of a cell with cosines or degrees, got {unitcell.tolist()}")
+    sine = np.sqrt(1 - gamma**2)
+    skew = (alpha - beta * gamma) / sine if sine > 0 else np.nan
+    height = np.sqrt(max(1 - beta**2 - skew**2, 0.0))
+    return np.array([[a, 0, 0], [b * gamma, b * sine, 0], [c * beta, c * skew, c * height]])
 
 
 def _check_dcd_head(place, size):

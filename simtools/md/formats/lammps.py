@@ -147,7 +147,8 @@ def _atoms(lines, head, units, order, survey):
     rounding = None
     if order is None:
         edge = np.linalg.norm(head["cell"], axis=1).max() if scaled else 1.0
-        rounding = edge * last_digit([word for name in names for word in column[name]])
+        words = [word for name in names for word in column[name]]
+        rounding = edge * last_digit(words, largest=1.0 if scaled else 0.0)
     frame = RawFrame(
         [labels[k] for k in sorting] if labels else [],
         coordinates[sorting],

@@ -196,13 +196,13 @@ def cell_from_rows(lines, rows):
     return cell
 
 
-def last_digit(words):
+def last_digit(words, *, largest=0.0):
     """Return half a unit in the last digit that a text file keeps of these numbers.
 
     Columns of fixed decimals count their decimals; others (LAMMPS' ``%g``) their significant digits, because
-    zeros at the end are left out there.
+    zeros at the end are left out there; `largest` is how large other frames' numbers get at least.
     """
-    decimals, digits, largest = set(), 0, 0.0
+    decimals, digits = set(), 0
     for word in words:
         match = _NUMBER.match(word)
         if match is None:

@@ -212,14 +212,20 @@ def write_xtc(path, truth, kind="XTC"):
 
 
 def write_dcd(path, truth):
+    """Cell as LAMMPS writes it: A, cos gamma, B, cos beta, cos alpha, C."""
     from MDAnalysis.lib.formats.libdcd import DCDFile
-    from MDAnalysis.lib.mdamath import triclinic_box
 
     with DCDFile(str(path), "w") as file:
         file.write_header(remarks="x", natoms=len(SPECIES), istart=0, nsavc=100, delta=0.001, is_periodic=1)
         for cell, positions in zip(truth.cells_A, truth.positions_A(truth.wrapped_s), strict=True):
-            file.write(positions.astype("f4"), triclinic_box(*cell).astype(float))
+            file.write(positions.astype("f4"), _dcd_cell(cell))
     return path
+
+
+def _dcd_cell(cell):
+    lengths = np.linalg.norm(cell, axis=1)
+    cosines = (cell / lengths[:, None]) @ (cell / lengths[:, None]).T
+    return np.array([lengths[0], cosines[0, 1], lengths[1], cosines[0, 2], cosines[1, 2], lengths[2]])
 
 
 def write_h5md(path, truth, *, images=False):

@@ -107,3 +107,13 @@ def test_a_traj_file_builds_nothing_but_arrays(tmp_path, monkeypatch):
     monkeypatch.setattr("ase.constraints.dict2constraint", never)
     monkeypatch.setattr("ase.Atoms.__init__", never)
     assert load_trajectory(path, **UNTIMED).n_frames == 5
+
+
+def test_lattice_vectors_that_flip_are_named(tmp_path):
+    """LAMMPS exchanges a tilted lattice vector for its image when the tilt passes half an edge."""
+    truth = files.walk(8)
+    cells = truth.cells_A.copy()
+    cells[5:, 2] -= cells[5:, 1]
+    fractions = np.einsum("tni,tij,tjk->tnk", truth.whole_s, truth.cells_A, np.linalg.inv(cells))
+    path = files.write_dump(tmp_path / "flip.dump", files.Walk(fractions, cells))
+    _refused(path, r"flip.dump, frame 5: expected a cell like that of the frame before.*flipped")
