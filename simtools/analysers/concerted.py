@@ -107,9 +107,11 @@ def concerted_jumps(
     -----
     Limit: a lattice gas held against itself gives p-values evenly spread over (0, 1); pairs that always hop
     as one have a concerted fraction of 1. Strings by replacement: C. Donati, J. F. Douglas, W. Kob, S. J.
-    Plimpton, P. H. Poole and S. C. Glotzer, Phys. Rev. Lett. 80, 2338 (1998). Hops of the lattice gas take no
-    time, while ions in transit block each other for one or two tenths of a ps; windows as short as that find
-    fewer strings than the null where nothing is concerted.
+    Plimpton, P. H. Poole and S. C. Glotzer, Phys. Rev. Lett. 80, 2338 (1998).
+    Hops of the lattice gas take no time, while ions in transit block each other for one or two tenths of a
+    ps: short windows find fewer strings than the null where nothing is concerted. Vacancies that are trapped
+    and released jump in bursts (`JumpRates.dispersion` above 1) and exceed the null without moving together:
+    ions that do so have delays within the time of one jump.
     """
     parts = (jumps,) if isinstance(jumps, Jumps) else tuple(jumps)
     species = {part.species for part in parts}
