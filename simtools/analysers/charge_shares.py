@@ -4,12 +4,19 @@ import numpy as np
 from scipy import stats
 
 from simtools.analysers.kernels import msd as kernels
-from simtools.analysers.uncertainty import covariance_of_means, log_interval
+from simtools.analysers.uncertainty import covariance_of_means, log_interval, poisson_upper_limit
 from simtools.core.results import Estimate
 
-__all__ = ["independent_share", "quadratic_form", "slope_estimate", "transport_numbers"]
+__all__ = [
+    "independent_share",
+    "quadratic_form",
+    "slope_estimate",
+    "transport_numbers",
+    "unseen_hops_A2_per_ps",
+]
 
 _SIGNIFICANT = 2.0
+_FEWEST_HOPS = 5  # as in transport.py
 
 
 def quadratic_form(charges):
@@ -18,7 +25,15 @@ def quadratic_form(charges):
     return charges[i] * charges[j] * np.where(i == j, 1.0, 2.0)
 
 
-def slope_estimate(value, error, dof, *, method, fixed=False):
+def unseen_hops_A2_per_ps(blocks, hop_length_A):
+    """Return the largest 6 D* that fewer than five hops allow (95 %, Poisson), 0 for more, Å²/ps."""
+    if blocks.n_hops >= _FEWEST_HOPS:
+        return 0.0
+    ion_time_ps = blocks.n_ions * blocks.observed_frames * blocks.frame_interval_ps
+    return poisson_upper_limit(blocks.n_hops) / ion_time_ps * hop_length_A**2
+
+
+def slope_estimate(value, error, dof, *, method, fixed=False, least=0.0):
     """Return the `Estimate` of a slope that cannot be negative: a limit within two standard errors of zero.
 
     Parameters
@@ -31,7 +46,14 @@ def slope_estimate(value, error, dof, *, method, fixed=False):
         How the slope was found.
     fixed
         True where the displacement is fixed and there is no slope to measure.
+    least
+        Where positive, too few hops were seen for a value: the limit is no lower than this.
     """
+    if least > 0:
+        return Estimate.limit(
+            max(least, value + stats.t.ppf(0.95, dof) * error),
+            method="fewer than five lasting hops: Poisson limit of what was not seen",
+        )
     if fixed:
         return Estimate.limit(0.0, method=f"{method}; the summed displacement is fixed")
     if not value > _SIGNIFICANT * error:
@@ -61,8 +83,10 @@ def independent_share(framed, blocks, slopes, charged_species, charge_rb, collec
     charge_rb
         Contributions of replicas and time blocks to the summed charge's slope, shape (n_replicas, n_blocks).
     collective
-        That slope, its standard error, its degrees of freedom, and whether it is only a limit.
+        That slope, its standard error, its degrees of freedom, whether it is only a limit, and `least` of
+        `slope_estimate`.
     """
+    sigma, error, dof, is_limit, least = collective
     weights_k, correlation = slopes.weights_qk[0], slopes.correlation_blocks
     used = np.flatnonzero(weights_k)
     tracer_rb = np.zeros_like(charge_rb)
@@ -81,8 +105,13 @@ def independent_share(framed, blocks, slopes, charged_species, charge_rb, collec
     )
     more = slopes.covariance[0, 0] / raw.covariance[0, 0] if raw.covariance[0, 0] > 0 else 1.0
     variance = float(own.covariance[0, 0] * max(more, 1.0))
-    einstein = slope_estimate(value, variance**0.5, own.dof, method="sum over species of z² N D*")
-    sigma, error, dof, is_limit = collective
+    einstein = slope_estimate(
+        value,
+        variance**0.5,
+        own.dof,
+        method="sum over species of z² N D*",
+        least=least,
+    )
     if einstein.is_limit or is_limit:
         why = "the conductivity or every tracer diffusivity is only a limit"
         return einstein, Estimate.limit(np.inf, method=why)

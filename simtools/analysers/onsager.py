@@ -10,6 +10,7 @@ from simtools.analysers.charge_shares import (
     quadratic_form,
     slope_estimate,
     transport_numbers,
+    unseen_hops_A2_per_ps,
 )
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
@@ -114,7 +115,7 @@ def analyse_onsager(
     ------
     ConfigError
         As `analyse_transport`; for a formal charge missing or not an integer; for a charged cell without a
-        host, whose conductivity depends on the frame.
+        host, whose conductivity depends on the frame; where no species is charged.
     UnknownSpeciesError
         If there is no such ion.
 
@@ -146,6 +147,8 @@ def analyse_onsager(
     charges = np.array([_charge(first, name) for name in species], dtype=float)
     if host_species is None:
         host_species = default_host(mobile, species, first.formal_charges_e)
+    if not charges.any():
+        raise ConfigError("every formal charge is zero, so there is no conductivity: check formal_charges_e")
     if charges @ counts != 0 and not host_species:
         raise ConfigError(
             f"the cell carries a charge of {charges @ counts:+g} e, so sigma depends on the frame: "
@@ -194,8 +197,14 @@ def analyse_onsager(
     sigma = float(form @ values_p)
     error = float(np.sqrt(max(form @ covariance @ form, 0.0)))
     warnings = []
+    least = first.formal_charges_e[mobile] ** 2 * n_mobile * unseen_hops_A2_per_ps(blocks, hop_length_A) / 6
     conductivity = slope_estimate(
-        sigma, error, dof, fixed=slopes.fixed_sum, method="Einstein-Helfand slope of the summed charge"
+        sigma,
+        error,
+        dof,
+        fixed=slopes.fixed_sum,
+        method="Einstein-Helfand slope of the summed charge",
+        least=least,
     ).scaled(factor)
     if conductivity.is_limit:
         warnings.append("the charge displacement does not grow significantly; only an upper limit is given")
@@ -205,7 +214,7 @@ def analyse_onsager(
         slopes,
         tuple(zip(species, charges, strict=True)),
         np.einsum("rbp,p->rb", influence_rbp, form),
-        (sigma, error, dof, conductivity.is_limit),
+        (sigma, error, dof, conductivity.is_limit, least),
     )
     axes = np.einsum("rbpc,p->rbc", influence_rbpc, form)
     bootstrap = bootstrap_covariance(
@@ -236,9 +245,9 @@ def analyse_onsager(
         dof=dof,
         ionic_conductivity_S_per_cm=conductivity,
         conductivity_per_axis_S_per_cm=tuple(
-            _axis(axes[..., c], blocks.weights_r, correlation, error**2 / max(sigma**2, 1e-300)).scaled(
-                factor
-            )
+            _axis(
+                axes[..., c], blocks.weights_r, correlation, error**2 / max(sigma**2, 1e-300), 3 * least
+            ).scaled(factor)
             for c in range(3)
         ),
         nernst_einstein_conductivity_S_per_cm=einstein.scaled(factor),
@@ -311,7 +320,7 @@ def _pooled(measured, theory):
     return (_THEORY_DOF * theory + measured.dof * measured.covariance) / (_THEORY_DOF + measured.dof)
 
 
-def _axis(influence_rb, weights_r, correlation, relative):
+def _axis(influence_rb, weights_r, correlation, relative, least):
     """Return one direction's slope; its own walker has three times the relative variance of the mean."""
     value = float(weights_r @ influence_rb.mean(axis=1))
     measured = covariance_of_means(influence_rb[..., None], weights_r=weights_r, correlation=correlation)
@@ -323,4 +332,5 @@ def _axis(influence_rb, weights_r, correlation, relative):
         float(np.sqrt(variance)),
         _THEORY_DOF + measured.dof,
         method="Einstein-Helfand slope along one axis",
+        least=least,
     )

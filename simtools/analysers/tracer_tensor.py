@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simtools.analysers.charge_shares import slope_estimate, unseen_hops_A2_per_ps
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.kernels import tensors as kernels
 from simtools.analysers.replicas import check_drift, check_replicas, default_host
-from simtools.analysers.uncertainty import covariance_of_means, log_interval
+from simtools.analysers.uncertainty import covariance_of_means
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -18,8 +19,6 @@ from simtools.core.units import A2_PER_PS_TO_CM2_PER_S
 __all__ = ["TracerTensorResult", "analyse_tracer_tensor"]
 
 _AXES = ("xx", "yy", "zz", "yz", "xz", "xy")
-_FEWEST_HOPS = 5
-_SIGNIFICANT = 2.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +115,7 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
     error = np.sqrt(np.diag(covariance))
     matrix = values[np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])]
     principal, axes = np.linalg.eigh(matrix)
-    few = blocks.n_hops < _FEWEST_HOPS
+    least = unseen_hops_A2_per_ps(blocks, hop_length_A) / 6
     return TracerTensorResult(
         species=species,
         temperature_K=first.temperature_K,
@@ -124,10 +123,10 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
         n_ions=blocks.n_ions,
         n_hops=blocks.n_hops,
         components_cm2_per_s={
-            name: _component(values[v], error[v], dof, few, diagonal=v < 3).scaled(factor)
+            name: _component(values[v], error[v], dof, 3 * least, diagonal=v < 3).scaled(factor)
             for v, name in enumerate(_AXES)
         },
-        mean_cm2_per_s=_component(trace @ values, np.sqrt(wanted), dof, few, diagonal=True).scaled(factor),
+        mean_cm2_per_s=_component(trace @ values, np.sqrt(wanted), dof, least, diagonal=True).scaled(factor),
         covariance=covariance * factor**2,
         dof=dof,
         principal_values_cm2_per_s=principal * factor,
@@ -140,25 +139,23 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
     )
 
 
-def _component(value, error, dof, few, *, diagonal):
+def _component(value, error, dof, least, *, diagonal):
     value, error = float(value), float(error)
-    n_eff = float(2 * (value / error) ** 2) if error > 0 else np.inf
-    if not diagonal:
-        half = stats.t.ppf(0.975, dof) * error
-        return Estimate(
-            value=value,
-            stderr=error,
-            ci95=(value - half, value + half),
-            method="slope of the mean displacement product, Student interval",
-            n_eff=n_eff,
+    if diagonal:
+        return slope_estimate(
+            value,
+            error,
+            dof,
+            method="slope of the mean squared displacement along one axis or all",
+            least=least,
         )
-    method = "slope of the mean squared displacement along one axis or all"
-    if few or not value > _SIGNIFICANT * error:
-        limit = max(value, 0.0) + stats.t.ppf(0.95, dof) * error
-        return Estimate.limit(limit, method=f"{method}; too few hops or not significant", n_eff=n_eff)
-    interval = log_interval(value, (error / value) ** 2, dof)
+    half = stats.t.ppf(0.975, dof) * error
     return Estimate(
-        value=value, stderr=error, ci95=interval, method=f"{method}, Student interval of ln", n_eff=n_eff
+        value=value,
+        stderr=error,
+        ci95=(value - half, value + half),
+        method="slope of the mean displacement product, Student interval",
+        n_eff=dof,
     )
 
 

@@ -87,6 +87,7 @@ def test_the_conductivity_of_a_neutral_cell_does_not_see_a_common_drift():
 
 def test_pairs_that_move_as_one_carry_no_charge():
     result = onsager(salt(correlation=1.0, diffusivities_A2_per_ps=(0.02, 0.02)))
+    assert result.haven_ratio.is_limit
     assert result.ionic_conductivity_S_per_cm.is_limit
     assert result.ionic_conductivity_S_per_cm.upper_limit < 1e-10
 
@@ -111,6 +112,19 @@ def test_one_mobile_species_has_the_haven_ratio_of_analyse_transport():
     assert result.haven_ratio.value == pytest.approx(alone.haven_ratio.value, rel=1e-9)
     assert result.haven_ratio.stderr == pytest.approx(alone.haven_ratio.stderr, rel=0.1)
     assert result.transport_numbers["Li"].value == pytest.approx(1.0)
+
+
+def test_where_nothing_hops_the_limits_are_those_of_unseen_hops():
+    cells = salt(2)
+    r_nc = cells[0].positions_A[:1]
+    still = [replace(item, positions_A=np.repeat(r_nc, 300, axis=0)) for item in cells]
+    observed_ps = 2 * 16 * (300 - 2.2 * 3)
+    tensor = analyse_tracer_tensor(still, species="Li", hop_length_A=1.0, host_species=())
+    limit = 2.9957 / observed_ps / 6 * 1e-4
+    assert tensor.mean_cm2_per_s.upper_limit == pytest.approx(limit, rel=1e-3)
+    assert tensor.components_cm2_per_s["xx"].upper_limit == pytest.approx(3 * limit, rel=1e-3)
+    sigma = onsager(still).ionic_conductivity_S_per_cm
+    assert sigma.upper_limit == pytest.approx(16 * limit * 1e4 * SIGMA_UNIT, rel=1e-3)
 
 
 def hydroxide(n_frames=800, n=8, seed=0):
@@ -175,6 +189,8 @@ def test_charges_must_be_known_and_a_charged_cell_needs_a_host():
         onsager([replace(item, formal_charges_e={"Li": 1}) for item in salt(1)])
     with pytest.raises(ConfigError, match="name host_species"):
         onsager(salt(1, charges_e=(2, -1)))
+    with pytest.raises(ConfigError, match="every formal charge is zero"):
+        onsager(salt(1, charges_e=(0, 0)))
 
 
 def test_the_bootstrap_of_independent_blocks_gives_the_error_of_their_mean():
