@@ -1,6 +1,6 @@
 """Which format is this file? Told by its content, not its name."""
 
-import gzip
+import zlib
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
@@ -59,11 +59,7 @@ def detect_format(path):
     try:
         with open_text(path) as stream:
             text = stream.read(_HEAD_CHARACTERS)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
-        raise DamagedFileError(path, 0, f"expected a compressed text file ({error})") from error
-    except Exception as error:  # zlib.error has no better base
-        if type(error).__module__ != "zlib":
-            raise
+    except (OSError, EOFError, zlib.error) as error:
         raise DamagedFileError(path, 0, f"expected a compressed text file ({error})") from error
     found = _text_format(text)
     if found is None:

@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import re
+import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -113,25 +115,22 @@ class FrameLines:
     def __exit__(self, *exc):
         self._stream.close()
 
-    def _read(self):
+    def _read(self, n_lines):
+        """Return up to `n_lines` lines; complain where the file is damaged or ends within one."""
         try:
-            line = self._stream.readline()
+            lines = list(islice(self._stream, n_lines))
         except EOFError as error:
             raise self.cut("expected a whole compressed file, it ends early") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zlib.error) as error:
             raise self.wrong(f"expected a compressed text file ({error})") from error
-        except Exception as error:  # zlib.error has no better base
-            if type(error).__module__ != "zlib":
-                raise
-            raise self.wrong(f"expected a compressed text file ({error})") from error
-        if line and not line.endswith("\n"):
+        if lines and not lines[-1].endswith("\n"):
             raise self.cut("expected a whole last line, the file ends within it")
-        return line
+        return lines
 
     def peek(self):
         """Return the next line without taking it; empty at the end of the file."""
         if self._ahead is None:
-            self._ahead = self._read()
+            self._ahead = next(iter(self._read(1)), "")
         return self._ahead
 
     def next(self, what):
@@ -149,7 +148,12 @@ class FrameLines:
 
     def table(self, n_rows, what):
         """Return the next `n_rows` lines."""
-        return [self.next(f"{n_rows} {what}, of which {row} are there") for row in range(n_rows)]
+        rows = [] if self._ahead is None else [self._ahead]
+        self._ahead = None
+        rows += self._read(n_rows - len(rows))
+        if len(rows) < n_rows or not rows[0]:
+            raise self.cut(f"expected {n_rows} {what}, found {len([row for row in rows if row])}")
+        return rows
 
     def vector(self, n, what):
         """Return at least `n` numbers of the next line, the first `n` of them."""
@@ -181,7 +185,7 @@ def numbers_of(lines, words, what):
         values = np.array(words, dtype=float)
     except ValueError:
         values = None
-    if values is None or any("_" in word for word in words):
+    if values is None or "_" in "".join(words):
         bad = next((word for word in words if _NUMBER.match(word) is None), words[0])
         raise lines.wrong(f"expected {what}, got {_short(bad)}")
     return values
