@@ -45,7 +45,7 @@ class GreenKuboResult(Result):
     warnings: tuple = ()
 
 
-def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=None):
+def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=None, host_species=()):
     r"""Return the conductivity from the charge current's spectrum at zero frequency.
 
     .. math:: \sigma = \frac{1}{3 V k_B T} \int_0^\infty \langle J(0) \cdot J(t) \rangle dt
@@ -60,6 +60,9 @@ def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=Non
         Temperature, K; the trajectories' own by default.
     einstein_helfand
         Conductivity from displacements (`Estimate`, S/cm) to compare with.
+    host_species
+        Symbols of the immobile sublattice. Only a charged cell needs them: its current depends on the frame,
+        and the velocity of their centre of mass, from `species_momenta_amu_A_per_ps`, is taken out.
 
     Returns
     -------
@@ -70,7 +73,8 @@ def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=Non
     Raises
     ------
     ConfigError
-        Where a trajectory has no charge current, the fine intervals differ, or the series is too short.
+        For a charged cell without host, momenta or masses; where a trajectory has no charge current, the fine
+        intervals differ, or the series is too short.
 
     Notes
     -----
@@ -81,7 +85,7 @@ def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=Non
     vibrates has none, and its sigma falls with the length of the run.
     """
     trajectories = tuple(trajectories)
-    series, interval_ps = _series(trajectories)
+    series, interval_ps = _series(trajectories, tuple(host_species))
     temperature_K = trajectories[0].temperature_K if temperature_K is None else temperature_K
     if temperature_K is None or not temperature_K > 0:
         raise ConfigError(f"temperature_K must be given and positive, got {temperature_K!r}")
@@ -137,7 +141,7 @@ def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=Non
     )
 
 
-def _series(trajectories):
+def _series(trajectories, host_species):
     if not trajectories:
         raise ConfigError("analyse_green_kubo needs at least one trajectory, got none")
     for number, item in enumerate(trajectories):
@@ -156,8 +160,29 @@ def _series(trajectories):
                 f"{interval_ps} ps: replicas must be sampled alike"
             )
     shortest = min(len(item.charge_current_e_A_per_ps) for item in trajectories)
-    series = np.concatenate([item.charge_current_e_A_per_ps[:shortest] for item in trajectories], axis=1)
-    return series, float(interval_ps)
+    currents = [_current(item, number, host_species)[:shortest] for number, item in enumerate(trajectories)]
+    return np.concatenate(currents, axis=1), float(interval_ps)
+
+
+def _current(trajectory, number, host_species):
+    """Return the charge current seen from the host, shape (n_fine, 3), e Å/ps."""
+    charge = sum(trajectory.formal_charges_e.get(name, 0) for name in trajectory.species.tolist())
+    if charge == 0:
+        return trajectory.charge_current_e_A_per_ps
+    if not host_species:
+        raise ConfigError(
+            f"the cell carries a charge of {charge:+g} e, so the frame matters: name host_species"
+        )
+    momenta = trajectory.species_momenta_amu_A_per_ps
+    missing = [name for name in host_species if name not in momenta]
+    if missing or trajectory.masses_amu is None:
+        what = f"momenta of {', '.join(missing)}" if missing else "masses_amu"
+        raise ConfigError(
+            f"replica {number} has no {what} to see the current of a charged cell from its host"
+        )
+    mass = sum(trajectory.masses_amu[trajectory.indices_of(name)].sum() for name in host_species)
+    velocity = sum(momenta[name] for name in host_species) / mass
+    return trajectory.charge_current_e_A_per_ps - charge * velocity
 
 
 def _agreement(sigma, other):

@@ -81,6 +81,24 @@ def test_the_same_walk_gives_one_conductivity_both_ways():
     assert agreements >= 7
 
 
+def test_the_current_of_a_charged_cell_is_seen_from_its_host():
+    neutral, _ = run()
+    drift = np.random.default_rng(1).normal(size=(4000, 3))
+    charged = replace(
+        neutral,
+        formal_charges_e={"Li": 2, "Cl": -1},  # four of each: +4 e
+        masses_amu=np.repeat([7.0, 35.0], 4),
+        charge_current_e_A_per_ps=neutral.charge_current_e_A_per_ps + 4 * drift,
+        species_momenta_amu_A_per_ps={"Cl": 4 * 35.0 * drift},
+    )
+    with pytest.raises(ConfigError, match="name host_species"):
+        analyse_green_kubo([charged])
+    with pytest.raises(ConfigError, match="no momenta of Li"):
+        analyse_green_kubo([charged], host_species=("Li",))
+    one, two = analyse_green_kubo([neutral]), analyse_green_kubo([charged], host_species=("Cl",))
+    assert two.ionic_conductivity_S_per_cm.value == pytest.approx(one.ionic_conductivity_S_per_cm.value)
+
+
 def test_a_disagreement_is_said():
     trajectory, _ = run()
     far = Estimate(value=1e3, stderr=1.0, ci95=(998.0, 1002.0), method="made up", n_eff=100.0)
