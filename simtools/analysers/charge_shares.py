@@ -57,7 +57,7 @@ def slope_estimate(value, error, dof, *, method, fixed=False, least=0.0):
     if fixed:
         return Estimate.limit(0.0, method=f"{method}; the summed displacement is fixed")
     if not value > _SIGNIFICANT * error:
-        limit = max(value, 0.0) + stats.t.ppf(0.95, dof) * error
+        limit = max(value, 0.0) + float(stats.t.ppf(0.95, dof)) * error
         return Estimate.limit(limit, method=f"{method}; within two standard errors of zero", n_eff=dof)
     relative = (error / value) ** 2
     return Estimate(
@@ -157,7 +157,7 @@ def transport_numbers(species, charges, values_p, covariance, dof, conductivity)
         value = float(row @ values_p / sigma)
         gradient = (row - value * form) / sigma
         error = float(np.sqrt(max(gradient @ covariance @ gradient, 0.0)))
-        half = stats.t.ppf(0.975, dof) * error
+        half = float(stats.t.ppf(0.975, dof)) * error
         numbers[name] = Estimate(
             value=value,
             stderr=error,

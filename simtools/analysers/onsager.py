@@ -24,6 +24,7 @@ from simtools.core.units import A2_PER_PS_TO_CM2_PER_S, conductivity_S_per_cm
 __all__ = ["OnsagerResult", "analyse_onsager", "summed_displacements"]
 
 _THEORY_DOF = 20.0
+_SIGNIFICANT = 2.0
 _BOOTSTRAP_APART = 2.0
 
 
@@ -61,10 +62,11 @@ class OnsagerResult(Result):
     warnings: tuple = ()
 
     def correlation_coefficients(self):
-        """Return the off-diagonal coefficients as correlations between -1 and 1, shape as the matrix."""
-        scale = np.sqrt(np.maximum(np.diag(self.coefficients_A2_per_ps), 0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.coefficients_A2_per_ps / np.outer(scale, scale)
+        """Return the coefficients as correlations, nan for species within two standard errors of rest."""
+        diagonal = np.diag(self.coefficients_A2_per_ps)
+        moves = diagonal > _SIGNIFICANT * np.diag(self.stderr_A2_per_ps)
+        scale = np.sqrt(np.where(moves, diagonal, np.nan))
+        return self.coefficients_A2_per_ps / np.outer(scale, scale)
 
 
 def summed_displacements(trajectory, species):

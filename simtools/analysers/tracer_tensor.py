@@ -27,7 +27,8 @@ class TracerTensorResult(Result):
 
     `components` holds xx, yy, zz, yz, xz and xy; `principal_values_cm2_per_s` are ascending, their axes the
     columns of `principal_axes`. `isotropy_p_value` is the chance of components as different from D times the
-    unit tensor as these (Hotelling): small where diffusion is anisotropic.
+    unit tensor as these (Hotelling): small where diffusion is anisotropic, nan where no more than five
+    degrees of freedom stand behind the covariance.
     """
 
     species: str
@@ -149,7 +150,7 @@ def _component(value, error, dof, least, *, diagonal):
             method="slope of the mean squared displacement along one axis or all",
             least=least,
         )
-    half = stats.t.ppf(0.975, dof) * error
+    half = float(stats.t.ppf(0.975, dof)) * error
     return Estimate(
         value=value,
         stderr=error,

@@ -30,7 +30,8 @@ def plot_onsager_matrix(result, *, ax=None):
     Parameters
     ----------
     result
-        `OnsagerResult`. The diagonal shows the coefficient in Å²/ps, the rest the correlation.
+        `OnsagerResult`. The diagonal shows the coefficient in Å²/ps, the rest the correlation; a dash where
+        one of the two species is at rest within its error.
     ax
         Axes to draw on; a new figure by default.
 
@@ -43,7 +44,7 @@ def plot_onsager_matrix(result, *, ax=None):
     ax.imshow(np.nan_to_num(matrix), vmin=-1, vmax=1, cmap="RdBu_r")
     for i, row in enumerate(matrix):
         for j, value in enumerate(row):
-            shown = f"{result.coefficients_A2_per_ps[i, i]:.3g}" if i == j else f"{value:+.2f}"
+            shown = f"{result.coefficients_A2_per_ps[i, i]:.3g}" if i == j else _signed(value)
             dark = np.isfinite(value) and abs(value) > 0.6
             ax.text(j, i, shown, ha="center", va="center", color="white" if dark else BLACK)
     labels = [f"{plain(name)} ({z:+d})" for name, z in zip(result.species, result.charges_e, strict=True)]
@@ -51,6 +52,10 @@ def plot_onsager_matrix(result, *, ax=None):
     ax.set_yticks(range(len(labels)), labels, fontsize=TICK_SIZE)
     ax.set_title(f"{result.temperature_K:g} K", fontsize=NOTE_SIZE)
     return ax
+
+
+def _signed(value):
+    return f"{value:+.2f}" if np.isfinite(value) else "–"
 
 
 def plot_green_kubo(result, *, ax=None):

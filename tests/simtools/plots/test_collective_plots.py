@@ -28,6 +28,17 @@ def test_the_matrix_shows_coefficients_and_correlations():
     assert [item.get_text() for item in ax.get_xticklabels()] == ["Cl (-1)", "Li (+1)"]
 
 
+def test_a_host_at_rest_has_no_correlation():
+    items = [correlated_species(200, 8, seed=1)]
+    r_tnc = items[0].positions_A.copy()
+    r_tnc[:, 8:] = r_tnc[:1, 8:]
+    result = analyse_onsager(
+        [replace(items[0], positions_A=r_tnc)], mobile="Li", hop_length_A=1.0, n_resamples=20
+    )
+    assert np.isnan(result.correlation_coefficients()[0]).all()
+    assert [item.get_text() for item in plots.plot_onsager_matrix(result).texts][1] == "–"
+
+
 def test_green_kubo_stands_beside_einstein_helfand():
     current, _ = langevin_current(2000, seed=1, interval_ps=0.05)
     base = correlated_species(20, 4, seed=1)
