@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from simtools.core.errors import ConfigError
+from simtools.md.h5md import read_trajectory
+from simtools.md.protocols import Stage, run_stages
 from simtools.md.readers import load_trajectory, open_trajectory
 from tests.simtools.md import foreign_files as files
+from tests.simtools.md.md_toys import LaggingLennardJones, argon
 
 PS = files.INTERVAL_PS
 NAMED = {"species": files.SPECIES.tolist()}
@@ -123,18 +126,69 @@ def test_h5md_that_mdanalysis_wrote(tmp_path):
     np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=3e-5)
 
 
-def test_our_own_run(tmp_path):
-    """A segment as our runs write it: positions are whole and stay so."""
-    truth = files.walk()
-    path = files.write_h5md(tmp_path / "s.h5md", truth)
-    import h5py
+def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
+    stage = Stage(
+        name="production",
+        ensemble="NVE",
+        duration_ps=0.2,
+        temperature_K=40.0,
+        timestep_fs=2.0,
+        sample_every_fs=20.0,
+        current_every_fs=4.0,
+        write_trajectory=True,
+        velocities=True,
+        checkpoint_every_ps=0.1,
+    )
+    run_stages(argon(), LaggingLennardJones(), [stage], tmp_path, info={"formal_charges_e": {"Ar": 1}})
+    exact = read_trajectory(tmp_path)
+    source = open_trajectory(tmp_path)
+    chunks = list(source.chunks(4))
+    assert source.n_frames == exact.n_frames == 11
+    assert source.frame_interval_ps == pytest.approx(exact.frame_interval_ps, rel=1e-9)
+    assert source.rounding_A == pytest.approx(exact.metadata["rounding_A"])
+    np.testing.assert_array_equal(source.masses_amu, exact.masses_amu)
+    joined = np.concatenate([chunk.positions_A for chunk in chunks])
+    np.testing.assert_allclose(joined, exact.positions_A, atol=1e-12)
+    velocities = np.concatenate([chunk.velocities_A_per_ps for chunk in chunks])
+    np.testing.assert_array_equal(velocities, exact.velocities_A_per_ps)
+    assert load_trajectory(tmp_path, temperature_K=50.0).formal_charges_e == {"Ar": 1}
 
-    with h5py.File(path, "r+") as file:
-        element = file["particles/all/position"]
-        element["value"][...] = truth.positions_A(truth.whole_s)
-        element.attrs["rounding_A"] = 1e-6
-    found = load_trajectory(path)
-    np.testing.assert_allclose(found.positions_A, truth.positions_A(truth.whole_s), atol=1e-10)
+
+@pytest.mark.parametrize(
+    ("writer", "name", "kind"),
+    [
+        (files.write_xdatcar, "XDATCAR", "vasp-xdatcar"),
+        (files.write_extxyz, "a.extxyz", "extxyz"),
+        (files.write_dump, "a.dump", "lammps-dump-text"),
+    ],
+)
+def test_the_files_written_here_are_what_ase_takes_them_for(tmp_path, writer, name, kind):
+    """Otherwise writer and reader could share a misunderstanding of the format."""
+    from ase.io import read
+
+    truth = files.walk(5, breathing=0.01)
+    images = read(writer(tmp_path / name, truth), index=":", format=kind)
+    assert len(images) == 5
+    for t, atoms in enumerate(images):
+        assert atoms.get_chemical_symbols() == files.SPECIES.tolist()
+        np.testing.assert_allclose(atoms.cell.array, truth.cells_A[t], atol=1e-9)
+        shift = truth.positions_A(truth.whole_s)[t] - atoms.positions
+        shift = (shift - shift[0]) @ np.linalg.inv(truth.cells_A[t])
+        np.testing.assert_allclose(shift, np.round(shift), atol=1e-9)
+
+
+def test_the_history_written_here_is_what_mdanalysis_takes_it_for(tmp_path):
+    """ASE seeks by a fixed record length, which Fortran's but not these lines have."""
+    from MDAnalysis.coordinates.DLPoly import HistoryReader
+
+    truth = files.walk(5)
+    expected = truth.positions_A(truth.wrapped_s - 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = HistoryReader(str(files.write_history(tmp_path / "HISTORY", truth)))
+        found = [step.positions.copy() for step in reader]
+        reader.close()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["gro", "CONFIG", "xyz", "data"])
