@@ -18,7 +18,7 @@ from simtools.core.results import Result, quantity
 __all__ = ["FullLagDisplacements", "full_lag_displacements", "full_lag_sums"]
 
 _BATCH_BYTES = 4_000_000
-_IONS_AT_ONCE = 8
+_IONS_PER_TASK = 64
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,27 +93,27 @@ def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
     n_fft = fft.next_fast_len(n_frames + n_lags - 1, real=True)
     batch = max(1, min(n_ions, _BATCH_BYTES // (24 * n_fft)))
 
-    part = min(batch, _IONS_AT_ONCE)
+    share = max(batch, _IONS_PER_TASK)
     kept = threading.local()
 
     def transform(first):
         if not hasattr(kept, "x_cnt"):
             kept.x_cnt = np.zeros((3, batch, n_fft))
-            kept.spectrum_cnf = np.empty((3, part, n_fft // 2 + 1), dtype=complex)
+            kept.spectrum_cnf = np.empty((3, batch, n_fft // 2 + 1), dtype=complex)
         square_ct, summed_ct = np.zeros((3, n_frames)), np.zeros((3, n_frames))
         power_cf = np.zeros((3, n_fft // 2 + 1))
-        x_cnt = kept.x_cnt[:, : min(batch, n_ions - first)]
-        kernels.gather(r_tnc, first, x_cnt)
-        for start in range(0, x_cnt.shape[1], part):
-            rows_cnt = x_cnt[:, start : start + part]
+        last = min(first + share, n_ions)
+        for start in range(first, last, batch):
+            x_cnt = kept.x_cnt[:, : min(batch, last - start)]
+            kernels.gather(r_tnc, start, x_cnt)
             # numpy's transform writes into memory that is there; a new array each time costs as much again
-            spectrum_cnf = np.fft.rfft(rows_cnt, axis=-1, out=kept.spectrum_cnf[:, : rows_cnt.shape[1]])
-            kernels.add_rows(rows_cnt, spectrum_cnf, square_ct, summed_ct, power_cf)
+            spectrum_cnf = np.fft.rfft(x_cnt, axis=-1, out=kept.spectrum_cnf[:, : x_cnt.shape[1]])
+            kernels.add_rows(x_cnt, spectrum_cnf, square_ct, summed_ct, power_cf)
         return square_ct, summed_ct, power_cf
 
     square_ct, summed_ct = np.zeros((3, n_frames)), np.zeros((3, n_frames))
     power_cf = np.zeros((3, n_fft // 2 + 1))
-    firsts = range(0, n_ions, batch)
+    firsts = range(0, n_ions, share)
     with ThreadPoolExecutor(workers) as pool:
         # a few batches at a time: what waits to be added is memory
         for group in range(0, len(firsts), 4 * workers):

@@ -26,14 +26,30 @@ def gather(r_tnc, first_ion, x_cnt):
 
 @kernel
 def add_rows(x_cnt, spectrum_cnf, square_ct, summed_ct, power_cf):
-    """Add each row's square, the row itself and its power spectrum to the sums of its direction."""
-    n_frames, n_frequencies = square_ct.shape[1], power_cf.shape[1]
+    """Add each row's square, the row itself and its power spectrum to the sums of its direction.
+
+    Four rows at a time, so that the sums are loaded and stored less often.
+    """
+    n_frames, n_frequencies, n_rows = square_ct.shape[1], power_cf.shape[1], x_cnt.shape[1]
+    fours = n_rows - n_rows % 4
     for c in range(3):
-        for n in range(x_cnt.shape[1]):
+        for n in range(0, fours, 4):
+            for t in range(n_frames):
+                x, y = x_cnt[c, n, t], x_cnt[c, n + 1, t]
+                z, w = x_cnt[c, n + 2, t], x_cnt[c, n + 3, t]
+                square_ct[c, t] += (x * x + y * y) + (z * z + w * w)
+                summed_ct[c, t] += (x + y) + (z + w)
+            for f in range(n_frequencies):
+                a, b = spectrum_cnf[c, n, f], spectrum_cnf[c, n + 1, f]
+                d, e = spectrum_cnf[c, n + 2, f], spectrum_cnf[c, n + 3, f]
+                first = (a.real * a.real + a.imag * a.imag) + (b.real * b.real + b.imag * b.imag)
+                second = (d.real * d.real + d.imag * d.imag) + (e.real * e.real + e.imag * e.imag)
+                power_cf[c, f] += first + second
+        for n in range(fours, n_rows):
             for t in range(n_frames):
                 x = x_cnt[c, n, t]
                 square_ct[c, t] += x * x
                 summed_ct[c, t] += x
             for f in range(n_frequencies):
-                value = spectrum_cnf[c, n, f]
-                power_cf[c, f] += value.real * value.real + value.imag * value.imag
+                a = spectrum_cnf[c, n, f]
+                power_cf[c, f] += a.real * a.real + a.imag * a.imag
