@@ -95,6 +95,13 @@ def analyse_files(
     ConfigError
         As `open_trajectory` and `analyse_transport` do.
     """
+    seen = set()
+    for path in (Path(path).resolve() for files in replicas for path in files):
+        if path in seen:
+            raise ConfigError(
+                f"{path} is given twice: replicas must be independent, expected every file once"
+            )
+        seen.add(path)
     trajectories = [
         load_trajectory(files, temperature_K=temperature_K, formal_charges_e=charges_e, **reading)
         for files in replicas

@@ -82,6 +82,8 @@ def test_neighbour_distance_of_a_lattice():
         (["{dump}", "--mobile", "Na", "--temperature", "600"], "no species 'Na'; available: Li, O"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--charge", "F=-1"], "--charge names F"),
         (["--mobile", "Li", "--temperature", "600"], "either TRAJECTORY files or --replica"),
+        (["{dump}", "{dump}", "--mobile", "Li", "--temperature", "600"], "given twice"),
+        (["{dump}", "--mobile", "Li", "--temperature", "600", "--host", "Cl"], "no species 'Cl'"),
         (["{dump}", "--mobile", "Li", "--temperature", "-3"], "--temperature must be positive"),
         (["{cut}", "--mobile", "Li", "--temperature", "600"], "cut.dump, frame 11: expected"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "1,2"], "3 or 9 numbers"),
