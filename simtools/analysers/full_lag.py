@@ -18,6 +18,7 @@ from simtools.core.results import Result, quantity
 __all__ = ["FullLagDisplacements", "full_lag_displacements", "full_lag_sums"]
 
 _BATCH_BYTES = 4_000_000
+_FEWEST_BATCHES = 16
 _IONS_PER_TASK = 64
 
 
@@ -91,7 +92,7 @@ def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
         raise LagRangeError(n_lags - 1, n_frames - 1)
     workers = workers or os.cpu_count() or 1
     n_fft = fft.next_fast_len(n_frames + n_lags - 1, real=True)
-    batch = max(1, min(n_ions, _BATCH_BYTES // (24 * n_fft)))
+    batch = max(1, min(-(-n_ions // _FEWEST_BATCHES), _BATCH_BYTES // (24 * n_fft)))
 
     share = max(batch, _IONS_PER_TASK)
     kept = threading.local()
