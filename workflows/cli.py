@@ -101,6 +101,8 @@ def _parser():
     defects.add_argument("-q", "--quiet", action="store_true", help="no progress")
     defects.set_defaults(command=_defects)
 
+    _add_analyse(commands)
+
     build = commands.add_parser("build", help="the simulation cell only")
     _add_recipe(build)
     build.add_argument(
@@ -128,6 +130,30 @@ def _parser():
     recipes = commands.add_parser("recipes", help="the recipes shipped with simtools")
     recipes.set_defaults(command=_recipes)
     return parser
+
+
+def _add_analyse(commands):
+    analyse = commands.add_parser("analyse", help="transport from trajectory files of any program")
+    add = analyse.add_argument
+    add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
+    add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
+    add("--replica", action="append", nargs="+", metavar="FILE", help="consecutive parts of one replica")
+    add("--mobile", action="append", required=True, metavar="SPECIES", help="mobile ion; may be repeated")
+    add("--charge", action="append", default=[], metavar="SPECIES=E", help="integer formal charge, e")
+    add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
+    add("--host", metavar="A,B", help="immobile species; default: those of opposite charge")
+    add("--hop-length", type=float, metavar="ANGSTROM", help="between neighbouring sites; default: measured")
+    add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
+    add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
+    add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
+    add("--cell", metavar="A,B,C", help="edges (3) or lattice vectors (9 numbers), where the files have none")
+    add("--unwrapped", action="store_true", help="positions are unwrapped: take them as they are")
+    add("--strict-steps", action="store_true", help="refuse wrapped steps over half of --hop-length")
+    add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
+    add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
+    add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
+    add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
+    analyse.set_defaults(command=_analyse)
 
 
 def _add_recipe(parser):
@@ -226,6 +252,71 @@ def _defects(arguments):
         page = write_defect_report(result, arguments.directory)
     print(f"{defect_table(result)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _analyse(arguments):
+    from workflows.analyse import analyse_files, analysis_text, write_analysis
+
+    if bool(arguments.trajectories) == bool(arguments.replica):
+        raise _UsageError("give either TRAJECTORY files or --replica groups")
+    if arguments.strict_steps and arguments.hop_length is None:
+        raise _UsageError("--strict-steps needs --hop-length")
+    replicas = arguments.replica or (
+        [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
+    )
+    for name, value in (("--temperature", arguments.temperature), ("--hop-length", arguments.hop_length)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{name} must be positive, got {value:g}")
+    analysis = analyse_files(
+        replicas,
+        mobile=arguments.mobile,
+        temperature_K=arguments.temperature,
+        charges_e={name: _integer(name, text) for name, text in _pairs("--charge", arguments.charge)},
+        host_species=arguments.host.split(",") if arguments.host else None,
+        hop_length_A=arguments.hop_length,
+        **_reading_options(arguments),
+    )
+    page = write_analysis(analysis, arguments.directory)
+    print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
+    return DONE
+
+
+def _reading_options(arguments):
+    options = {
+        "topology": arguments.topology,
+        "species": dict(_pairs("--species", arguments.species)) or None,
+        "frame_interval_ps": arguments.frame_interval,
+        "coordinates": "unwrapped" if arguments.unwrapped else "auto",
+        "drop_truncated": arguments.drop_truncated,
+        "skip_ps": arguments.skip,
+        "stride": arguments.stride,
+    }
+    if arguments.strict_steps:
+        options["hop_length_A"] = arguments.hop_length
+    if arguments.cell is not None:
+        try:
+            numbers = [float(word) for word in arguments.cell.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (3, 9):
+            raise ConfigError(f"--cell needs 3 or 9 numbers with commas, got {arguments.cell!r}")
+        options["cell_A"] = numbers if len(numbers) == 3 else [numbers[k : k + 3] for k in (0, 3, 6)]
+    return options
+
+
+def _pairs(option, texts):
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise ConfigError(f"{option} needs NAME=VALUE, got {text!r}")
+        yield name, value
+
+
+def _integer(name, text):
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"--charge {name} must be an integer (formal charge), got {text!r}") from None
 
 
 def _build(arguments):

@@ -53,6 +53,11 @@ class Slopes:
         Part of the tracer slope that was extrapolated away, relative.
     independent_stderr : float
         What the tracer's error would be if the ions moved independently (generalised least squares), Å²/ps.
+    weights_qk : ndarray
+        What turned displacements at the lags into the slopes, shape (2, n_lags), 1/ps: the tracer's applies
+        to `tracer_rbk`, the collective one to `smooth_charge_rbk`.
+    correlation_blocks : ndarray
+        Longest lag of each fit in units of a time block, shape (2,).
     """
 
     values: np.ndarray
@@ -65,6 +70,8 @@ class Slopes:
     fixed_sum: bool
     trend: float
     independent_stderr: float
+    weights_qk: np.ndarray
+    correlation_blocks: np.ndarray
 
 
 def fit_slopes(blocks, *, hop_length_A):
@@ -145,6 +152,8 @@ def fit_slopes(blocks, *, hop_length_A):
         fixed_sum=fixed_sum,
         trend=trend,
         independent_stderr=_independent_stderr(blocks, used),
+        weights_qk=np.stack([tracer_k, charge_window.weights_k]),
+        correlation_blocks=np.array([window.correlation_blocks, charge_window.correlation_blocks]),
     )
 
 

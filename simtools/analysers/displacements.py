@@ -5,12 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from simtools.analysers.kernels import msd as kernels
+from simtools.analysers.lag_sums import geometric_lags
 from simtools.analysers.msd import summed_displacement
 from simtools.core.errors import ConfigError
 
-__all__ = ["HOP_FRACTION", "DisplacementBlocks", "blocked_displacements", "lag_grid"]
+__all__ = [
+    "HOP_FRACTION",
+    "DisplacementBlocks",
+    "blocked_displacements",
+    "charge_blocks",
+    "count_blocks",
+    "hop_window",
+    "lag_grid",
+    "observed_frames",
+    "smoothing_weights",
+    "travelled_A2",
+]
 
-_LAGS_PER_OCTAVE = 3
 _MAX_BLOCKS = 24
 _SETTLING_PS = 0.5
 _SMOOTHING_PS = 0.8
@@ -111,9 +122,7 @@ class DisplacementBlocks:
 def lag_grid(n_frames):
     """Return lags in frames, three per octave, from 1 to half of `n_frames`."""
     longest = max(1, n_frames // 2)
-    octaves = np.log2(longest)
-    steps = 2.0 ** (np.arange(int(_LAGS_PER_OCTAVE * octaves) + 1) / _LAGS_PER_OCTAVE)
-    return np.unique(np.append(np.rint(steps), longest)).astype(np.int64)
+    return np.unique(np.append(geometric_lags(longest), longest))
 
 
 def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
@@ -140,29 +149,23 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         If a replica has fewer than eight frames: there is no lag to fit.
     """
     shortest = min(len(r_tnc) for r_tnc in positions)
-    if shortest < 8:
-        raise ConfigError(f"transport needs at least 8 frames in every replica, got {shortest}")
+    n_blocks = count_blocks(shortest)
     lags = lag_grid(shortest)
-    n_blocks = int(min(_MAX_BLOCKS, shortest // 4))
-    window = int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, max(1, shortest // 20)))
-    smoothing = _smoothing(frame_interval_ps, shortest)
+    window = hop_window(frame_interval_ps, shortest)
+    smoothing = smoothing_weights(frame_interval_ps, shortest)
     tracer, charge, smooth, quartic, n_hops, n_travelled, observed = [], [], [], [], 0, 0, 0.0
     for r_tnc in positions:
         n_ions = r_tnc.shape[1]
         blocks_kb, quartic_k = kernels.blocked_displacements(r_tnc, lags, n_blocks)
-        summed_tnc = np.ascontiguousarray(summed_displacement(r_tnc)[:, None, :])
-        charge_kb, _ = kernels.blocked_displacements(summed_tnc, lags, n_blocks)
-        hops_n, reach_n = kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)
         tracer.append(blocks_kb.T)
-        charge.append(charge_kb.T / n_ions)
-        if len(smoothing) > 1:
-            smoothed_tnc = np.apply_along_axis(np.convolve, 0, summed_tnc, smoothing, "valid")
-            charge_kb, _ = kernels.blocked_displacements(np.ascontiguousarray(smoothed_tnc), lags, n_blocks)
-        smooth.append(charge_kb.T / n_ions)
+        charge_bk, smooth_bk = charge_blocks(summed_displacement(r_tnc), n_ions, lags, n_blocks, smoothing)
+        charge.append(charge_bk)
+        smooth.append(smooth_bk)
         quartic.append(quartic_k)
+        hops_n, reach_n = kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)
         n_hops += int(hops_n.sum())
-        observed += window * max(len(r_tnc) // window - _BLIND_WINDOWS, 1.0)
-        n_travelled += int((reach_n > (_TRAVELLED_HOPS * hop_length_A) ** 2).sum())
+        observed += observed_frames(len(r_tnc), window)
+        n_travelled += int((reach_n > travelled_A2(hop_length_A)).sum())
     frames = np.array([len(r_tnc) for r_tnc in positions], dtype=float)
     return DisplacementBlocks(
         lags=lags,
@@ -181,7 +184,62 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
     )
 
 
-def _smoothing(frame_interval_ps, n_frames):
+def count_blocks(n_frames):
+    """Return the number of time blocks of a replica of `n_frames` frames.
+
+    Raises
+    ------
+    ConfigError
+        For fewer than eight frames: there is no lag to fit.
+    """
+    if n_frames < 8:
+        raise ConfigError(f"transport needs at least 8 frames in every replica, got {n_frames}")
+    return int(min(_MAX_BLOCKS, n_frames // 4))
+
+
+def hop_window(frame_interval_ps, n_frames=None):
+    """Return the frames in half a picosecond, at least three but no more than 5 % of a run."""
+    longest = np.inf if n_frames is None else max(1, n_frames // 20)
+    return int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, longest))
+
+
+def observed_frames(n_frames, window):
+    """Return the frames of a run in which a hop is sure to be counted."""
+    return window * max(n_frames // window - _BLIND_WINDOWS, 1.0)
+
+
+def travelled_A2(hop_length_A):
+    """Return the squared distance beyond which an ion has gone farther than a neighbouring site, Å²."""
+    return (_TRAVELLED_HOPS * hop_length_A) ** 2
+
+
+def charge_blocks(summed_tc, n_ions, lags, n_blocks, smoothing):
+    """Return `charge_rbk` and `smooth_charge_rbk` of one replica from its summed displacement.
+
+    Parameters
+    ----------
+    summed_tc
+        Shape (n_frames, 3), Å.
+    n_ions
+        Number of ions summed over.
+    lags, n_blocks, smoothing
+        As in `DisplacementBlocks`.
+
+    Returns
+    -------
+    tuple of ndarray
+        Two arrays of shape (n_blocks, n_lags), Å².
+    """
+    summed_tnc = np.ascontiguousarray(summed_tc[:, None, :])
+    charge_kb, _ = kernels.blocked_displacements(summed_tnc, lags, n_blocks)
+    smooth_kb = charge_kb
+    if len(smoothing) > 1:
+        smoothed_tnc = np.apply_along_axis(np.convolve, 0, summed_tnc, smoothing, "valid")
+        smooth_kb, _ = kernels.blocked_displacements(np.ascontiguousarray(smoothed_tnc), lags, n_blocks)
+    return charge_kb.T / n_ions, smooth_kb.T / n_ions
+
+
+def smoothing_weights(frame_interval_ps, n_frames):
     """Return the weights of a Hann window 0.8 ps wide (zero at 2.5 THz), or no more than 5 % of a run."""
     width = min(round(_SMOOTHING_PS / frame_interval_ps), n_frames // 20)
     if width < 3:

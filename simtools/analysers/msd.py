@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from simtools.analysers.kernels.streams import weighted_sums
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
@@ -161,7 +162,9 @@ def collective_mean_squared_displacement(trajectory, *, species, max_lag_ps=None
 
 def summed_displacement(r_tnc):
     """Return the sum over ions of the displacement since the first frame, shape (n_frames, 3)."""
-    return (r_tnc - r_tnc[0]).sum(axis=1)
+    summed_tc = np.empty((len(r_tnc), 3))
+    weighted_sums(r_tnc, r_tnc[0], np.ones(r_tnc.shape[1]), summed_tc)
+    return summed_tc
 
 
 def _windowed(trajectory, r_tnc, max_lag_ps):

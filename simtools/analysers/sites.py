@@ -50,6 +50,35 @@ class SiteOccupation:
         return float(self.n_excess.mean() / self.sites.shape[1])
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SitedIons:
+    """Ions of one sublattice in the frame of its sites.
+
+    Attributes
+    ----------
+    site_indices, atom_indices : ndarray of int
+        As in `SiteOccupation`.
+    scaled_positions : ndarray
+        Unwrapped fractional positions of the ions, shape (n_frames, n_ions, 3).
+    scaled_sites : ndarray
+        Fractional positions of the sites, shape (n_sites, 3).
+    cells_A : ndarray
+        Shape (n_frames or 1, 3, 3), Å.
+    inscribed_A : ndarray
+        Half the smallest distance between sites (a lower bound) per cell, shape (n_frames or 1,), Å.
+    sites : ndarray of int32
+        The site each ion is nearest to, counted within `site_indices`, shape (n_frames, n_ions).
+    """
+
+    site_indices: np.ndarray
+    atom_indices: np.ndarray
+    scaled_positions: np.ndarray
+    scaled_sites: np.ndarray
+    cells_A: np.ndarray
+    inscribed_A: np.ndarray
+    sites: np.ndarray
+
+
 def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
     """Return the sublattice of every atom.
 
@@ -111,31 +140,63 @@ def site_occupation(trajectory: Trajectory, *, species: str) -> SiteOccupation:
     ConfigError
         If the trajectory carries no lattice sites, or has more ions than sites (interstitials, dumbbells).
     """
+    ions = ions_on_sites(trajectory, species=species)
+    if len(ions.atom_indices) > len(ions.site_indices):
+        raise ConfigError(
+            f"{len(ions.atom_indices)} ions for {len(ions.site_indices)} {species} sites, none vacant on "
+            "balance: the cell holds interstitials or dumbbells, or lattice_sites are not of the perfect "
+            "supercell"
+        )
+    vacancy_tv, excess_t = kernels.empty_sites(ions.sites, ions.scaled_sites, ions.cells_A)
+    return SiteOccupation(
+        sublattice=species,
+        site_indices=ions.site_indices,
+        atom_indices=ions.atom_indices,
+        sites=ions.sites,
+        vacancies=vacancy_tv,
+        n_excess=excess_t,
+    )
+
+
+def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
+    """Bring the ions of one sublattice into the frame of its sites and assign each to the nearest.
+
+    Parameters
+    ----------
+    trajectory, species
+        As for `site_occupation`; there may be more ions than sites.
+
+    Returns
+    -------
+    SitedIons
+
+    Raises
+    ------
+    UnknownSpeciesError
+        If no site belongs to `species`.
+    ConfigError
+        If the trajectory carries no lattice sites.
+    """
     lattice = _lattice(trajectory)
     site_indices = np.flatnonzero(lattice.species == species)
     if len(site_indices) == 0:
         raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
     home = sublattice_of_atoms(trajectory)
     atom_indices = np.flatnonzero(home == species)
-    if len(atom_indices) > len(site_indices):
-        raise ConfigError(
-            f"{len(atom_indices)} ions for {len(site_indices)} {species} sites, none vacant on balance: the "
-            "cell holds interstitials or dumbbells, or lattice_sites are not of the perfect supercell"
-        )
     cells = _cells(trajectory)
     inverse = np.linalg.inv(cells)
     sites_sc = np.ascontiguousarray(lattice.scaled_positions[site_indices])
     offset_tc = _host_offset(trajectory, lattice, home, species, cells, inverse)
     s_tnc = _scaled(trajectory, atom_indices, inverse) - offset_tc[:, None, :]
-    site_tn = kernels.assign_sites(s_tnc, cells, sites_sc, _inscribed_A(sites_sc, cells))
-    vacancy_tv, excess_t = kernels.empty_sites(site_tn, sites_sc, cells)
-    return SiteOccupation(
-        sublattice=species,
+    inscribed_A = _inscribed_A(sites_sc, cells)
+    return SitedIons(
         site_indices=site_indices,
         atom_indices=atom_indices,
-        sites=site_tn,
-        vacancies=vacancy_tv,
-        n_excess=excess_t,
+        scaled_positions=s_tnc,
+        scaled_sites=sites_sc,
+        cells_A=cells,
+        inscribed_A=inscribed_A,
+        sites=kernels.assign_sites(s_tnc, cells, sites_sc, inscribed_A),
     )
 
 

@@ -24,7 +24,7 @@ from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
 from simtools.core.units import A2_PER_PS_TO_CM2_PER_S, conductivity_S_per_cm
 
-__all__ = ["TransportResult", "analyse_transport"]
+__all__ = ["TransportResult", "analyse_transport", "transport_of_blocks"]
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +163,39 @@ def analyse_transport(trajectories, *, species, hop_length_A, temperature_K=None
         framed, host_species, window=blocks.hop_window, threshold_A=HOP_FRACTION * hop_length_A
     )
     volume_A3 = float(np.average([item.mean_volume_A3 for item in trajectories], weights=blocks.weights_r))
+    return transport_of_blocks(
+        blocks,
+        species=species,
+        hop_length_A=hop_length_A,
+        temperature_K=temperature_K,
+        charge_e=charge_e,
+        volume_A3=volume_A3,
+        escapes=escapes,
+        host_species=host_species,
+        host_hops=host_hops,
+    )
+
+
+def transport_of_blocks(
+    blocks, *, species, hop_length_A, temperature_K, charge_e, volume_A3, escapes, host_species, host_hops
+):
+    """Return the `TransportResult` of displacements that are already summed, in memory or from a stream.
+
+    Parameters
+    ----------
+    blocks
+        `simtools.analysers.displacements.DisplacementBlocks` of one species.
+    species, hop_length_A, temperature_K, host_species
+        As for `analyse_transport`.
+    charge_e
+        Integer formal charge, e, or None where it is unknown.
+    volume_A3
+        Mean volume of the cell, Å³.
+    escapes
+        `simtools.analysers.trapping.Escapes`.
+    host_hops
+        {host species: lasting hops} of the host species that hop.
+    """
     slopes = fit_slopes(blocks, hop_length_A=hop_length_A)
     trapped = escapes.verdict(slopes.values[0] * _ion_time_ps(blocks))
     tracer, charge = _diffusivities(blocks, slopes, hop_length_A, escapes, trapped)

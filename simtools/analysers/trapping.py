@@ -11,7 +11,7 @@ from simtools.analysers.sites import site_occupation
 from simtools.analysers.uncertainty import poisson_upper_limit
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 
-__all__ = ["Escapes", "count_escapes", "vacancy_paths"]
+__all__ = ["Escapes", "count_escapes", "escapes_of_ions", "vacancy_paths"]
 
 # sites around a partner lie at most two hops apart; the next distance on this sublattice is sqrt(5) hops
 _ESCAPE_HOPS = 2.12
@@ -95,21 +95,34 @@ def count_escapes(trajectories, positions, *, species, hop_length_A, window):
     -------
     Escapes
     """
-    far_ions = 0
-    for r_tnc in positions:
-        _, reach_n = kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)
-        far_ions += int((reach_n > (_FAR_ION_HOPS * hop_length_A) ** 2).sum())
-    n_vacancies, n_escapes, length_A = 0, 0, _ESCAPE_HOPS * hop_length_A
+    reach = [kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)[1] for r_tnc in positions]
+    unknown = escapes_of_ions(np.concatenate(reach), hop_length_A=hop_length_A)
+    far_ions, length_A = unknown.n_far_ions, unknown.length_A
+    n_vacancies, n_escapes = 0, 0
     for item in trajectories:
         try:
             r_tvc, spacing_A = vacancy_paths(item, species=species)
         except (ConfigError, UnknownSpeciesError):
-            return Escapes(0, 0, far_ions, length_A)
+            return unknown
         length_A = max(length_A, _ESCAPE_HOPS * spacing_A)
         escapes_v, _ = kernels.count_hops(r_tvc, window, length_A)
         n_vacancies += r_tvc.shape[1]
         n_escapes += int(escapes_v.sum())
     return Escapes(n_vacancies, n_escapes, far_ions, length_A)
+
+
+def escapes_of_ions(reach_A2, *, hop_length_A):
+    """Return the `Escapes` where no vacancies can be followed, only ions.
+
+    Parameters
+    ----------
+    reach_A2
+        Largest squared distance of each ion's home from its first one, Å².
+    hop_length_A
+        Distance between neighbouring sites, Å.
+    """
+    far_ions = int((np.asarray(reach_A2) > (_FAR_ION_HOPS * hop_length_A) ** 2).sum())
+    return Escapes(0, 0, far_ions, _ESCAPE_HOPS * hop_length_A)
 
 
 def vacancy_paths(trajectory, *, species):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
+from simtools.md.frames import FrameChunk, check_chunk_size
 
 __all__ = ["LatticeSites", "Trajectory"]
 
@@ -153,6 +154,21 @@ class Trajectory:
     def positions_of(self, species):
         """Return unwrapped positions of `species`: C-contiguous, shape (n_frames, n_ions, 3), Å."""
         return np.ascontiguousarray(self.positions_A[:, self.indices_of(species)])
+
+    def chunks(self, frames_per_chunk):
+        """Yield `simtools.md.frames.FrameChunk` of at most `frames_per_chunk` frames: views, no copies."""
+        check_chunk_size(frames_per_chunk)
+        cells = np.broadcast_to(self.cells_A, (self.n_frames, 3, 3))
+        for first in range(0, self.n_frames, frames_per_chunk):
+            part = slice(first, min(first + frames_per_chunk, self.n_frames))
+            velocities = self.velocities_A_per_ps
+            yield FrameChunk(
+                first_frame=first,
+                times_ps=np.arange(part.start, part.stop) * self.frame_interval_ps,
+                positions_A=self.positions_A[part],
+                cells_A=cells[part],
+                velocities_A_per_ps=None if velocities is None else velocities[part],
+            )
 
     def in_host_frame(self, host_species):
         """Return the trajectory seen from the centre of mass of the immobile sublattice.

@@ -2,13 +2,27 @@
 
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
+from simtools.plots.collective import (
+    plot_green_kubo,
+    plot_onsager_matrix,
+    plot_temperature_laws,
+    plot_vibrations,
+)
 from simtools.plots.defect_energies import (
     plot_binding_against_distance,
     plot_concentrations,
     plot_reaction_energies,
 )
+from simtools.plots.density import plot_free_energy
 from simtools.plots.haven import plot_haven_ratio
+from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stays, plot_strings
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
+from simtools.plots.structure import (
+    plot_distinct_van_hove,
+    plot_non_gaussian_parameter,
+    plot_radial_distribution,
+    plot_self_van_hove,
+)
 from simtools.plots.style import SEQUENCE, new_axes, new_row
 from simtools.plots.text import format_estimate, format_number
 from simtools.plots.traces import mark_stages, plot_energy_trace, plot_temperature_trace
@@ -27,10 +41,23 @@ __all__ = [
     "plot_binding_against_distance",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_distinct_van_hove",
     "plot_energy_trace",
+    "plot_free_energy",
+    "plot_green_kubo",
     "plot_haven_ratio",
+    "plot_jump_lengths",
+    "plot_lead_and_lag",
     "plot_local_exponent",
     "plot_msd",
+    "plot_non_gaussian_parameter",
+    "plot_onsager_matrix",
+    "plot_radial_distribution",
     "plot_reaction_energies",
+    "plot_self_van_hove",
+    "plot_stays",
+    "plot_strings",
+    "plot_temperature_laws",
     "plot_temperature_trace",
+    "plot_vibrations",
 ]

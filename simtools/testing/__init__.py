@@ -10,12 +10,16 @@ from simtools.testing.crystals import (
     lennard_jones_crystal,
     lennard_jones_fluid,
 )
+from simtools.testing.currents import correlated_species, harmonic_ions, langevin_current
 from simtools.testing.rotors import rotor_orientations, rotors
 from simtools.testing.walkers import lattice_walkers, vacancy_walk, x3_sublattice
 
 __all__ = [
     "ARGON_EPSILON_EV",
     "ARGON_SIGMA_A",
+    "correlated_species",
+    "harmonic_ions",
+    "langevin_current",
     "lattice_walkers",
     "lennard_jones_crystal",
     "lennard_jones_fluid",

@@ -6,6 +6,7 @@ import numpy as np
 
 from simtools.core.accelerate import kernel
 from simtools.core.errors import ConfigError
+from simtools.md.kernels.lattice_walk import positions_at_frames, vacancy_events
 from simtools.md.trajectory import LatticeSites, Trajectory
 
 __all__ = ["lattice_walkers", "vacancy_walk", "x3_sublattice"]
@@ -22,42 +23,6 @@ def _walk(steps_tgc, group_of_n, r_tnc):
             g = group_of_n[n]
             for c in range(3):
                 r_tnc[t + 1, n, c] = r_tnc[t, n, c] + steps_tgc[t, g, c]
-
-
-@kernel
-def _vacancy_walk(
-    rng, neighbours, neighbour_steps, site_of_vacancy, ion_on_site, r_nc, n_frames, hop_rate, dt
-):
-    """Kinetic Monte Carlo of vacancies with site exclusion: every ion beside a vacancy jumps at `hop_rate`.
-
-    Rejection-free except for blocked attempts: each vacancy tries each neighbour at `hop_rate`, and an
-    attempt on another vacancy does nothing. Returns ion positions at every frame and the jumps made.
-    """
-    n_vacancies, n_neighbours = len(site_of_vacancy), neighbours.shape[1]
-    n_ions = r_nc.shape[0]
-    r_tnc = np.empty((n_frames, n_ions, 3))
-    total_rate = hop_rate * n_vacancies * n_neighbours
-    clock = rng.exponential(1.0 / total_rate)
-    jumps = 0
-    for t in range(n_frames):
-        while clock < t * dt:
-            v = rng.integers(0, n_vacancies)
-            j = rng.integers(0, n_neighbours)
-            site = site_of_vacancy[v]
-            source = neighbours[site, j]
-            ion = ion_on_site[source]
-            if ion >= 0:
-                for c in range(3):
-                    r_nc[ion, c] -= neighbour_steps[site, j, c]
-                ion_on_site[site] = ion
-                ion_on_site[source] = -1
-                site_of_vacancy[v] = source
-                jumps += 1
-            clock += rng.exponential(1.0 / total_rate)
-        for n in range(n_ions):
-            for c in range(3):
-                r_tnc[t, n, c] = r_nc[n, c]
-    return r_tnc, jumps
 
 
 def lattice_walkers(
@@ -248,15 +213,15 @@ def vacancy_walk(
     occupied = np.setdiff1d(np.arange(len(sites)), vacancies)
     ion_on_site = np.full(len(sites), -1, dtype=np.int64)
     ion_on_site[occupied] = np.arange(len(occupied))
-    r_tnc, n_jumps = _vacancy_walk(
-        rng,
-        neighbours,
-        lattice_parameter_A * steps,
-        vacancies,
-        ion_on_site,
+    times_ps, events = vacancy_events(
+        rng, neighbours, vacancies, ion_on_site, hop_rate_per_ps, (n_frames - 1) * frame_interval_ps
+    )
+    r_tnc = positions_at_frames(
+        times_ps,
+        events[:, 0],
+        -lattice_parameter_A * steps[events[:, 2], events[:, 3]],
         lattice_parameter_A * sites[occupied],
         n_frames,
-        hop_rate_per_ps,
         frame_interval_ps,
     )
     if rattle_A:
@@ -269,5 +234,5 @@ def vacancy_walk(
         temperature_K=temperature_K,
         formal_charges_e={species: charge_e},
         lattice_sites=LatticeSites(sites / np.asarray(supercell), np.full(len(sites), species)),
-        metadata={"n_jumps": int(n_jumps)},
+        metadata={"n_jumps": len(times_ps)},
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from simtools.analysers.kernels.streams import advance_hops
 from simtools.core.accelerate import kernel
 
 
@@ -24,13 +25,16 @@ def blocked_displacements(r_tnc, lags, n_blocks):
             first, last = b * n_starts // n_blocks, (b + 1) * n_starts // n_blocks
             total2 = 0.0
             for t in range(first, last):
+                frame2, frame4 = 0.0, 0.0
                 for n in range(n_atoms):
                     x = r_tnc[t + k, n, 0] - r_tnc[t, n, 0]
                     y = r_tnc[t + k, n, 1] - r_tnc[t, n, 1]
                     z = r_tnc[t + k, n, 2] - r_tnc[t, n, 2]
                     square = x * x + y * y + z * z
-                    total2 += square
-                    total4 += square * square
+                    frame2 += square
+                    frame4 += square * square
+                total2 += frame2
+                total4 += frame4
             mean_kb[j, b] = total2 / ((last - first) * n_atoms)
         quartic_k[j] = total4 / (n_starts * n_atoms)
     return mean_kb, quartic_k
@@ -44,35 +48,11 @@ def count_hops(r_tnc, window, threshold):
     closer than that to each other; the second becomes the new home. Returns (hops, largest squared distance
     of a home from the first one), each of shape (n_atoms,).
     """
-    n_frames, n_atoms = r_tnc.shape[0], r_tnc.shape[1]
-    n_windows = n_frames // window
-    limit = threshold * threshold
+    n_atoms = r_tnc.shape[1]
     hops_n = np.zeros(n_atoms, dtype=np.int64)
     reach_n = np.zeros(n_atoms)
-    home, previous, here, first = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
-    for n in range(n_atoms):
-        for w in range(n_windows):
-            here[:] = 0.0
-            for t in range(w * window, (w + 1) * window):
-                for c in range(3):
-                    here[c] += r_tnc[t, n, c]
-            for c in range(3):
-                here[c] /= window
-            if w == 0:
-                home[:] = here
-                first[:] = here
-            else:
-                away_here, away_previous, apart = 0.0, 0.0, 0.0
-                for c in range(3):
-                    away_here += (here[c] - home[c]) ** 2
-                    away_previous += (previous[c] - home[c]) ** 2
-                    apart += (here[c] - previous[c]) ** 2
-                if away_here > limit and away_previous > limit and apart < limit:
-                    hops_n[n] += 1
-                    home[:] = here
-                    reach = 0.0
-                    for c in range(3):
-                        reach += (here[c] - first[c]) ** 2
-                    reach_n[n] = max(reach_n[n], reach)
-            previous[:] = here
+    here_nc, previous_nc = np.zeros((n_atoms, 3)), np.zeros((n_atoms, 3))
+    home_nc, first_nc = np.zeros((n_atoms, 3)), np.zeros((n_atoms, 3))
+    counters = np.zeros(2, dtype=np.int64)
+    advance_hops(r_tnc, window, threshold, counters, here_nc, previous_nc, home_nc, first_nc, hops_n, reach_n)
     return hops_n, reach_n

@@ -1,0 +1,112 @@
+"""Molecular ions as one ion each: hydroxide, amide, borohydride by their centres of mass."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from simtools.core.errors import ConfigError
+from simtools.core.periodic import minimum_image
+
+__all__ = ["with_molecular_ions"]
+
+
+def with_molecular_ions(trajectory, *, name, centre, ligand, n_ligands, bond_length_A, charge_e):
+    """Return the trajectory with every molecule replaced by one ion at its centre of mass.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped, with masses.
+    name
+        Species of the new ions, for example ``"OH"``.
+    centre, ligand
+        Symbols of the central atom and of those bound to it, for example ``"O"`` and ``"H"``.
+    n_ligands
+        Ligands of each molecule. Every ligand must belong to one molecule; central atoms without any stay
+        atoms (oxide beside hydroxide).
+    bond_length_A
+        Longest bond, Å, in the first frame; in later frames up to half as long again.
+    charge_e
+        Integer formal charge of the molecule, e.
+
+    Returns
+    -------
+    Trajectory
+        Other atoms first, in their order, then the molecules in the order of their central atoms. Charge
+        current and momenta of the atoms are left as they are: splitting a molecule's charge adds a bounded
+        term to its displacement, which no slope contains.
+
+    Raises
+    ------
+    ConfigError
+        Without masses; where an atom has another number of ligands, a ligand none or two centres, or a bond
+        breaks, naming the frame.
+    UnknownSpeciesError
+        If there is no such atom.
+
+    Notes
+    -----
+    Limit: a molecule that only rotates has a centre that does not move.
+    """
+    if trajectory.masses_amu is None:
+        raise ConfigError("with_molecular_ions needs masses_amu for the centre of mass, got none")
+    centres, ligands = trajectory.indices_of(centre), trajectory.indices_of(ligand)
+    r_tnc, cells = trajectory.positions_A, trajectory.cells_A
+    first_cell = cells if cells.ndim == 2 else cells[0]
+    gaps = minimum_image(r_tnc[0, ligands][:, None] - r_tnc[0, centres][None], first_cell)
+    bound = np.linalg.norm(gaps, axis=-1) <= bond_length_A
+    for index in np.flatnonzero(bound.sum(axis=1) != 1)[:1]:
+        raise ConfigError(
+            f"{ligand} atom {ligands[index]} has {bound[index].sum()} {centre} within {bond_length_A} A in "
+            "frame 0, expected 1: change bond_length_A"
+        )
+    members = [np.flatnonzero(column) for column in bound.T]
+    for atom, found in zip(centres, members, strict=True):
+        if len(found) not in (0, n_ligands):
+            raise ConfigError(
+                f"{centre} atom {atom} has {len(found)} {ligand} within {bond_length_A} A in frame 0, "
+                f"expected 0 or {n_ligands}"
+            )
+    kept = [i for i, found in enumerate(members) if len(found)]
+    weights = trajectory.masses_amu
+    moved = np.zeros((len(r_tnc), len(kept), 3))
+    velocities = None if trajectory.velocities_A_per_ps is None else np.zeros_like(moved)
+    masses = np.zeros(len(kept))
+    gone = [*centres[kept].tolist()]
+    for j, i in enumerate(kept):
+        core = r_tnc[:, centres[i]]
+        masses[j] = weights[centres[i]] + weights[ligands[members[i]]].sum()
+        for k in members[i]:
+            # the image that was bound in frame 0, carried along by the unwrapped displacements
+            bond = gaps[k, i] + (r_tnc[:, ligands[k]] - r_tnc[0, ligands[k]]) - (core - core[0])
+            _check_bond(bond, name, (centres[i], ligands[k]), 1.5 * bond_length_A)
+            moved[:, j] += weights[ligands[k]] / masses[j] * bond
+            gone.append(int(ligands[k]))
+        moved[:, j] += core
+        if velocities is not None:
+            atoms = [centres[i], *ligands[members[i]]]
+            velocities[:, j] = np.einsum(
+                "n,tnc->tc", weights[atoms], trajectory.velocities_A_per_ps[:, atoms]
+            )
+            velocities[:, j] /= masses[j]
+    rest = np.setdiff1d(np.arange(len(trajectory.species)), gone)
+    return replace(
+        trajectory,
+        positions_A=np.concatenate([r_tnc[:, rest], moved], axis=1),
+        velocities_A_per_ps=None
+        if velocities is None
+        else np.concatenate([trajectory.velocities_A_per_ps[:, rest], velocities], axis=1),
+        species=np.concatenate([trajectory.species[rest], np.full(len(kept), name)]),
+        masses_amu=np.concatenate([weights[rest], masses]),
+        formal_charges_e={**trajectory.formal_charges_e, name: charge_e},
+    )
+
+
+def _check_bond(bond_tc, name, atoms, longest_A):
+    length = np.linalg.norm(bond_tc, axis=1)
+    if length.max() > longest_A:
+        frame = int(np.argmax(length > longest_A))
+        raise ConfigError(
+            f"{name} of atoms {atoms[0]} and {atoms[1]} breaks in frame {frame} ({length[frame]:.3g} A): a "
+            "molecule that falls apart is not one ion"
+        )

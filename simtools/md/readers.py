@@ -1,0 +1,373 @@
+"""Open anybody's trajectory: what the file is, whose atoms, which times; then whole paths, frame by frame.
+
+Formats: simtools/md/formats. Unwrapping: unwrapping.py. Nothing in a file is unpickled or evaluated.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from simtools.core.errors import ConfigError
+from simtools.md.atom_names import masses_of, name_atoms
+from simtools.md.formats.detect import READERS, detect_format
+from simtools.md.formats.raw import DamagedFileError, TruncatedFileError
+from simtools.md.formats.vasp import nominal_interval_ps
+from simtools.md.frame_checks import (
+    check_atoms,
+    check_cell_change,
+    check_finite,
+    check_order,
+    even_interval,
+    required_interval,
+)
+from simtools.md.frames import FrameSource
+from simtools.md.h5md import FOLDER, INDEX, read_trajectory, segment_files
+from simtools.md.trajectory import Trajectory
+from simtools.md.unwrapping import Unwrapper
+
+__all__ = ["load_trajectory", "open_trajectory"]
+
+_COORDINATES = ("auto", "wrapped", "unwrapped")
+_INTERVAL_TOLERANCE = 1e-3
+_NOTABLE_ROUNDING_A = 5e-7
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the user said about the files."""
+
+    paths: tuple
+    format: str
+    cell_A: np.ndarray | None
+    coordinates: str
+    hop_length_A: float | None
+    drop_truncated: bool
+
+
+@dataclass
+class _Survey:
+    """What a first look over all frames tells."""
+
+    places: list
+    times: list
+    steps: list
+    cell_sum: np.ndarray
+    labels: list
+    n_atoms: int
+    masses: np.ndarray | None
+    rounding_A: float
+    cut: str | None = None
+    varies: bool = False
+    first_cell: np.ndarray | None = None
+
+
+def open_trajectory(
+    paths,
+    *,
+    topology=None,
+    species=None,
+    frame_interval_ps=None,
+    cell_A=None,
+    hop_length_A=None,
+    coordinates="auto",
+    format=None,
+    drop_truncated=False,
+    skip_ps=0.0,
+    stride=1,
+):
+    """Open trajectory files of one simulation and look over all of their frames once.
+
+    Parameters
+    ----------
+    paths
+        A file, or several that follow one another. LAMMPS dump, DCD, XDATCAR, vasprun.xml, XYZ (extended,
+        CP2K, plain), ASE .traj, DL_POLY HISTORY, XTC, TRR, H5MD; text may be compressed with gzip or bzip2. A
+        run directory of ours counts as its production stage.
+    topology
+        File that names the atoms where the trajectory does not: LAMMPS data, .gro, .pdb, .xyz, .cif, POSCAR
+        or CONFIG, atoms in the trajectory's order (LAMMPS: by id).
+    species
+        {name in the file: species}, for example ``{"1": "Li", "2": "O"}`` for LAMMPS types; or one species
+        per atom.
+    frame_interval_ps
+        Time between frames, ps: needed where the file has no times in a known unit.
+    cell_A
+        Three edges or the lattice vectors as rows, Å, where the file has no cell.
+    hop_length_A
+        Shortest distance between sites, Å. With it, wrapped positions that step farther than half of it
+        between frames are refused; without it, steps over half the shortest height of the cell.
+    coordinates
+        "auto": folded, unless the format says that images are counted; "wrapped"; "unwrapped": as they are.
+    format
+        Name of the format; by default told from the content.
+    drop_truncated
+        Leave out a last frame that the file's end cuts off, with a warning; by default it is an error.
+    skip_ps
+        Time to leave out at the start, ps.
+    stride
+        Keep every n-th frame (all are read, so that paths are followed).
+
+    Returns
+    -------
+    FrameSource
+
+    Raises
+    ------
+    ConfigError
+        One line that names file, frame and what was expected: damaged, cut off, uneven or doubled frames,
+        other atoms, a step whose image is open, no times, no names of the atoms.
+    """
+    request, names = _request(
+        paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, frame_interval_ps
+    )
+    survey = _look_over(request)
+    interval_ps = _interval(survey, request, frame_interval_ps)
+    symbols = name_atoms(request.paths[0], survey.labels, survey.n_atoms, topology, species)
+    reference = survey.cell_sum / len(survey.places) if survey.varies else survey.first_cell
+    first = int(np.ceil(skip_ps / interval_ps - 1e-9))
+    kept = len(range(first, len(survey.places), stride))
+    if kept < 2:
+        raise ConfigError(
+            f"{names}: expected at least 2 frames, got {kept} of {len(survey.places)} (skip {skip_ps:g} ps, "
+            f"stride {stride})"
+        )
+    return FrameSource(
+        species=symbols,
+        n_frames=kept,
+        frame_interval_ps=interval_ps * stride,
+        masses_amu=masses_of(survey.masses, symbols),
+        rounding_A=survey.rounding_A,
+        format=request.format,
+        paths=tuple(str(path) for path in request.paths),
+        reference_cell_A=reference,
+        warnings=tuple(_notes(survey, names)),
+        reader=partial(_follow, request, symbols, reference, survey, interval_ps, first, stride),
+        metadata={"varying_cell": survey.varies},
+    )
+
+
+def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **options):
+    """Read trajectory files into memory, unwrapped.
+
+    Parameters
+    ----------
+    paths, options
+        As for `open_trajectory`.
+    temperature_K
+        Temperature, K.
+    formal_charges_e
+        {species: integer formal charge}, e.
+
+    Returns
+    -------
+    Trajectory
+        ``metadata`` holds the format, the rounding of the source (Å) and its warnings.
+    """
+    if isinstance(paths, (str, Path)) and not options and _is_run(paths):
+        found = read_trajectory(paths)
+        changes = {}
+        if temperature_K is not None:
+            changes["temperature_K"] = temperature_K
+        if formal_charges_e:
+            changes["formal_charges_e"] = dict(formal_charges_e)
+        return replace(found, **changes)
+    source = open_trajectory(paths, **options)
+    n_atoms = source.n_atoms
+    positions = np.empty((source.n_frames, n_atoms, 3))
+    cells = np.empty((source.n_frames, 3, 3))
+    velocities = None
+    for chunk in source.chunks(256):
+        part = slice(chunk.first_frame, chunk.first_frame + chunk.n_frames)
+        positions[part], cells[part] = chunk.positions_A, chunk.cells_A
+        if chunk.velocities_A_per_ps is not None:
+            velocities = np.empty_like(positions) if velocities is None else velocities
+            velocities[part] = chunk.velocities_A_per_ps
+    return Trajectory(
+        positions_A=positions,
+        species=source.species,
+        cells_A=cells if source.metadata["varying_cell"] else cells[0],
+        frame_interval_ps=source.frame_interval_ps,
+        temperature_K=temperature_K,
+        formal_charges_e=dict(formal_charges_e or {}),
+        masses_amu=source.masses_amu,
+        velocities_A_per_ps=velocities,
+        metadata={
+            "format": source.format,
+            "paths": list(source.paths),
+            "rounding_A": source.rounding_A,
+            "warnings": list(source.warnings),
+        },
+    )
+
+
+def _is_run(path):
+    folder = Path(path)
+    return (folder / INDEX).is_file() or (folder / FOLDER / INDEX).is_file()
+
+
+def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, interval_ps):
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not paths:
+        raise ConfigError("open_trajectory needs at least one file, got none")
+    files = []
+    for path in paths:
+        files += segment_files(path) if _is_run(path) else [path]
+    if coordinates not in _COORDINATES:
+        raise ConfigError(f"coordinates must be one of {', '.join(_COORDINATES)}, got {coordinates!r}")
+    if format is not None and format not in READERS:
+        raise ConfigError(f"format must be one of {', '.join(READERS)}, got {format!r}")
+    for name, value in (("hop_length_A", hop_length_A), ("frame_interval_ps", interval_ps)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} must be positive, got {value!r}")
+    if int(stride) != stride or stride < 1:
+        raise ConfigError(f"stride must be a positive whole number, got {stride!r}")
+    if not (np.isfinite(skip_ps) and skip_ps >= 0):
+        raise ConfigError(f"skip_ps must not be negative, got {skip_ps!r}")
+    kinds = [detect_format(path) for path in files]
+    if format is None and len(set(kinds)) > 1:
+        raise ConfigError(
+            f"parts of one trajectory must have one format, got {', '.join(sorted(set(kinds)))}"
+        )
+    if cell_A is not None:
+        cell_A = np.asarray(cell_A, dtype=float)
+        cell_A = np.diag(cell_A) if cell_A.shape == (3,) else cell_A
+        if cell_A.shape != (3, 3) or not abs(np.linalg.det(cell_A)) > 0:
+            raise ConfigError("cell_A must be three edges or three independent lattice vectors as rows")
+    request = _Request(
+        tuple(files), format or kinds[0], cell_A, coordinates, hop_length_A, bool(drop_truncated)
+    )
+    return request, ", ".join(str(path) for path in paths)
+
+
+def _frames(request, *, survey, on_cut=None):
+    """Yield ((path, frame), RawFrame) over all parts; a cut last frame ends the last part where allowed."""
+    for number, path in enumerate(request.paths):
+        count = 0
+        try:
+            for frame in READERS[request.format](path, survey=survey):
+                cell = frame.cell_A if frame.cell_A is not None else request.cell_A
+                if cell is None:
+                    raise DamagedFileError(
+                        path, count, "expected a cell, the file has none: give cell_A (--cell)"
+                    )
+                yield (path, count), replace(frame, cell_A=cell)
+                count += 1
+        except TruncatedFileError as error:
+            if not (request.drop_truncated and count and number == len(request.paths) - 1):
+                raise
+            if on_cut is not None:
+                on_cut(str(path), count, error.expected)
+        if not count:
+            raise DamagedFileError(path, 0, f"expected frames of {request.format}, found none")
+
+
+def _look_over(request):
+    found, before, cut, scaled, longest_A = None, None, [], False, 0.0
+    on_cut = lambda path, frame, why: cut.append(f"{path}: frame {frame} is cut off and left out ({why})")  # noqa: E731
+    for place, frame in _frames(request, survey=True, on_cut=on_cut):
+        if found is None:
+            found = _Survey([], [], [], np.zeros((3, 3)), frame.labels, 0, frame.masses_amu, 0.0)
+            found.n_atoms, found.first_cell = len(frame.coordinates), frame.cell_A
+            scaled = frame.scaled
+        check_finite(place, "coordinates", frame.coordinates, frame.labels or ["?"] * found.n_atoms)
+        check_cell_change(place, before, frame.cell_A)
+        found.varies |= before is not None and not np.array_equal(frame.cell_A, found.first_cell)
+        before = frame.cell_A
+        found.cell_sum += frame.cell_A
+        found.places.append(place)
+        found.times.append(frame.time_ps)
+        found.steps.append(frame.step)
+        found.rounding_A = max(found.rounding_A, frame.rounding_A or 0.0)
+        longest_A = max(longest_A, float(np.linalg.norm(frame.cell_A, axis=1).max()))
+    if scaled:
+        found.rounding_A *= longest_A / np.linalg.norm(found.first_cell, axis=1).max()
+    found.cut = cut[0] if cut else None
+    return found
+
+
+def _interval(survey, request, given_ps):
+    """Return the time between frames, ps, after checking that frames are even."""
+    if len(survey.places) < 2:
+        raise DamagedFileError(*survey.places[0], "expected at least 2 frames, this is the only one")
+    for what, values in (("time", survey.times), ("step", survey.steps)):
+        lacking = next((k for k, value in enumerate(values) if value is None), None)
+        if lacking is not None and any(value is not None for value in values):
+            raise DamagedFileError(*survey.places[lacking], f"expected a {what}, as in other frames")
+    if None not in survey.steps:
+        even_interval(survey.steps, survey.places, "step")
+    if None in survey.times:
+        nominal = None
+        if request.format == "vasprun.xml" and given_ps is None:
+            nominal = nominal_interval_ps(request.paths[0])
+        return nominal or required_interval(given_ps, str(request.paths[0]))
+    found = even_interval(survey.times, survey.places, "time (ps)")
+    if given_ps is None:
+        return found
+    if abs(given_ps / found - 1) > _INTERVAL_TOLERANCE:
+        raise ConfigError(
+            f"{request.paths[0]} has a frame every {found:.6g} ps, frame_interval_ps says {given_ps:.6g} ps: "
+            "leave it out, or correct it"
+        )
+    return float(given_ps)
+
+
+def _notes(survey, names):
+    if survey.cut:
+        yield survey.cut
+    if survey.rounding_A > _NOTABLE_ROUNDING_A:
+        yield (
+            f"{names}: coordinates are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
+            f"to {2 * survey.rounding_A**2:.1e} A^2 to every mean squared displacement, none to its slope"
+        )
+
+
+def _follow(request, symbols, reference, survey, interval_ps, first, stride):
+    """Read all frames, check them against each other and yield whole paths."""
+    unwrapper = Unwrapper(reference)
+    limit_A = unwrapper.half_height_A if request.hop_length_A is None else 0.5 * request.hop_length_A
+    before, held = None, None
+    for number, (place, frame) in enumerate(_frames(request, survey=False)):
+        if number >= len(survey.places):
+            raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
+        check_atoms(place, frame.labels, survey.labels, len(frame.coordinates), survey.n_atoms)
+        for name, values in (
+            ("coordinates", frame.coordinates),
+            ("image flags", frame.images),
+            ("velocities", frame.velocities_A_per_ps),
+        ):
+            check_finite(place, name, values, symbols)
+        fractions = frame.coordinates if frame.scaled else frame.coordinates @ np.linalg.inv(frame.cell_A)
+        if frame.images is not None:
+            fractions = fractions + frame.images
+        if (
+            before is not None
+            and np.array_equal(frame.coordinates, before)
+            and np.array_equal(fractions, held)
+        ):
+            raise DamagedFileError(
+                *place, "doubled frame: every atom is where it was one frame before, expected motion"
+            )
+        whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
+        positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
+        if held is not None:
+            check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
+            _check_steps(place, symbols, steps_A, limit_A, request, whole)
+        before, held = frame.coordinates, fractions
+        if number >= first and (number - first) % stride == 0:
+            yield number * interval_ps, positions_A, frame.cell_A, frame.velocities_A_per_ps
+
+
+def _check_steps(place, symbols, steps_A, limit_A, request, whole):
+    """Refuse a step that could as well be its image; where images are counted there is nothing to doubt."""
+    if whole or steps_A.max() <= limit_A:
+        return
+    k = int(np.argmax(steps_A))
+    of = "the hop length" if request.hop_length_A is not None else "the cell's shortest height"
+    raise DamagedFileError(
+        *place,
+        f"atom {k + 1} ({symbols[k]}) steps {steps_A[k]:.3g} A since the frame before, expected at most half "
+        f"of {of}, {limit_A:.3g} A: wrapped positions cannot tell it from its images; use unwrapped "
+        "positions, image flags or more frequent frames",
+    )

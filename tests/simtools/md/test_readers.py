@@ -1,0 +1,276 @@
+"""One known walk written in every format, wrapped, unwrapped, with image flags and in a breathing cell.
+
+The paths read back are held against the walk, to float64 or to the rounding that the source states; D from
+any of them against D of the walk. Files are written by hand (foreign_files.py), by ASE or by MDAnalysis.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from simtools.core.errors import ConfigError
+from simtools.md.h5md import read_trajectory
+from simtools.md.protocols import Stage, run_stages
+from simtools.md.readers import load_trajectory, open_trajectory
+from tests.simtools.md import foreign_files as files
+from tests.simtools.md.md_toys import LaggingLennardJones, argon
+
+PS = files.INTERVAL_PS
+NAMED = {"species": files.SPECIES.tolist()}
+UNTIMED = {"frame_interval_ps": PS}
+
+DOUBLE = {
+    "dump-x": (lambda p, w: files.write_dump(p, w, "x"), {}),
+    "dump-xs": (lambda p, w: files.write_dump(p, w, "xs"), {}),
+    "dump-xu": (lambda p, w: files.write_dump(p, w, "xu"), {}),
+    "dump-xsu": (lambda p, w: files.write_dump(p, w, "xsu"), {}),
+    "dump-images": (lambda p, w: files.write_dump(p, w, "x+i"), {}),
+    "dump-gz.gz": (lambda p, w: files.write_dump(p, w, "x"), {}),
+    "dump-types": (
+        lambda p, w: files.write_dump(p, w, "x", element=False, units=False),
+        {"species": {1: "Li", 2: "O"}, **UNTIMED},
+    ),
+    "XDATCAR": (files.write_xdatcar, UNTIMED),
+    "vasprun.xml": (files.write_vasprun, {}),
+    "a.extxyz": (files.write_extxyz, UNTIMED),
+    "a.xyz.gz": (files.write_extxyz, UNTIMED),
+    "HISTORY": (files.write_history, {}),
+    "a.traj": (files.write_traj, UNTIMED),
+    "a.h5md": (files.write_h5md, {}),
+    "images.h5md": (lambda p, w: files.write_h5md(p, w, images=True), {}),
+}
+ROUNDED = {
+    "a.xtc": (files.write_xtc, NAMED, 0.005),
+    "a.trr": (lambda p, w: files.write_xtc(p, w, "TRR"), NAMED, 1e-6),
+    "a.dcd": (files.write_dcd, {**NAMED, **UNTIMED}, 1e-6),
+    "short.dump": (lambda p, w: files.write_dump(p, w, "x", number=lambda x: f"{x:.6g}"), {}, 1e-4),
+}
+
+
+def diffusivity(paths_A):
+    """Slope of the mean squared displacement of the walkers over six, Å²/ps."""
+    lags = np.arange(1, 12)
+    lithium = paths_A[:, files.SPECIES == "Li"]
+    msd = [np.mean(np.sum((lithium[k:] - lithium[:-k]) ** 2, axis=-1)) for k in lags]
+    return np.polyfit(lags * PS, msd, 1)[0] / 6
+
+
+@pytest.mark.parametrize("breathing", [0.0, 0.01], ids=["NVT", "NPT"])
+@pytest.mark.parametrize("name", DOUBLE)
+def test_float64_formats_give_the_walk(tmp_path, name, breathing):
+    writer, options = DOUBLE[name]
+    truth = files.walk(breathing=breathing)
+    found = load_trajectory(writer(tmp_path / name, truth), **options)
+    assert found.species.tolist() == files.SPECIES.tolist()
+    assert found.frame_interval_ps == pytest.approx(PS, rel=1e-12)
+    assert found.metadata["rounding_A"] < 1e-12
+    assert not found.metadata["warnings"]
+    np.testing.assert_allclose(found.cells_A, truth.cells_A if breathing else files.CELL_A, atol=1e-12)
+    exact = truth.paths_A
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact - exact[0], atol=1e-10)
+    assert diffusivity(found.positions_A) == pytest.approx(diffusivity(exact), rel=1e-9)
+
+
+@pytest.mark.parametrize("breathing", [0.0, 0.01], ids=["NVT", "NPT"])
+@pytest.mark.parametrize("name", ROUNDED)
+def test_rounded_formats_give_the_walk_to_their_stated_rounding(tmp_path, name, breathing):
+    writer, options, most = ROUNDED[name]
+    truth = files.walk(breathing=breathing)
+    found = load_trajectory(writer(tmp_path / name, truth), **options)
+    rounding = found.metadata["rounding_A"]
+    assert 1e-8 < rounding <= most
+    # the cell of such files is rounded too: single precision of 12 Å over a few cells
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=2 * rounding + 1e-5)
+    assert diffusivity(found.positions_A) == pytest.approx(
+        diffusivity(truth.paths_A), rel=5 * rounding + 1e-5
+    )
+    if rounding > 5e-7:
+        assert "rounded by up to" in found.metadata["warnings"][0]
+
+
+def test_cp2k_takes_its_times_from_the_comment_and_the_cell_from_the_user(tmp_path):
+    truth = files.walk()
+    path = files.write_cp2k(tmp_path / "pos-1.xyz", truth)
+    with pytest.raises(ConfigError, match="expected a cell, the file has none"):
+        open_trajectory(path)
+    for kind in ("auto", "unwrapped"):
+        found = load_trajectory(path, cell_A=files.CELL_A, coordinates=kind)
+        np.testing.assert_allclose(
+            found.positions_A - found.positions_A[0], truth.paths_A - truth.paths_A[0], atol=1e-10
+        )
+    assert found.frame_interval_ps == pytest.approx(PS)
+
+
+def test_h5md_that_mdanalysis_wrote(tmp_path):
+    import MDAnalysis
+    from MDAnalysis.lib.mdamath import triclinic_box
+
+    truth = files.walk(breathing=0.01)
+    path = tmp_path / "theirs.h5md"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        universe = MDAnalysis.Universe.empty(len(files.SPECIES), trajectory=True)
+        wrapped = truth.positions_A(truth.wrapped_s)
+        units = {"lengthunit": "Angstrom", "timeunit": "ps"}
+        with MDAnalysis.Writer(str(path), n_atoms=16, n_frames=truth.n_frames, **units) as writer:
+            for t in range(truth.n_frames):
+                universe.atoms.positions = wrapped[t]
+                universe.dimensions = triclinic_box(*truth.cells_A[t])
+                universe.trajectory.ts.time = t * PS
+                universe.trajectory.ts.frame = t
+                writer.write(universe.atoms)
+    found = load_trajectory(path, **NAMED, frame_interval_ps=PS)
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=3e-5)
+
+
+def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
+    stage = Stage(
+        name="production",
+        ensemble="NVE",
+        duration_ps=0.2,
+        temperature_K=40.0,
+        timestep_fs=2.0,
+        sample_every_fs=20.0,
+        current_every_fs=4.0,
+        write_trajectory=True,
+        velocities=True,
+        checkpoint_every_ps=0.1,
+    )
+    run_stages(argon(), LaggingLennardJones(), [stage], tmp_path, info={"formal_charges_e": {"Ar": 1}})
+    exact = read_trajectory(tmp_path)
+    source = open_trajectory(tmp_path)
+    chunks = list(source.chunks(4))
+    assert source.n_frames == exact.n_frames == 11
+    assert source.frame_interval_ps == pytest.approx(exact.frame_interval_ps, rel=1e-9)
+    assert source.rounding_A == pytest.approx(exact.metadata["rounding_A"])
+    np.testing.assert_array_equal(source.masses_amu, exact.masses_amu)
+    joined = np.concatenate([chunk.positions_A for chunk in chunks])
+    np.testing.assert_allclose(joined, exact.positions_A, atol=1e-12)
+    velocities = np.concatenate([chunk.velocities_A_per_ps for chunk in chunks])
+    np.testing.assert_array_equal(velocities, exact.velocities_A_per_ps)
+    assert load_trajectory(tmp_path, temperature_K=50.0).formal_charges_e == {"Ar": 1}
+
+
+@pytest.mark.parametrize(
+    ("writer", "name", "kind"),
+    [
+        (files.write_xdatcar, "XDATCAR", "vasp-xdatcar"),
+        (files.write_extxyz, "a.extxyz", "extxyz"),
+        (files.write_dump, "a.dump", "lammps-dump-text"),
+    ],
+)
+def test_the_files_written_here_are_what_ase_takes_them_for(tmp_path, writer, name, kind):
+    """Otherwise writer and reader could share a misunderstanding of the format."""
+    from ase.io import read
+
+    truth = files.walk(5, breathing=0.01)
+    images = read(writer(tmp_path / name, truth), index=":", format=kind)
+    assert len(images) == 5
+    for t, atoms in enumerate(images):
+        assert atoms.get_chemical_symbols() == files.SPECIES.tolist()
+        np.testing.assert_allclose(atoms.cell.array, truth.cells_A[t], atol=1e-9)
+        shift = truth.positions_A(truth.whole_s)[t] - atoms.positions
+        shift = (shift - shift[0]) @ np.linalg.inv(truth.cells_A[t])
+        np.testing.assert_allclose(shift, np.round(shift), atol=1e-9)
+
+
+def test_the_history_written_here_is_what_mdanalysis_takes_it_for(tmp_path):
+    """ASE seeks by a fixed record length, which Fortran's but not these lines have."""
+    from MDAnalysis.coordinates.DLPoly import HistoryReader
+
+    truth = files.walk(5)
+    expected = truth.positions_A(truth.wrapped_s - 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = HistoryReader(str(files.write_history(tmp_path / "HISTORY", truth)))
+        found = [step.positions.copy() for step in reader]
+        reader.close()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gro", "CONFIG", "xyz", "data"])
+def test_topologies_name_the_atoms(tmp_path, kind):
+    truth = files.walk(20)
+    path = files.write_dcd(tmp_path / "a.dcd", truth)
+    options = dict(UNTIMED)
+    if kind == "gro":
+        topology = files.write_gro(tmp_path / "a.gro")
+        options["species"] = {"LI": "Li"}
+    elif kind == "CONFIG":
+        topology = files.write_config(tmp_path / "CONFIG")
+    elif kind == "xyz":
+        topology = files.write_extxyz(tmp_path / "a.xyz", files.walk(1))
+    else:
+        topology = tmp_path / "a.data"
+        atoms = "".join(
+            f"{k + 1} {1 + int(name == 'O')} 0.0 {0.1 * k} 0.0\n" for k, name in enumerate(files.SPECIES)
+        )
+        topology.write_text(
+            "title\n\n16 atoms\n2 atom types\n\n0 11 xlo xhi\n0 11 ylo yhi\n0 11 zlo zhi\n\n"
+            f"Masses\n\n1 6.94\n2 15.999\n\nAtoms # atomic\n\n{atoms}"
+        )
+    assert open_trajectory(path, topology=topology, **options).species.tolist() == files.SPECIES.tolist()
+
+
+def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
+    truth = files.walk(40)
+    first = files.write_dump(tmp_path / "1.dump", files.Walk(truth.whole_s[:25], truth.cells_A[:25]))
+    second = tmp_path / "2.dump"
+    files.write_dump(second, truth)
+    frames = second.read_text().split("ITEM: TIME\n")
+    second.write_text(frames[0] + "".join(f"ITEM: TIME\n{frame}" for frame in frames[26:]))
+    source = open_trajectory([first, second])
+    assert source.n_frames == 40
+    chunks = list(source.chunks(7))
+    assert [chunk.first_frame for chunk in chunks] == list(range(0, 40, 7))
+    joined = np.concatenate([chunk.positions_A for chunk in chunks])
+    np.testing.assert_allclose(joined - joined[0], truth.paths_A - truth.paths_A[0], atol=1e-10)
+    whole = load_trajectory([first, second])
+    assert np.array_equal(joined, whole.positions_A)
+    again = np.concatenate([chunk.positions_A for chunk in whole.chunks(11)])
+    assert np.array_equal(again, whole.positions_A)
+    thinned = load_trajectory([first, second], skip_ps=0.5, stride=3)
+    assert np.array_equal(thinned.positions_A, whole.positions_A[5::3])
+    assert thinned.frame_interval_ps == pytest.approx(3 * PS)
+
+
+def test_velocities_of_a_history(tmp_path):
+    path = files.write_history(tmp_path / "HISTORY", files.walk(10), level=1)
+    found = load_trajectory(path)
+    np.testing.assert_allclose(found.velocities_A_per_ps[3, :, 0], 0.1 * np.arange(16))
+    assert found.masses_amu[0] == 7.0
+
+
+def test_no_times_ask_for_the_interval(tmp_path):
+    path = files.write_xdatcar(tmp_path / "XDATCAR", files.walk(10))
+    with pytest.raises(ConfigError, match=r"XDATCAR holds no times in ps: give frame_interval_ps"):
+        open_trajectory(path)
+
+
+def test_a_wrong_interval_is_refused(tmp_path):
+    path = files.write_dump(tmp_path / "a.dump", files.walk(10))
+    with pytest.raises(ConfigError, match=r"every 0\.1 ps, frame_interval_ps says 1 ps"):
+        open_trajectory(path, frame_interval_ps=1.0)
+
+
+def test_steps_beyond_half_a_hop_are_refused(tmp_path):
+    truth = files.walk(20, step_A=0.05)
+    steps = truth.whole_s.copy()
+    steps[12:, 3] += 1.7 / 11.0 * np.array([1.0, 0, 0])
+    moved = files.Walk(steps, truth.cells_A)
+    path = files.write_dump(tmp_path / "a.dump", moved, "x")
+    load_trajectory(path)
+    load_trajectory(files.write_dump(tmp_path / "b.dump", moved, "x+i"), hop_length_A=2.8)
+    with pytest.raises(
+        ConfigError, match=r"a\.dump, frame 12: atom 4 \(Li\) steps 1\.\d+ A.*half of the hop"
+    ):
+        load_trajectory(path, hop_length_A=2.8)
+
+
+def test_a_walk_too_fast_for_its_cell_is_refused(tmp_path):
+    path = files.write_xdatcar(tmp_path / "XDATCAR", files.walk(30, step_A=3.0))
+    with pytest.raises(ConfigError, match="half of the cell's shortest height"):
+        load_trajectory(path, **UNTIMED)

@@ -1,0 +1,239 @@
+"""Transport from trajectory files of any program: ``simtools analyse``. Reading: simtools/md/readers.py."""
+
+import warnings as python_warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simtools.analysers.replicas import default_host
+from simtools.analysers.transport import analyse_transport
+from simtools.core.errors import ConfigError, SimtoolsWarning
+from simtools.core.periodic import minimum_image
+from simtools.core.provenance import collect_provenance
+from simtools.md.readers import load_trajectory
+from simtools.plots import format_estimate
+from simtools.runs import Run
+from workflows.report import render_page, write_page
+from workflows.report_figures import displacement_figures
+from workflows.report_tables import grouped_warnings, methods_table, sampling_table, transport_table
+from workflows.statepoints import check_directory, write_json
+from workflows.summary import SCHEMA, numbers_or_null
+
+__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "neighbour_distance_A", "write_analysis"]
+
+_AVERAGED_PS = 1.0
+_BLOCK = 64
+_QUANTITIES = (
+    ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),
+    ("D_σ", "charge_diffusivity_cm2_per_s", "cm²/s"),
+    ("Haven ratio", "haven_ratio", ""),
+    ("σ, Nernst–Einstein", "nernst_einstein_conductivity_S_per_cm", "S/cm"),
+    ("σ, ionic", "ionic_conductivity_S_per_cm", "S/cm"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FileAnalysis:
+    """What came out of somebody's trajectories.
+
+    Attributes
+    ----------
+    transport
+        One `TransportResult` for each mobile species.
+    source
+        {what: value} of the files, frames, hop length and host: everything that was chosen.
+    warnings
+        What to distrust.
+    """
+
+    transport: tuple
+    source: dict
+    warnings: tuple
+
+    def to_summary(self):
+        """Return what ``summary.json`` holds (schema 1)."""
+        return {
+            "schema": SCHEMA,
+            "title": f"Transport of {', '.join(result.species for result in self.transport)}",
+            "provenance": collect_provenance(**self.source),
+            "source": self.source,
+            "transport": [numbers_or_null(result.to_summary()) for result in self.transport],
+            "arrhenius": {},
+            "warnings": list(self.warnings),
+        }
+
+
+def analyse_files(
+    replicas, *, mobile, temperature_K, charges_e, host_species=None, hop_length_A=None, **reading
+):
+    """Read trajectory files and return the transport of their mobile ions.
+
+    Parameters
+    ----------
+    replicas
+        One list of files for each replica; files of one list follow one another.
+    mobile
+        Symbols of the mobile species.
+    temperature_K
+        Temperature, K.
+    charges_e
+        {species: integer formal charge}, e; without one for a mobile species there is no conductivity.
+    host_species
+        Immobile species in whose frame displacements are measured; by default those of opposite charge.
+    hop_length_A
+        Distance between neighbouring sites of the mobile ions, Å; by default `neighbour_distance_A`.
+    reading
+        Options of `simtools.md.readers.open_trajectory`.
+
+    Returns
+    -------
+    FileAnalysis
+
+    Raises
+    ------
+    ConfigError
+        As `open_trajectory` and `analyse_transport` do.
+    """
+    seen = set()
+    for path in (Path(path).resolve() for files in replicas for path in files):
+        if path in seen:
+            raise ConfigError(
+                f"{path} is given twice: replicas must be independent, expected every file once"
+            )
+        seen.add(path)
+    trajectories = [
+        load_trajectory(files, temperature_K=temperature_K, formal_charges_e=charges_e, **reading)
+        for files in replicas
+    ]
+    first = trajectories[0]
+    names, counts = np.unique(first.species, return_counts=True)
+    unknown = sorted(set(charges_e) - set(names.tolist()))
+    if unknown:
+        raise ConfigError(f"--charge names {unknown[0]}, the trajectory has {', '.join(names.tolist())}")
+    source = {
+        "replicas": [[str(path) for path in files] for files in replicas],
+        "format": first.metadata["format"],
+        "ions": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "formal_charges_e": dict(charges_e),
+        "temperature_K": float(temperature_K),
+        "frames": [item.n_frames for item in trajectories],
+        "frame_interval_ps": first.frame_interval_ps,
+        "cell": "constant" if first.cells_A.ndim == 2 else "changing; displacements in its mean",
+        "mean_volume_A3": first.mean_volume_A3,
+        "rounding_A": max(item.metadata["rounding_A"] for item in trajectories),
+        "hop_length_A": {},
+        "hop_length_from": "given" if hop_length_A else "distance between neighbours in the first picosecond",
+        "host": {},
+    }
+    found, notes = [], [note for item in trajectories for note in item.metadata["warnings"]]
+    with python_warnings.catch_warnings(record=True) as caught:
+        python_warnings.simplefilter("always", SimtoolsWarning)
+        for species in mobile:
+            hop_A = hop_length_A or neighbour_distance_A(first, species)
+            host = tuple(host_species or default_host(species, first.species.tolist(), charges_e))
+            found.append(
+                analyse_transport(trajectories, species=species, hop_length_A=hop_A, host_species=host)
+            )
+            source["hop_length_A"][species] = round(float(hop_A), 3)
+            source["host"][species] = {name: first.n_of(name) for name in host}
+    if set(charges_e) == set(names.tolist()):
+        net = sum(charges_e[name] * count for name, count in source["ions"].items())
+        notes += [f"the formal charges of the cell sum to {net:+d} e, not to zero"] if net else []
+    notes += [str(item.message) for item in caught if issubclass(item.category, SimtoolsWarning)]
+    notes += [note for result in found for note in result.warnings]
+    return FileAnalysis(tuple(found), source, tuple(dict.fromkeys(notes)))
+
+
+def neighbour_distance_A(trajectory, species):
+    """Return the usual distance from an ion to its nearest neighbour of the same species, Å.
+
+    The median over ions, with positions averaged over the first picosecond: the distance between sites where
+    most of them are occupied, and too large where most are empty.
+
+    Raises
+    ------
+    ConfigError
+        For a single ion.
+    """
+    if trajectory.n_of(species) < 2:
+        raise ConfigError(
+            f"one ion {species} has no neighbour of its kind: give the hop length (--hop-length)"
+        )
+    n_frames = min(trajectory.n_frames, 1 + int(_AVERAGED_PS / trajectory.frame_interval_ps))
+    places = trajectory.positions_A[:n_frames, trajectory.indices_of(species)].mean(axis=0)
+    cell = trajectory.cells_A if trajectory.cells_A.ndim == 2 else trajectory.cells_A[:n_frames].mean(axis=0)
+    nearest = []
+    for start in range(0, len(places), _BLOCK):
+        block = places[start : start + _BLOCK]
+        distances = np.linalg.norm(minimum_image(places[None] - block[:, None], cell), axis=-1)
+        distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
+        nearest += distances.min(axis=1).tolist()
+    return float(np.median(nearest))
+
+
+def analysis_text(analysis):
+    """Return the numbers, what they rest on and the warnings as text."""
+    lines = [f"{name}: {value}" for name, value in _source_rows(analysis.source)]
+    for result in analysis.transport:
+        lines.append(f"\n{result.species} at {result.temperature_K:g} K, {result.n_hops} hops seen")
+        lines += [
+            f"  {name:<20} {format_estimate(getattr(result, key), unit)}".rstrip()
+            for name, key, unit in _QUANTITIES
+        ]
+    if analysis.warnings:
+        lines.append("")
+    lines += [f"warning: {group['text']}" for group in grouped_warnings(analysis.warnings)]
+    return "\n".join(lines)
+
+
+def write_analysis(analysis, directory):
+    """Write ``summary.json``, ``results/``, ``figures/`` and ``report.html``; return the page's path.
+
+    Raises
+    ------
+    ConfigError
+        If `directory` holds a run, or cannot be written.
+    """
+    directory = Path(directory)
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
+    check_directory(directory / "results")
+    for result in analysis.transport:
+        name = f"transport-{result.temperature_K:g}K-{result.species}.json"
+        (directory / "results" / name).write_text(result.to_json(), encoding="utf-8")
+    summary = analysis.to_summary()
+    write_json(directory / "summary.json", summary)
+    run = Run(directory, {}, summary, analysis.transport, None, (), (), analysis.warnings)
+    figures = displacement_figures(analysis.transport)
+    context = {
+        "title": summary["title"],
+        "source": _source_rows(analysis.source),
+        "tables": [transport_table(run), sampling_table(run), methods_table(run)],
+        "warnings": grouped_warnings(analysis.warnings),
+        "figures": figures,
+    }
+    return write_page(render_page("analysis.html.j2", context), figures, directory)
+
+
+def _source_rows(source):
+    """Return (name, text) of what was read and chosen."""
+
+    def listed(counts):
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+    n = len(source["replicas"])
+    frames = ", ".join(str(count) for count in source["frames"])
+    hosts = "; ".join(f"{name}: {listed(host) or 'none'}" for name, host in source["host"].items())
+    hops = ", ".join(f"{name} {length:g} Å" for name, length in source["hop_length_A"].items())
+    charges = ", ".join(f"{name} {charge:+d}" for name, charge in source["formal_charges_e"].items())
+    return [
+        ("files", f"{n} replica{'s' if n > 1 else ''}, {source['format']}"),
+        ("ions", listed(source["ions"])),
+        ("formal charges (e)", charges or "not given"),
+        ("frames", f"{frames}, one every {source['frame_interval_ps']:g} ps"),
+        ("cell", f"{source['cell']}, {source['mean_volume_A3']:.6g} Å³"),
+        ("rounding of positions", f"{source['rounding_A']:.1e} Å"),
+        ("hop length", f"{hops} ({source['hop_length_from']})"),
+        ("host, whose drift is taken out", hosts),
+    ]
