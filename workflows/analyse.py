@@ -78,7 +78,8 @@ def analyse_files(
     temperature_K
         Temperature, K.
     charges_e
-        {species: integer formal charge}, e; without one for a mobile species there is no conductivity.
+        {species: integer formal charge}, e; by default those that runs of ours recorded. Without one for a
+        mobile species there is no conductivity.
     host_species
         Immobile species in whose frame displacements are measured; by default those of opposite charge.
     hop_length_A
@@ -107,6 +108,7 @@ def analyse_files(
         for files in replicas
     ]
     first = trajectories[0]
+    charges_e = first.formal_charges_e
     names, counts = np.unique(first.species, return_counts=True)
     unknown = sorted(set(charges_e) - set(names.tolist()))
     if unknown:

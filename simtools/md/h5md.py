@@ -25,6 +25,7 @@ __all__ = [
     "TrajectoryError",
     "TrajectoryWriter",
     "read_trajectory",
+    "recorded_charges_e",
     "segment_files",
     "write_topology",
 ]
@@ -293,6 +294,12 @@ def segment_files(directory, *, stage="production"):
     if not (folder / INDEX).exists():
         raise TrajectoryError(f"{directory} holds no trajectory: expected {folder / INDEX}")
     return [str(folder / row["file"]) for row in _read_index(folder)["segments"] if row["stage"] == stage]
+
+
+def recorded_charges_e(directory, *, stage="production"):
+    """Return {species: integer formal charge}, e, as the first segment of a stage has them."""
+    with h5py.File(segment_files(directory, stage=stage)[0], "r") as file:
+        return _read_text(file["parameters"], "formal_charges_e")
 
 
 def _interval(folder, rows, parts, first):

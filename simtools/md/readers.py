@@ -23,7 +23,7 @@ from simtools.md.frame_checks import (
     required_interval,
 )
 from simtools.md.frames import FrameSource
-from simtools.md.h5md import FOLDER, INDEX, read_trajectory, segment_files
+from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
@@ -158,7 +158,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     temperature_K
         Temperature, K.
     formal_charges_e
-        {species: integer formal charge}, e.
+        {species: integer formal charge}, e; by default those that a run of ours recorded.
 
     Returns
     -------
@@ -173,6 +173,9 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
         if formal_charges_e:
             changes["formal_charges_e"] = dict(formal_charges_e)
         return replace(found, **changes)
+    if not formal_charges_e:
+        runs = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        formal_charges_e = recorded_charges_e(runs[0]) if runs and _is_run(runs[0]) else {}
     source = open_trajectory(paths, **options)
     n_atoms = source.n_atoms
     positions = np.empty((source.n_frames, n_atoms, 3))
@@ -190,7 +193,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
         cells_A=cells if source.metadata["varying_cell"] else cells[0],
         frame_interval_ps=source.frame_interval_ps,
         temperature_K=temperature_K,
-        formal_charges_e=dict(formal_charges_e or {}),
+        formal_charges_e=dict(formal_charges_e),
         masses_amu=source.masses_amu,
         velocities_A_per_ps=velocities,
         metadata={

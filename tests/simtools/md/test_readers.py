@@ -152,6 +152,8 @@ def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
     velocities = np.concatenate([chunk.velocities_A_per_ps for chunk in chunks])
     np.testing.assert_array_equal(velocities, exact.velocities_A_per_ps)
     assert load_trajectory(tmp_path, temperature_K=50.0).formal_charges_e == {"Ar": 1}
+    assert load_trajectory([tmp_path], stride=2).formal_charges_e == {"Ar": 1}
+    assert load_trajectory([tmp_path], stride=2, formal_charges_e={"Ar": 2}).formal_charges_e == {"Ar": 2}
 
 
 @pytest.mark.parametrize(
