@@ -147,12 +147,13 @@ class CoreShellSystem(IonicSystem):
 
     def _relax(self, positions_nc, cell, stress):
         """Bring the shells to rest; leave the sums over particles there in `_answer`."""
-        first = self.stiffness_m is None
+        stiffness_m = self.stiffness_m
+        first = stiffness_m is None
         if first:
             self.real_space.neighbours.update(self._place(positions_nc, 0.0), cell)
             around_p = surrounding_stiffness(self._particles, self.type_p, *self.real_space.pairs())
-            self.stiffness_m = self._own.spring_m + np.maximum(around_p[len(positions_nc) :], 0.0)
-        noise_A = NOISE_GAIN * self.tolerance_eV_per_A / self.stiffness_m.min()
+            stiffness_m = self._own.spring_m + np.maximum(around_p[len(positions_nc) :], 0.0)
+        noise_A = NOISE_GAIN * self.tolerance_eV_per_A / stiffness_m.min()
         forces_nc = np.zeros_like(positions_nc)
         self._between_cores = (forces_nc, *self._core_space.compute(positions_nc, cell, forces_nc))
         guess_mc = self.history.guess(positions_nc, cell, noise_A)
@@ -162,21 +163,18 @@ class CoreShellSystem(IonicSystem):
         def gradient(displacement_mc):
             return self._evaluate(positions_nc, cell, displacement_mc, stress)
 
-        try:
-            found_mc = relax_from(
-                guess_mc,
-                gradient,
-                self.stiffness_m,
-                self.tolerance_eV_per_A,
-                self._resolution_eV_per_A,
-                self._curvature,
-            )
-            if first:
-                refuse_unstable(gradient, found_mc, self.stiffness_m)
-                gradient(found_mc)
-        except Exception:
-            self.stiffness_m = None if first else self.stiffness_m
-            raise
+        found_mc = relax_from(
+            guess_mc,
+            gradient,
+            stiffness_m,
+            self.tolerance_eV_per_A,
+            self._resolution_eV_per_A,
+            self._curvature,
+        )
+        if first:
+            refuse_unstable(gradient, found_mc, stiffness_m)
+            gradient(found_mc)
+            self.stiffness_m = stiffness_m
         self.history.add(positions_nc, cell, found_mc)
         self.displacement_mc = found_mc
 

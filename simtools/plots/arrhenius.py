@@ -15,6 +15,7 @@ from simtools.plots.style import (
     SKY,
     VERMILION,
     add_legend,
+    as_tuple,
     dress,
     interval_bars,
     is_limit,
@@ -55,7 +56,7 @@ def plot_arrhenius(transports, fit=None, *, literature=(), ax=None):
     matplotlib.axes.Axes
         With the temperature in kelvin along the top.
     """
-    transports = tuple(transports) if isinstance(transports, (list, tuple)) else (transports,)
+    transports = as_tuple(transports)
     ax = new_axes(width_in=7.2, height_in=5.2) if ax is None else ax
     ax.set_yscale("log")
     if not any(result.charge_e for result in transports):

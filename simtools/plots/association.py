@@ -10,6 +10,7 @@ from simtools.plots.style import (
     GREY,
     SEQUENCE,
     add_legend,
+    as_tuple,
     dress,
     interval_bars,
     is_limit,
@@ -98,7 +99,7 @@ def plot_binding(results, *, static_eV=None, ax=None):
 def _series(results):
     """Return {label: results by rising temperature}."""
     if not isinstance(results, Mapping):
-        items = tuple(results) if isinstance(results, (list, tuple)) else (results,)
+        items = as_tuple(results)
         partners = dict.fromkeys(getattr(item, "partner", None) for item in items)
         grouped = {name: [i for i in items if getattr(i, "partner", None) == name] for name in partners}
         results = (

@@ -14,6 +14,7 @@ from simtools.plots.style import (
     TICK_SIZE,
     VERMILION,
     add_legend,
+    as_tuple,
     dress,
     interval_bars,
     is_value,
@@ -103,7 +104,7 @@ def plot_vibrations(results, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = tuple(results) if isinstance(results, (list, tuple)) else (results,)
+    results = as_tuple(results)
     ax = new_axes() if ax is None else ax
     for colour, result in zip(
         (BLUE, ORANGE, GREEN, VERMILION, BLACK, GREY) * len(results), results, strict=False

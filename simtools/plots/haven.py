@@ -8,6 +8,7 @@ from simtools.plots.style import (
     NOTE_SIZE,
     VERMILION,
     add_legend,
+    as_tuple,
     dress,
     interval_bars,
     is_value,
@@ -36,7 +37,7 @@ def plot_haven_ratio(results, *, reference=LONE_VACANCY_HAVEN_RATIO, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = tuple(results) if isinstance(results, (list, tuple)) else (results,)
+    results = as_tuple(results)
     ax = new_axes() if ax is None else ax
     shown = [result for result in results if is_value(result.haven_ratio)]
     if reference is not None:

@@ -11,6 +11,7 @@ from simtools.plots.style import (
     ORANGE,
     SEQUENCE,
     add_legend,
+    as_tuple,
     dress,
     interval_bars,
     new_axes,
@@ -33,7 +34,7 @@ def plot_stays(results, *, labels=None, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     labels = [result.species for result in results] if labels is None else labels
     ax = new_axes() if ax is None else ax
     for index, (result, label) in enumerate(zip(results, labels, strict=True)):
@@ -144,7 +145,3 @@ def plot_lead_and_lag(result, *, ax=None):
     ax.axvline(0.0, color=GREY, linestyle="--", linewidth=1.0)
     add_legend(ax, loc="upper left")
     return dress(ax, xlabel="filled after it was left (ps)", ylabel="linked pairs of jumps")
-
-
-def _as_tuple(results):
-    return tuple(results) if isinstance(results, (list, tuple)) else (results,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simtools.plots.style import GREY, NOTE_SIZE, add_legend, dress, new_axes, temperature_colours
+from simtools.plots.style import GREY, NOTE_SIZE, add_legend, as_tuple, dress, new_axes, temperature_colours
 
 
 def plot_msd(results, *, ax=None):
@@ -23,7 +23,7 @@ def plot_msd(results, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     ax = _draw(results, lambda result: result.msd_A2, _replicas_of, _window_of, ax)
     return dress(ax, xlabel="lag time (ps)", ylabel=f"MSD of {_species(results)} (Å²)")
 
@@ -42,7 +42,7 @@ def plot_charge_msd(results, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     ax = _draw(
         results,
         lambda result: result.charge_msd_A2,
@@ -67,7 +67,7 @@ def plot_local_exponent(results, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     ax = new_axes() if ax is None else ax
     colours = temperature_colours(result.temperature_K for result in results)
     for result in results:
@@ -147,7 +147,3 @@ def _replicas_of(result):
 
 def _species(results):
     return ", ".join(dict.fromkeys(str(result.species) for result in results))
-
-
-def _as_tuple(results):
-    return tuple(results) if isinstance(results, (list, tuple)) else (results,)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from simtools.plots.style import GREY, SEQUENCE, add_legend, dress, new_axes
+from simtools.plots.style import GREY, SEQUENCE, add_legend, as_tuple, dress, new_axes
 
 _LOWEST = 1e-3
 
@@ -23,7 +21,7 @@ def plot_radial_distribution(results, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     ax = new_axes() if ax is None else ax
     for result, colour in zip(results, _colours(len(results)), strict=True):
         label = f"{result.centre}–{result.neighbour}"
@@ -112,7 +110,7 @@ def plot_non_gaussian_parameter(results, *, labels=None, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    results = _as_tuple(results)
+    results = as_tuple(results)
     labels = [result.species for result in results] if labels is None else labels
     ax = new_axes() if ax is None else ax
     for result, label, colour in zip(results, labels, _colours(len(results)), strict=True):
@@ -133,7 +131,3 @@ def _graded(n):
 
 def _colours(n):
     return [SEQUENCE[i % len(SEQUENCE)] for i in range(n)]
-
-
-def _as_tuple(results):
-    return tuple(results) if isinstance(results, (list, tuple, np.ndarray)) else (results,)

@@ -23,6 +23,11 @@ TICK_SIZE = 10
 NOTE_SIZE = 9
 
 
+def as_tuple(results):
+    """Return one result, or several, as a tuple."""
+    return tuple(results) if isinstance(results, (list, tuple)) else (results,)
+
+
 def new_axes(*, width_in=6.4, height_in=4.4):
     """Return the Axes of a new figure that pyplot knows nothing of (no backend, no state, no leak)."""
     from matplotlib.figure import Figure

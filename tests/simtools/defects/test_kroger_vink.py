@@ -91,7 +91,7 @@ def test_a_printed_label_parses_back(defect):
 
 @given(st.one_of(point_defects(), ASSOCIATES))
 def test_latex_is_valid_mathtext(defect):
-    MathTextParser("path").parse(f"${defect.to_latex()}$")
+    assert MathTextParser("path").parse(f"${defect.to_latex()}$").width > 0
 
 
 @given(st.text(alphabet="VLiOHClNaMg2(){}_'.x ", max_size=16))
