@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError
-from simtools.md.formats.raw import DamagedFileError, RawFrame, TruncatedFileError, cell_from_rows
+from simtools.md.formats.raw import DamagedFileError, Place, RawFrame, TruncatedFileError, cell_from_rows
 
 __all__ = ["read_structure", "read_traj"]
 
@@ -26,14 +26,6 @@ _STRUCTURES = {
 }
 
 
-class _Place:
-    def __init__(self, path):
-        self.path, self.frame = path, 0
-
-    def wrong(self, expected):
-        return DamagedFileError(self.path, self.frame, expected)
-
-
 def read_traj(path, *, survey=False):
     """Yield `RawFrame` of an ASE trajectory: float64, no times.
 
@@ -46,7 +38,7 @@ def read_traj(path, *, survey=False):
     from ase.data import atomic_masses, chemical_symbols
     from ase.io import ulm
 
-    place = _Place(path)
+    place = Place(path)
     expected = "expected a whole ASE trajectory"
     try:
         with ulm.open(path) as file:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.md.formats.ase_files import read_traj
-from simtools.md.formats.binary import read_dcd, read_trr, read_xtc
+from simtools.md.formats.dcd import read_dcd
 from simtools.md.formats.dlpoly import read_history
+from simtools.md.formats.gromacs import read_trr, read_xtc
 from simtools.md.formats.h5md_files import read_h5md
 from simtools.md.formats.lammps import read_dump
 from simtools.md.formats.raw import DamagedFileError, open_text

@@ -5,21 +5,13 @@ Format: P. de Buyl, P. H. Colberg and F. Höfling, Comput. Phys. Commun. 185, 15
 
 import numpy as np
 
-from simtools.md.formats.raw import DamagedFileError, RawFrame, cell_from_rows
+from simtools.md.formats.raw import DamagedFileError, Place, RawFrame, cell_from_rows
 
 __all__ = ["read_h5md"]
 
 _A_PER_LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "A": 1.0, "nm": 10.0}
 _PS_PER_TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
 _VELOCITY = {"Angstrom ps-1": 1.0, "Angstrom/ps": 1.0, "nm ps-1": 10.0, "nm/ps": 10.0, "Angstrom fs-1": 1e3}
-
-
-class _Place:
-    def __init__(self, path):
-        self.path, self.frame = path, 0
-
-    def wrong(self, expected):
-        return DamagedFileError(self.path, self.frame, expected)
 
 
 def read_h5md(path, *, survey=False):
@@ -33,7 +25,7 @@ def read_h5md(path, *, survey=False):
     """
     import h5py
 
-    place = _Place(path)
+    place = Place(path)
     try:
         with h5py.File(path, "r") as file:
             yield from _frames(place, file, survey)

@@ -15,6 +15,7 @@ from simtools.core.errors import ConfigError
 __all__ = [
     "DamagedFileError",
     "FrameLines",
+    "Place",
     "RawFrame",
     "TruncatedFileError",
     "cell_from_rows",
@@ -91,6 +92,21 @@ class RawFrame:
     rounding_A: float | None = None
 
 
+class Place:
+    """A file and the present frame, for complaints."""
+
+    def __init__(self, path):
+        self.path, self.frame = Path(path), 0
+
+    def wrong(self, expected):
+        """Return the error for a malformed frame."""
+        return DamagedFileError(self.path, self.frame, expected)
+
+    def cut(self, expected):
+        """Return the error for a frame that the file's end cuts off."""
+        return TruncatedFileError(self.path, self.frame, expected)
+
+
 def open_text(path):
     """Open a text file, plain, gzip or bzip2 by its first bytes."""
     with open(path, "rb") as stream:
@@ -99,14 +115,15 @@ def open_text(path):
     return opener(path, "rt", encoding="utf-8", errors="replace")
 
 
-class FrameLines:
+class FrameLines(Place):
     """Lines of a text file, with the file and the present frame for complaints.
 
     A file whose last line has no end is taken to be cut off: a number that lost digits looks whole.
     """
 
     def __init__(self, path):
-        self.path, self.frame, self._ahead = Path(path), 0, None
+        super().__init__(path)
+        self._ahead = None
         self._stream = open_text(path)
 
     def __enter__(self):
@@ -169,14 +186,6 @@ class FrameLines:
         if not line.strip().isascii() or not line.strip().isdigit() or not 0 < int(line.strip()[:12]) <= most:
             raise self.wrong(f"expected {what}, got {_short(line)}")
         return int(line)
-
-    def wrong(self, expected):
-        """Return the error for a malformed frame."""
-        return DamagedFileError(self.path, self.frame, expected)
-
-    def cut(self, expected):
-        """Return the error for a frame that the file's end cuts off."""
-        return TruncatedFileError(self.path, self.frame, expected)
 
 
 def numbers_of(lines, words, what):

@@ -9,6 +9,7 @@ import numpy as np
 
 from simtools.md.formats.raw import (
     FrameLines,
+    Place,
     RawFrame,
     TruncatedFileError,
     cell_from_rows,
@@ -83,7 +84,7 @@ def read_vasprun(path, *, survey=False):
     DamagedFileError
         If an ionic step is not what VASP writes, or the file ends within one.
     """
-    lines = _Xml(path)
+    lines = Place(path)
     labels = []
     with open_text(path) as stream:
         try:
@@ -120,13 +121,6 @@ def _calculation(lines, element, labels):
     fractions = numbers_of(lines, flat, "a fraction").reshape(-1, 3)
     rounding = np.linalg.norm(cell, axis=1).max() * last_digit(flat)
     return RawFrame(labels, fractions, cell, scaled=True, rounding_A=rounding)
-
-
-class _Xml(FrameLines):
-    """The complaints of `FrameLines` without its lines."""
-
-    def __init__(self, path):
-        self.path, self.frame = path, 0
 
 
 def nominal_interval_ps(path):
