@@ -9,9 +9,9 @@ import numpy as np
 from simtools.analysers.replicas import default_host
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import ConfigError, SimtoolsWarning
-from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
 from simtools.md.readers import load_trajectory
+from simtools.md.step_limit import neighbour_distance_A
 from simtools.plots import format_estimate
 from simtools.runs import Run
 from workflows.report import render_page, write_page
@@ -20,10 +20,8 @@ from workflows.report_tables import grouped_warnings, methods_table, sampling_ta
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
-__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "neighbour_distance_A", "write_analysis"]
+__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "write_analysis"]
 
-_AVERAGED_PS = 1.0
-_BLOCK = 64
 _QUANTITIES = (
     ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),
     ("D_σ", "charge_diffusivity_cm2_per_s", "cm²/s"),
@@ -83,7 +81,8 @@ def analyse_files(
     host_species
         Immobile species in whose frame displacements are measured; by default those of opposite charge.
     hop_length_A
-        Distance between neighbouring sites of the mobile ions, Å; by default `neighbour_distance_A`.
+        Distance between neighbouring sites of the mobile ions, Å; by default `neighbour_distance_A`. Wrapped
+        positions that step farther than half of it between frames are refused.
     reading
         Options of `simtools.md.readers.open_trajectory`.
 
@@ -104,7 +103,14 @@ def analyse_files(
             )
         seen.add(path)
     trajectories = [
-        load_trajectory(files, temperature_K=temperature_K, formal_charges_e=charges_e, **reading)
+        load_trajectory(
+            files,
+            temperature_K=temperature_K,
+            formal_charges_e=charges_e,
+            hop_length_A=hop_length_A,
+            hop_species=tuple(mobile),
+            **reading,
+        )
         for files in replicas
     ]
     first = trajectories[0]
@@ -145,33 +151,6 @@ def analyse_files(
     notes += [str(item.message) for item in caught if issubclass(item.category, SimtoolsWarning)]
     notes += [note for result in found for note in result.warnings]
     return FileAnalysis(tuple(found), source, tuple(dict.fromkeys(notes)))
-
-
-def neighbour_distance_A(trajectory, species):
-    """Return the usual distance from an ion to its nearest neighbour of the same species, Å.
-
-    The median over ions, with positions averaged over the first picosecond: the distance between sites where
-    most of them are occupied, and too large where most are empty.
-
-    Raises
-    ------
-    ConfigError
-        For a single ion.
-    """
-    if trajectory.n_of(species) < 2:
-        raise ConfigError(
-            f"one ion {species} has no neighbour of its kind: give the hop length (--hop-length)"
-        )
-    n_frames = min(trajectory.n_frames, 1 + int(_AVERAGED_PS / trajectory.frame_interval_ps))
-    places = trajectory.positions_A[:n_frames, trajectory.indices_of(species)].mean(axis=0)
-    cell = trajectory.cells_A if trajectory.cells_A.ndim == 2 else trajectory.cells_A[:n_frames].mean(axis=0)
-    nearest = []
-    for start in range(0, len(places), _BLOCK):
-        block = places[start : start + _BLOCK]
-        distances = np.linalg.norm(minimum_image(places[None] - block[:, None], cell), axis=-1)
-        distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
-        nearest += distances.min(axis=1).tolist()
-    return float(np.median(nearest))
 
 
 def analysis_text(analysis):

@@ -148,7 +148,11 @@ def _add_analyse(commands):
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
     add("--cell", metavar="A,B,C", help="edges (3) or lattice vectors (9 numbers), where the files have none")
     add("--unwrapped", action="store_true", help="positions are unwrapped: take them as they are")
-    add("--strict-steps", action="store_true", help="refuse wrapped steps over half of --hop-length")
+    add(
+        "--allow-long-steps",
+        action="store_true",
+        help="count and report wrapped steps over half of the hop length instead of refusing them",
+    )
     add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
     add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
     add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
@@ -259,8 +263,6 @@ def _analyse(arguments):
 
     if bool(arguments.trajectories) == bool(arguments.replica):
         raise _UsageError("give either TRAJECTORY files or --replica groups")
-    if arguments.strict_steps and arguments.hop_length is None:
-        raise _UsageError("--strict-steps needs --hop-length")
     replicas = arguments.replica or (
         [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
     )
@@ -287,12 +289,11 @@ def _reading_options(arguments):
         "species": dict(_pairs("--species", arguments.species)) or None,
         "frame_interval_ps": arguments.frame_interval,
         "coordinates": "unwrapped" if arguments.unwrapped else "auto",
+        "allow_long_steps": arguments.allow_long_steps,
         "drop_truncated": arguments.drop_truncated,
         "skip_ps": arguments.skip,
         "stride": arguments.stride,
     }
-    if arguments.strict_steps:
-        options["hop_length_A"] = arguments.hop_length
     if arguments.cell is not None:
         try:
             numbers = [float(word) for word in arguments.cell.split(",")]

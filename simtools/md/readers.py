@@ -5,6 +5,7 @@ Formats: simtools/md/formats. Unwrapping: unwrapping.py. Nothing in a file is un
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from simtools.md.frame_checks import (
 )
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
+from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
@@ -42,7 +44,6 @@ class _Request:
     format: str
     cell_A: np.ndarray | None
     coordinates: str
-    hop_length_A: float | None
     drop_truncated: bool
 
 
@@ -71,6 +72,8 @@ def open_trajectory(
     frame_interval_ps=None,
     cell_A=None,
     hop_length_A=None,
+    hop_species=None,
+    allow_long_steps=False,
     coordinates="auto",
     format=None,
     drop_truncated=False,
@@ -96,8 +99,13 @@ def open_trajectory(
     cell_A
         Three edges or the lattice vectors as rows, Å, where the file has no cell.
     hop_length_A
-        Shortest distance between sites, Å. With it, wrapped positions that step farther than half of it
-        between frames are refused; without it, steps over half the shortest height of the cell.
+        Shortest distance between sites, Å: wrapped positions that step farther than half of it between frames
+        are refused. Steps over half the shortest height of the cell always are.
+    hop_species
+        Species whose steps are held against `hop_length_A`; by default all. Without a `hop_length_A` that of
+        each of these species is its distance between neighbours in the first picosecond.
+    allow_long_steps
+        Count wrapped steps over half of a hop and warn, instead of refusing them.
     coordinates
         "auto": folded, unless the format says that images are counted; "wrapped"; "unwrapped": as they are.
     format
@@ -120,7 +128,7 @@ def open_trajectory(
         other atoms, a step whose image is open, no times, no names of the atoms.
     """
     request, names = _request(
-        paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, frame_interval_ps
+        paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps, frame_interval_ps, hop_length_A
     )
     survey = _look_over(request)
     interval_ps = _interval(survey, request, frame_interval_ps)
@@ -133,6 +141,15 @@ def open_trajectory(
             f"{names}: expected at least 2 frames, got {kept} of {len(survey.places)} (skip {skip_ps:g} ps, "
             f"stride {stride})"
         )
+    follow = partial(_follow, request, symbols, reference, survey, interval_ps)
+    if hop_species is not None:
+        hop_length_A = {
+            name: hop_length_A or _measured_hop_A(follow, symbols, reference, interval_ps, name)
+            for name in hop_species
+        }
+    limit = StepLimit(
+        Unwrapper(reference).half_height_A, hop_length_A, allow=allow_long_steps, interval_ps=interval_ps
+    )
     return FrameSource(
         species=symbols,
         n_frames=kept,
@@ -143,7 +160,8 @@ def open_trajectory(
         paths=tuple(str(path) for path in request.paths),
         reference_cell_A=reference,
         warnings=tuple(_notes(survey, names)),
-        reader=partial(_follow, request, symbols, reference, survey, interval_ps, first, stride),
+        reader=partial(follow, limit, first, stride),
+        step_limit=limit,
         metadata={"varying_cell": survey.varies},
     )
 
@@ -200,7 +218,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
             "format": source.format,
             "paths": list(source.paths),
             "rounding_A": source.rounding_A,
-            "warnings": list(source.warnings),
+            "warnings": source.notes(),
         },
     )
 
@@ -210,7 +228,7 @@ def _is_run(path):
     return (folder / INDEX).is_file() or (folder / FOLDER / INDEX).is_file()
 
 
-def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, interval_ps):
+def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps, interval_ps, hop_length_A):
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
         raise ConfigError("open_trajectory needs at least one file, got none")
@@ -238,9 +256,7 @@ def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, s
         cell_A = np.diag(cell_A) if cell_A.shape == (3,) else cell_A
         if cell_A.shape != (3, 3) or not abs(np.linalg.det(cell_A)) > 0:
             raise ConfigError("cell_A must be three edges or three independent lattice vectors as rows")
-    request = _Request(
-        tuple(files), format or kinds[0], cell_A, coordinates, hop_length_A, bool(drop_truncated)
-    )
+    request = _Request(tuple(files), format or kinds[0], cell_A, coordinates, bool(drop_truncated))
     return request, ", ".join(str(path) for path in paths)
 
 
@@ -326,10 +342,23 @@ def _notes(survey, names):
         )
 
 
-def _follow(request, symbols, reference, survey, interval_ps, first, stride):
+def _measured_hop_A(follow, symbols, reference, interval_ps, species):
+    """Return the distance between neighbours in the first picosecond, which is read for it."""
+    if np.count_nonzero(symbols == species) == 1:
+        return np.inf  # its only neighbours are its images: the cell's height limits its steps
+    n_frames = 1 + int(AVERAGED_PS / interval_ps)
+    positions = [frame[1] for frame in islice(follow(None, 0, 1), n_frames)]
+    start = Trajectory(
+        positions_A=np.array(positions), species=symbols, cells_A=reference, frame_interval_ps=interval_ps
+    )
+    return neighbour_distance_A(start, species)
+
+
+def _follow(request, symbols, reference, survey, interval_ps, limit, first, stride):
     """Read all frames, check them against each other and yield whole paths."""
     unwrapper = Unwrapper(reference)
-    limit_A = unwrapper.half_height_A if request.hop_length_A is None else 0.5 * request.hop_length_A
+    if limit is not None:
+        limit.found.clear()
     before, held = None, None
     for number, (place, frame) in enumerate(_frames(request, survey=False)):
         if number >= len(survey.places):
@@ -356,21 +385,8 @@ def _follow(request, symbols, reference, survey, interval_ps, first, stride):
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         if held is not None:
             check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
-            _check_steps(place, symbols, steps_A, limit_A, request, whole)
+            if limit is not None and not whole:
+                limit.check(place, symbols, steps_A)
         before, held = frame.coordinates, fractions
         if number >= first and (number - first) % stride == 0:
             yield number * interval_ps, positions_A, frame.cell_A, frame.velocities_A_per_ps
-
-
-def _check_steps(place, symbols, steps_A, limit_A, request, whole):
-    """Refuse a step that could as well be its image; where images are counted there is nothing to doubt."""
-    if whole or steps_A.max() <= limit_A:
-        return
-    k = int(np.argmax(steps_A))
-    of = "the hop length" if request.hop_length_A is not None else "the cell's shortest height"
-    raise DamagedFileError(
-        *place,
-        f"atom {k + 1} ({symbols[k]}) steps {steps_A[k]:.3g} A since the frame before, expected at most half "
-        f"of {of}, {limit_A:.3g} A: wrapped positions cannot tell it from its images; use unwrapped "
-        "positions, image flags or more frequent frames",
-    )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from simtools.analysers.transport import TransportResult
+from simtools.md.step_limit import neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from tests.simtools.md import foreign_files as files
-from workflows.analyse import neighbour_distance_A
 from workflows.cli import BAD_INPUT, DONE, main
 
 STEP_A = 0.5
@@ -30,11 +30,14 @@ def walks():
 def test_dump_and_xdatcar_give_the_diffusivity_of_the_walk(tmp_path, walks, capsys):
     dumps = [files.write_dump(tmp_path / f"{k}.dump", walk) for k, walk in enumerate(walks)]
     posits = [files.write_xdatcar(tmp_path / f"XDATCAR{k}", walk) for k, walk in enumerate(walks)]
-    first, out = _summary(tmp_path, "a", *dumps, "--hop-length", 2.0)
+    first, out = _summary(tmp_path, "a", *dumps, "--hop-length", 2.0, "--allow-long-steps")
     text = capsys.readouterr().out
     assert "host, whose drift is taken out: Li: 4 O" in text
     assert "hop length: Li 2 Å (given)" in text
-    second, _ = _summary(tmp_path, "b", *posits, "--hop-length", 2.0, "--frame-interval", files.INTERVAL_PS)
+    assert "Li, wrapped positions: " in text
+    assert "steps exceed half of the hop length (1 A) in 0.1 ps, at most" in text
+    options = ["--frame-interval", files.INTERVAL_PS, "--allow-long-steps"]
+    second, _ = _summary(tmp_path, "b", *posits, "--hop-length", 2.0, *options)
     (row,), (other,) = first["transport"], second["transport"]
     low, high = row["tracer_diffusivity_cm2_per_s"]["ci95"]
     assert low < TRUE_D_CM2_PER_S < high
@@ -56,7 +59,7 @@ def test_parts_are_one_replica_and_the_hop_length_is_measured(tmp_path, walks):
         piece = files.Walk(walk.whole_s[start:stop], walk.cells_A[start:stop])
         steps = [100 * t for t in range(start, stop)]
         parts.append(files.write_dump(tmp_path / f"{k}.dump", piece, units=False, steps=steps))
-    time = ["--frame-interval", files.INTERVAL_PS]
+    time = ["--frame-interval", files.INTERVAL_PS, "--allow-long-steps"]
     summary, _ = _summary(tmp_path, "c", *parts, "--concatenate", *time)
     grouped, _ = _summary(tmp_path, "g", "--replica", *parts, *time)
     assert summary["source"]["frames"] == [400]
@@ -87,13 +90,15 @@ def test_neighbour_distance_of_a_lattice():
         (["{dump}", "--mobile", "Li", "--temperature", "-3"], "--temperature must be positive"),
         (["{cut}", "--mobile", "Li", "--temperature", "600"], "cut.dump, frame 11: expected"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "1,2"], "3 or 9 numbers"),
+        (["{long}", "--mobile", "Li", "--temperature", "600"], "or take the shortest image on trust with"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
-    dump = files.write_dump(tmp_path / "a.dump", files.walk(12))
+    dump = files.write_dump(tmp_path / "a.dump", files.walk(12, step_A=0.1))
+    long = files.write_dump(tmp_path / "long.dump", files.walk(12))
     cut = tmp_path / "cut.dump"
     cut.write_text(dump.read_text()[:-20])
-    words = [word.format(dump=dump, cut=cut) for word in arguments]
+    words = [word.format(dump=dump, cut=cut, long=long) for word in arguments]
     assert main(["analyse", *words, "-o", str(tmp_path / "out")]) == BAD_INPUT
     said = capsys.readouterr().err
     assert message in said

@@ -258,18 +258,65 @@ def test_a_wrong_interval_is_refused(tmp_path):
         open_trajectory(path, frame_interval_ps=1.0)
 
 
-def test_steps_beyond_half_a_hop_are_refused(tmp_path):
+def _one_long_step():
+    """Walkers, of which atom 4 (Li) leaps by 1.7 Å into frame 12."""
     truth = files.walk(20, step_A=0.05)
     steps = truth.whole_s.copy()
     steps[12:, 3] += 1.7 / 11.0 * np.array([1.0, 0, 0])
-    moved = files.Walk(steps, truth.cells_A)
-    path = files.write_dump(tmp_path / "a.dump", moved, "x")
-    load_trajectory(path)
-    load_trajectory(files.write_dump(tmp_path / "b.dump", moved, "x+i"), hop_length_A=2.8)
-    with pytest.raises(
-        ConfigError, match=r"a\.dump, frame 12: atom 4 \(Li\) steps 1\.\d+ A.*half of the hop"
-    ):
+    return files.Walk(steps, truth.cells_A)
+
+
+def test_wrapped_steps_beyond_half_a_hop_are_refused(tmp_path):
+    path = files.write_dump(tmp_path / "a.dump", _one_long_step(), "x")
+    message = (
+        r"a\.dump, frame 12: atom 4 \(Li\) steps 1\.\d+ A in 0\.1 ps, expected at most half of the hop "
+        r"length, 1\.4 A: .*xu yu zu.*--allow-long-steps"
+    )
+    with pytest.raises(ConfigError, match=message):
         load_trajectory(path, hop_length_A=2.8)
+    with pytest.raises(ConfigError, match=message):
+        load_trajectory(path, hop_length_A=2.8, hop_species=["Li"])
+    load_trajectory(path, hop_length_A=2.8, hop_species=["O"])
+    load_trajectory(path, hop_length_A=3.6)
+
+
+@pytest.mark.parametrize("kind", ["xu", "xsu", "x+i"])
+def test_counted_images_leave_no_step_to_doubt(tmp_path, kind):
+    path = files.write_dump(tmp_path / "b.dump", _one_long_step(), kind)
+    assert not load_trajectory(path, hop_length_A=2.8, hop_species=["Li"]).metadata["warnings"]
+
+
+def test_long_steps_that_are_allowed_are_counted_and_told(tmp_path):
+    moved = _one_long_step()
+    path = files.write_dump(tmp_path / "a.dump", moved, "x")
+    found = load_trajectory(path, hop_length_A=2.8, allow_long_steps=True)
+    (note,) = found.metadata["warnings"]
+    assert note.startswith("Li, wrapped positions: 1 step exceeds half of the hop length (1.4 A) in 0.1 ps")
+    assert "a.dump, frame 12, atom 4)" in note
+    exact = moved.paths_A - moved.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
+    source = open_trajectory(path, hop_length_A=2.8, allow_long_steps=True)
+    for _ in range(2):
+        assert sum(chunk.n_frames for chunk in source.chunks(7)) == 20
+        assert source.notes() == [note]  # a second pass counts afresh
+
+
+def test_the_hop_length_is_that_of_the_first_picosecond_unless_given(tmp_path):
+    """Ions on a simple cubic lattice of 2.8 Å: 1.3 Å is half a hop or less, 1.5 Å more."""
+    grid = 2.8 * np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
+    paths = grid + 0.02 * np.random.default_rng(0).standard_normal((30, 64, 3))
+    for step_A, refused in ((1.3, False), (1.5, True)):
+        paths[20, 5] = grid[5] + [step_A, 0, 0]
+        path = tmp_path / "a.xyz"
+        with open(path, "w") as file:
+            for frame in paths % 11.2:
+                file.write('64\nLattice="11.2 0 0 0 11.2 0 0 0 11.2" Properties=species:S:1:pos:R:3\n')
+                file.writelines(f"Li {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in frame)
+        if refused:
+            with pytest.raises(ConfigError, match=r"frame 20: atom 6 .* half of the hop length, 1\.(39|4) A"):
+                load_trajectory(path, hop_species=["Li"], **UNTIMED)
+        else:
+            load_trajectory(path, hop_species=["Li"], **UNTIMED)
 
 
 def test_a_walk_too_fast_for_its_cell_is_refused(tmp_path):
