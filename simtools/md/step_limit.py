@@ -83,8 +83,8 @@ class StepLimit:
             steps = "1 step exceeds" if count == 1 else f"{count} steps exceed"
             notes.append(
                 f"{name}, wrapped positions: {steps} half of the hop length ({0.5 * hop_A:.3g} A) in "
-                f"{self.interval_ps:g} ps, at most {longest_A:.3g} A ({path}, frame {frame}, atom {atom}); the "
-                f"shortest image was taken, half of the cell's shortest height is {self.half_height_A:.3g} A"
+                f"{self.interval_ps:g} ps, at most {longest_A:.3g} A ({path}, frame {frame}, atom {atom}); "
+                f"the shortest image was taken, half of the cell's height is {self.half_height_A:.3g} A"
             )
         return notes
 
