@@ -11,7 +11,7 @@ __all__ = ["FrameBytes", "in_double", "single_spacing"]
 
 
 class FrameBytes(Place):
-    """A binary file read front to back; sizes are held against what is left before memory is taken."""
+    """A binary file read piece by piece; sizes are held against what is left before memory is taken."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -43,6 +43,13 @@ class FrameBytes(Place):
         self._need(n_bytes, what)
         self._stream.seek(n_bytes, 1)
         self.at += n_bytes
+
+    def go(self, place, what):
+        """Go to a byte of the file, which must be in it."""
+        if not 0 <= place <= self.size:
+            raise self.wrong(f"expected {what} within the {self.size} bytes of the file, at byte {place}")
+        self._stream.seek(place)
+        self.at = place
 
     def _need(self, n_bytes, what):
         if n_bytes < 0:
