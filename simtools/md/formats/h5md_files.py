@@ -13,6 +13,7 @@ __all__ = ["read_h5md"]
 
 _MOST_AT_ONCE = 1 << 28
 _EXPANSION, _DEFLATE = 100, 1100  # of positions, and as far as HDF5's deflate filter can go
+_READ_WHOLE = ("time", "step", "species", "mass")
 _SMALL = 1 << 16  # kept in the header of the dataset, or never written
 _A_PER_LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "A": 1.0, "nm": 10.0}
 _PS_PER_TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
@@ -132,21 +133,21 @@ def _data(place, group, name):
 
     found = _member(place, group, name)
     if isinstance(found, h5py.Group):
-        name, found = f"{name}/value", _member(place, found, "value")
+        found = _member(place, found, "value")
     if found is None or isinstance(found, h5py.Group):
         return None
     if found.is_virtual or found.external:
-        raise place.wrong(f"expected {name} in the file itself, its numbers are kept in other files")
+        raise place.wrong(f"expected {found.name} in the file itself, its numbers are kept in other files")
     held, most = found.id.get_storage_size(), max(_MOST_AT_ONCE, 4 * place.path.stat().st_size)
-    whole = name in ("time", "step", "species", "mass")
-    at_once = found.nbytes if whole else found.nbytes // max(len(found), 1) if found.ndim else 0
-    if max(math.prod(found.chunks or (1,)) * found.dtype.itemsize, at_once) > most:
+    pieces = 1 if name in _READ_WHOLE or not found.ndim else max(len(found), 1)
+    if max(math.prod(found.chunks or (1,)) * found.dtype.itemsize, found.nbytes // pieces) > most:
         raise place.wrong(
-            f"expected to read {name} in pieces below {most} bytes, got chunks of {found.chunks}"
+            f"expected to read {found.name} in pieces below {most} bytes, got shape {found.shape}, chunks "
+            f"{found.chunks}"
         )
     expansion = 1 if found.chunks is None else _EXPANSION if "position" in found.name else _DEFLATE
     if found.nbytes > expansion * held + _SMALL:
-        raise place.wrong(f"expected {name} of shape {found.shape}, the file holds {held} bytes of it")
+        raise place.wrong(f"expected {found.name} of shape {found.shape}, the file holds {held} bytes of it")
     return found
 
 
