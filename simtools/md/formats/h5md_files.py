@@ -199,5 +199,8 @@ def _labels(place, group):
     names = h5py.check_enum_dtype(data.dtype)
     if names:
         back = {number: name for name, number in names.items()}
+        unnamed = sorted(set(values.tolist()) - set(back))
+        if unnamed:
+            raise place.wrong(f"expected species among {', '.join(names)}, got number {unnamed[0]}")
         return [back[number] for number in values.tolist()]
     return [_text(value) for value in values.tolist()]

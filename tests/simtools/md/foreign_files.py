@@ -187,13 +187,14 @@ def write_gro(path):
     return path
 
 
-def write_traj(path, truth):
+def write_traj(path, truth, *, sodium_frame=None):
     from ase import Atoms
     from ase.io.trajectory import Trajectory
 
     with Trajectory(path, "w") as file:
-        for cell, positions in zip(truth.cells_A, truth.positions_A(truth.wrapped_s), strict=True):
-            file.write(Atoms(SPECIES, positions=positions, cell=cell, pbc=True))
+        for t, positions in enumerate(truth.positions_A(truth.wrapped_s)):
+            species = ["Na", *SPECIES[1:]] if t == sodium_frame else SPECIES
+            file.write(Atoms(species, positions=positions, cell=truth.cells_A[t], pbc=True))
     return path
 
 

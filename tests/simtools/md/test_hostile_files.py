@@ -233,9 +233,7 @@ def test_elements_of_one_ionic_step_are_counted(tmp_path, monkeypatch):
     path = files.write_vasprun(tmp_path / "vasprun.xml", files.walk(60))
     assert load_trajectory(path).n_frames == 60
     path.write_text(path.read_text().replace("</structure>", "</structure>" + "<i/>" * 1000, 1))
-    _refused(
-        path, "frame 0: expected vasprun.xml as VASP writes it: over 1000 elements belong to one ionic step"
-    )
+    _refused(path, "frame 0: expected vasprun.xml .*: over 1000 elements belong to one ionic step")
 
 
 @pytest.mark.parametrize(
