@@ -146,7 +146,11 @@ def _add_analyse(commands):
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
-    add("--cell", metavar="A,B,C", help="edges (3) or lattice vectors (9 numbers), where the files have none")
+    add(
+        "--cell",
+        metavar="A,B,C",
+        help="edges (3) or lattice vectors (9 numbers) where the files have none, or CP2K's .cell file",
+    )
     add("--unwrapped", action="store_true", help="positions are unwrapped: take them as they are")
     add(
         "--allow-long-steps",
@@ -294,13 +298,15 @@ def _reading_options(arguments):
         "skip_ps": arguments.skip,
         "stride": arguments.stride,
     }
-    if arguments.cell is not None:
+    if arguments.cell is not None and Path(arguments.cell).is_file():
+        options["cell_A"] = arguments.cell
+    elif arguments.cell is not None:
         try:
             numbers = [float(word) for word in arguments.cell.split(",")]
         except ValueError:
             numbers = []
         if len(numbers) not in (3, 9):
-            raise ConfigError(f"--cell needs 3 or 9 numbers with commas, got {arguments.cell!r}")
+            raise ConfigError(f"--cell needs 3 or 9 numbers with commas, or a file, got {arguments.cell!r}")
         options["cell_A"] = numbers if len(numbers) == 3 else [numbers[k : k + 3] for k in (0, 3, 6)]
     return options
 

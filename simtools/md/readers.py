@@ -3,7 +3,7 @@
 Formats: simtools/md/formats. Unwrapping: unwrapping.py. Nothing in a file is unpickled or evaluated.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,56 +12,21 @@ import numpy as np
 
 from simtools.core.errors import ConfigError
 from simtools.md.atom_names import masses_of, name_atoms
+from simtools.md.formats.cells import read_cells
 from simtools.md.formats.detect import READERS, detect_format
-from simtools.md.formats.raw import DamagedFileError, TruncatedFileError
-from simtools.md.formats.vasp import nominal_interval_ps
-from simtools.md.frame_checks import (
-    check_atoms,
-    check_cell_change,
-    check_finite,
-    check_order,
-    even_interval,
-    required_interval,
-)
+from simtools.md.formats.raw import DamagedFileError
+from simtools.md.frame_checks import check_atoms, check_finite, check_order
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
+from simtools.md.survey import Request, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
 __all__ = ["load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
-_INTERVAL_TOLERANCE = 1e-3
 _NOTABLE_ROUNDING_A = 5e-7
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What the user said about the files."""
-
-    paths: tuple
-    format: str
-    cell_A: np.ndarray | None
-    coordinates: str
-    drop_truncated: bool
-
-
-@dataclass
-class _Survey:
-    """What a first look over all frames tells."""
-
-    places: list
-    times: list
-    steps: list
-    cell_sum: np.ndarray
-    labels: list
-    n_atoms: int
-    masses: np.ndarray | None
-    rounding_A: float
-    cut: str | None = None
-    varies: bool = False
-    first_cell: np.ndarray | None = None
 
 
 def open_trajectory(
@@ -97,7 +62,8 @@ def open_trajectory(
     frame_interval_ps
         Time between frames, ps: needed where the file has no times in a known unit.
     cell_A
-        Three edges or the lattice vectors as rows, Å, where the file has no cell.
+        Three edges or the lattice vectors as rows, Å, where the file has no cell; or the .cell file that CP2K
+        writes beside its XYZ file, with a cell for every step.
     hop_length_A
         Shortest distance between sites, Å: wrapped positions that step farther than half of it between frames
         are refused. Steps over half the shortest height of the cell always are.
@@ -130,8 +96,8 @@ def open_trajectory(
     request, names = _request(
         paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps, frame_interval_ps, hop_length_A
     )
-    survey = _look_over(request)
-    interval_ps = _interval(survey, request, frame_interval_ps)
+    survey = look_over(request)
+    interval_ps = interval_of(survey, request, frame_interval_ps)
     symbols = name_atoms(request.paths[0], survey.labels, survey.n_atoms, topology, species)
     reference = survey.cell_sum / len(survey.places) if survey.varies else survey.first_cell
     first = int(np.ceil(skip_ps / interval_ps - 1e-9))
@@ -251,85 +217,17 @@ def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps
         raise ConfigError(
             f"parts of one trajectory must have one format, got {', '.join(sorted(set(kinds)))}"
         )
-    if cell_A is not None:
+    if isinstance(cell_A, (str, Path)):
+        if not Path(cell_A).is_file():
+            raise ConfigError(f"{cell_A}: expected a CP2K cell file, there is no such file")
+        cell_A = read_cells(cell_A)
+    elif cell_A is not None:
         cell_A = np.asarray(cell_A, dtype=float)
         cell_A = np.diag(cell_A) if cell_A.shape == (3,) else cell_A
         if cell_A.shape != (3, 3) or not abs(np.linalg.det(cell_A)) > 0:
             raise ConfigError("cell_A must be three edges or three independent lattice vectors as rows")
-    request = _Request(tuple(files), format or kinds[0], cell_A, coordinates, bool(drop_truncated))
+    request = Request(tuple(files), format or kinds[0], cell_A, coordinates, bool(drop_truncated))
     return request, ", ".join(str(path) for path in paths)
-
-
-def _frames(request, *, survey, on_cut=None):
-    """Yield ((path, frame), RawFrame) over all parts; a cut last frame ends the last part where allowed."""
-    for number, path in enumerate(request.paths):
-        count = 0
-        try:
-            for frame in READERS[request.format](path, survey=survey):
-                cell = frame.cell_A if frame.cell_A is not None else request.cell_A
-                if cell is None:
-                    raise DamagedFileError(
-                        path, count, "expected a cell, the file has none: give cell_A (--cell)"
-                    )
-                yield (path, count), replace(frame, cell_A=cell)
-                count += 1
-        except TruncatedFileError as error:
-            if not (request.drop_truncated and count and number == len(request.paths) - 1):
-                raise
-            if on_cut is not None:
-                on_cut(str(path), count, error.expected)
-        if not count:
-            raise DamagedFileError(path, 0, f"expected frames of {request.format}, found none")
-
-
-def _look_over(request):
-    found, before, cut, scaled, longest_A = None, None, [], False, 0.0
-    on_cut = lambda path, frame, why: cut.append(f"{path}: frame {frame} is cut off and left out ({why})")  # noqa: E731
-    for place, frame in _frames(request, survey=True, on_cut=on_cut):
-        if found is None:
-            found = _Survey([], [], [], np.zeros((3, 3)), frame.labels, 0, frame.masses_amu, 0.0)
-            found.n_atoms, found.first_cell = len(frame.coordinates), frame.cell_A
-            scaled = frame.scaled
-        check_finite(place, "coordinates", frame.coordinates, frame.labels or ["?"] * found.n_atoms)
-        check_cell_change(place, before, frame.cell_A)
-        found.varies |= before is not None and not np.array_equal(frame.cell_A, found.first_cell)
-        before = frame.cell_A
-        found.cell_sum += frame.cell_A
-        found.places.append(place)
-        found.times.append(frame.time_ps)
-        found.steps.append(frame.step)
-        found.rounding_A = max(found.rounding_A, frame.rounding_A or 0.0)
-        longest_A = max(longest_A, float(np.linalg.norm(frame.cell_A, axis=1).max()))
-    if scaled:
-        found.rounding_A *= longest_A / np.linalg.norm(found.first_cell, axis=1).max()
-    found.cut = cut[0] if cut else None
-    return found
-
-
-def _interval(survey, request, given_ps):
-    """Return the time between frames, ps, after checking that frames are even."""
-    if len(survey.places) < 2:
-        raise DamagedFileError(*survey.places[0], "expected at least 2 frames, this is the only one")
-    for what, values in (("time", survey.times), ("step", survey.steps)):
-        lacking = next((k for k, value in enumerate(values) if value is None), None)
-        if lacking is not None and any(value is not None for value in values):
-            raise DamagedFileError(*survey.places[lacking], f"expected a {what}, as in other frames")
-    if None not in survey.steps:
-        even_interval(survey.steps, survey.places, "step")
-    if None in survey.times:
-        nominal = None
-        if request.format == "vasprun.xml" and given_ps is None:
-            nominal = nominal_interval_ps(request.paths[0])
-        return nominal or required_interval(given_ps, str(request.paths[0]))
-    found = even_interval(survey.times, survey.places, "time (ps)")
-    if given_ps is None:
-        return found
-    if abs(given_ps / found - 1) > _INTERVAL_TOLERANCE:
-        raise ConfigError(
-            f"{request.paths[0]} has a frame every {found:.6g} ps, frame_interval_ps says {given_ps:.6g} ps: "
-            "leave it out, or correct it"
-        )
-    return float(given_ps)
 
 
 def _notes(survey, names):
@@ -360,7 +258,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
     if limit is not None:
         limit.found.clear()
     before, held = None, None
-    for number, (place, frame) in enumerate(_frames(request, survey=False)):
+    for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
         check_atoms(place, frame.labels, survey.labels, len(frame.coordinates), survey.n_atoms)
