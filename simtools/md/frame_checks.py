@@ -102,11 +102,12 @@ def check_finite(place, name, values, species):
         )
 
 
-def check_order(place, species, before_s, now_s, steps_A, cell, reduction):
+def check_order(place, species, before_s, now_s, steps_A, cell, reduction, usual_A=0.0):
     """Refuse a frame in which atoms have changed places in the list.
 
     Told by an atom that steps over 4 Å and lands where another atom of its species was, which leaves too:
-    that is no motion between two frames.
+    that is no motion between two frames. Where frames are so far apart that the step before was about as
+    long (`usual_A`, the longest), ions do land in each other's sites: then four in five of them must.
     """
     far = np.flatnonzero(steps_A > _LONG_STEP_A)
     if len(far) < 2 or steps_A.max() <= _FAR_EXCHANGE_A:
@@ -118,7 +119,10 @@ def check_order(place, species, before_s, now_s, steps_A, cell, reduction):
     distance = distance.reshape(len(far), len(far))
     same = (species[far][:, None] == species[far][None, :]) & (distance < _SAME_PLACE_A)
     taken = np.flatnonzero(same.any(axis=1) & (steps_A[far] > _FAR_EXCHANGE_A))
-    if len(taken):
+    needed = 1
+    if usual_A > 0.5 * _FAR_EXCHANGE_A:
+        needed = max(2, int(np.ceil(0.8 * np.count_nonzero(steps_A[far] > _FAR_EXCHANGE_A))))
+    if len(taken) >= needed:
         i = far[taken[0]]
         j = far[int(np.argmax(same[taken[0]]))]
         raise DamagedFileError(

@@ -257,7 +257,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
     unwrapper = Unwrapper(reference)
     if limit is not None:
         limit.found.clear()
-    before, held = None, None
+    before, held, usual_A = None, None, np.inf
     for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
@@ -282,7 +282,8 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         if held is not None:
-            check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
+            check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction, usual_A)
+            usual_A = float(steps_A.max())
             if limit is not None and not whole:
                 limit.check(place, symbols, steps_A)
         before, held = frame.coordinates, fractions

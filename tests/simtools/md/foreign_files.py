@@ -38,6 +38,25 @@ class Walk:
         return np.einsum("tni,tij->tnj", fractions, self.cells_A)
 
 
+class UnfoldedWalk(Walk):
+    """The same, but what writers take for wrapped is not."""
+
+    @property
+    def wrapped_s(self):
+        return self.whole_s
+
+
+def gzipped(writer):
+    """Return a writer of the same file, packed."""
+
+    def write(path, truth):
+        writer(path, truth)
+        path.write_bytes(gzip.compress(path.read_bytes()))
+        return path
+
+    return write
+
+
 def walk(n_frames=60, *, breathing=0.0, seed=0, step_A=0.5):
     """Random walkers (Li) and rattlers (O) in a triclinic cell that breathes by `breathing`."""
     rng = np.random.default_rng(seed)
@@ -146,6 +165,18 @@ def write_cp2k(path, truth):
             file.write(f"{len(SPECIES):8d}\n i = {t:8d}, time = {t * INTERVAL_PS * 1000:12.3f}, E = -1.0\n")
             for name, row in zip(SPECIES, positions[t], strict=True):
                 file.write(f"{name:>3s} {row[0]:24.14f} {row[1]:24.14f} {row[2]:24.14f}\n")
+    return path
+
+
+def write_cells(path, truth, *, every=1):
+    """CP2K's .cell file, at this stride."""
+    names = "".join(f"{vector}{axis} [Angstrom]".rjust(20) for vector in "ABC" for axis in "xyz")
+    with open(path, "w") as file:
+        file.write(f"#   Step   Time [fs]{names}      Volume [Angstrom^3]\n")
+        for t in range(0, truth.n_frames, every):
+            row = "".join(f"{x:20.12f}" for x in truth.cells_A[t].ravel())
+            volume = np.linalg.det(truth.cells_A[t])
+            file.write(f"{t:8d}{t * INTERVAL_PS * 1000:12.3f}{row}{volume:25.10f}\n")
     return path
 
 

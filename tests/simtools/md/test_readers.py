@@ -36,6 +36,9 @@ DOUBLE = {
     "a.extxyz": (files.write_extxyz, UNTIMED),
     "a.xyz.gz": (files.write_extxyz, UNTIMED),
     "HISTORY": (files.write_history, {}),
+    "XDATCAR.gz": (files.gzipped(files.write_xdatcar), UNTIMED),
+    "vasprun.xml.gz": (files.gzipped(files.write_vasprun), {}),
+    "HISTORY.gz": (files.gzipped(files.write_history), {}),
     "a.traj": (files.write_traj, UNTIMED),
     "a.h5md": (files.write_h5md, {}),
     "images.h5md": (lambda p, w: files.write_h5md(p, w, images=True), {}),
@@ -88,6 +91,55 @@ def test_rounded_formats_give_the_walk_to_their_stated_rounding(tmp_path, name, 
     )
     if rounding > 5e-7:
         assert "rounded by up to" in found.metadata["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "name", ["XDATCAR", "vasprun.xml", "a.extxyz", "HISTORY", "a.traj", "a.h5md", *ROUNDED]
+)
+def test_unwrapped_positions_are_taken_as_they_are(tmp_path, name):
+    """Steps of 5 Å, too long to be told from their images in this cell, are neither folded nor refused."""
+    walk = files.walk(40, step_A=3.0, breathing=0.01, seed=4)
+    writer, options, *_ = {**DOUBLE, **ROUNDED}[name]
+    truth = files.UnfoldedWalk(walk.whole_s, walk.cells_A)
+    options = {**options, "coordinates": "unwrapped", "hop_length_A": 2.8}
+    found = load_trajectory(writer(tmp_path / name, truth), **options)
+    rounding = found.metadata["rounding_A"]
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(
+        found.positions_A - found.positions_A[0],
+        exact,
+        atol=1e-10 if rounding < 1e-12 else 2 * rounding + 1e-5,
+    )
+    assert np.linalg.norm(np.diff(exact, axis=0), axis=-1).max() > 7
+
+
+def test_cp2k_gives_the_cells_of_an_npt_run_in_a_file_beside(tmp_path):
+    truth = files.walk(breathing=0.01)
+    path = files.write_cp2k(tmp_path / "pos-1.xyz", truth)
+    cells = files.write_cells(tmp_path / "run-1.cell", truth)
+    found = load_trajectory(path, cell_A=cells)
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
+    np.testing.assert_allclose(found.cells_A, truth.cells_A, atol=1e-11)
+    files.write_cells(cells, truth, every=2)
+    with pytest.raises(ConfigError, match=r"pos-1.xyz, frame 1: expected a cell of step 1 in .*run-1.cell"):
+        load_trajectory(path, cell_A=cells)
+    lines = cells.read_text().splitlines(keepends=True)
+    for damaged, message in (
+        (lines[1:], "run-1.cell, frame 0: expected the heading of a CP2K cell file"),
+        (
+            [*lines[:4], lines[3], *lines[4:]],
+            "run-1.cell, frame 3: expected every step once, 4 is there twice",
+        ),
+        (
+            [*lines[:4], " ".join([*lines[4].split()[:10], "14.0", lines[4].split()[11]]) + "\n"],
+            "frame 3: expected vectors of the volume beside",
+        ),
+        ([*lines[:4], lines[4][:60]], "run-1.cell, frame 3: expected a whole last line"),
+    ):
+        cells.write_text("".join(damaged))
+        with pytest.raises(ConfigError, match=message):
+            load_trajectory(path, cell_A=str(cells))
 
 
 def test_cp2k_takes_its_times_from_the_comment_and_the_cell_from_the_user(tmp_path):
@@ -244,6 +296,22 @@ def test_velocities_of_a_history(tmp_path):
     found = load_trajectory(path)
     np.testing.assert_allclose(found.velocities_A_per_ps[3, :, 0], 0.1 * np.arange(16))
     assert found.masses_amu[0] == 7.0
+
+
+def test_ions_that_land_in_each_others_sites_between_distant_frames_are_not_reordered(tmp_path):
+    """Sites of a cubic lattice, a third of the ions permuted at random every frame: hops, not a new order."""
+    rng, grid = np.random.default_rng(0), 2.8 * np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)
+    site, frames = np.arange(64), []
+    for _ in range(20):
+        some = rng.choice(64, 20, replace=False)
+        site[some] = site[rng.permutation(some)]
+        frames.append(grid[site] + rng.normal(0, 0.35, (64, 3)))
+    path = tmp_path / "a.xyz"
+    with open(path, "w") as file:
+        for t, frame in enumerate(frames):
+            file.write(f'64\nLattice="11.2 0 0 0 11.2 0 0 0 11.2" Properties=species:S:1:pos:R:3 step={t}\n')
+            file.writelines(f"Li {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in frame)
+    assert load_trajectory(path, coordinates="unwrapped", frame_interval_ps=50.0).n_frames == 20
 
 
 def test_no_times_ask_for_the_interval(tmp_path):
