@@ -103,3 +103,58 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_the_host_is_chosen_shown_and_must_stay(tmp_path, capsys):
+    """A drift of 0.05 Å a frame of everything: taken out with the host, and said."""
+    walk = files.walk(400, step_A=0.3, seed=3)
+    drift = 0.05 * np.arange(400)[:, None, None] * np.array([1.0, 0, 0]) @ np.linalg.inv(files.CELL_A)
+    still = files.write_dump(tmp_path / "still.dump", walk, "xu")
+    moving = files.write_dump(tmp_path / "moving.dump", files.Walk(walk.whole_s + drift, walk.cells_A), "xu")
+    common = ["--hop-length", 2.0]
+    first, _ = _summary(tmp_path, "a", still, *common)
+    second, out = _summary(tmp_path, "b", moving, *common, "--host", "O")
+    (row,), (other,) = first["transport"], second["transport"]
+    for quantity in ("tracer_diffusivity_cm2_per_s", "charge_diffusivity_cm2_per_s"):
+        assert row[quantity]["value"] == pytest.approx(other[quantity]["value"], rel=1e-6)
+    assert second["source"]["host"] == {"Li": {"O": 4}}
+    assert second["source"]["host_drift_A"]["Li"] == pytest.approx(0.05 * 399, abs=0.3)
+    text = capsys.readouterr().out
+    assert "host, whose drift is taken out: Li: 4 O" in text
+    assert "farthest drift of the host: Li 20 Å" in text
+    assert "farthest drift of the host" in (out / "report.html").read_text()
+    words = [
+        "analyse",
+        str(still),
+        *COMMON[:2],
+        *COMMON[-2:],
+        "--hop-length",
+        "2.0",
+        "-o",
+        str(tmp_path / "c"),
+    ]
+    words[words.index("Li")] = "O"
+    assert main(words) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert "host of O: 12 Li made" in said
+    assert "expected ions that stay and define a frame" in said
+    assert said.count("\n") == 1
+
+
+def test_the_rounding_of_the_file_is_told_as_what_it_does_to_the_diffusivity(tmp_path, capsys):
+    walk = files.walk(400, step_A=0.3, seed=5)
+    exact, _ = _summary(tmp_path, "a", files.write_dump(tmp_path / "a.dump", walk, "xu"), "--hop-length", 2.0)
+    assert exact["source"]["rounding_effect_cm2_per_s"]["Li"]["tracer"] < 1e-15
+    topology = tmp_path / "top.xyz"
+    topology.write_text("16\n\n" + "".join(f"{name} 0 0 0\n" for name in files.SPECIES))
+    path = files.write_xtc(tmp_path / "a.xtc", walk)
+    options = ["--topology", topology, "--hop-length", 2.0, "--allow-long-steps"]
+    rounded, _ = _summary(tmp_path, "b", path, *options)
+    told = rounded["source"]["rounding_effect_cm2_per_s"]["Li"]
+    for key, short in (
+        ("tracer_diffusivity_cm2_per_s", "tracer"),
+        ("charge_diffusivity_cm2_per_s", "charge"),
+    ):
+        change = rounded["transport"][0][key]["value"] - exact["transport"][0][key]["value"]
+        assert 0 < abs(change) < told[short] < 1e-2 * exact["transport"][0][key]["value"]
+    assert "which moves at most (cm²/s): Li: D* by " in capsys.readouterr().out
