@@ -51,11 +51,9 @@ def frames_of(request, *, survey, on_cut=None):
         count = 0
         try:
             for frame in READERS[request.format](path, survey=survey):
-                cell = frame.cell_A
-                if isinstance(request.cells, CellTable):
-                    cell = request.cells.cell_of((path, count), frame, total)
-                elif cell is None:
-                    cell = request.cells
+                cell = frame.cell_A if frame.cell_A is not None else request.cells
+                if isinstance(cell, CellTable):
+                    cell = cell.cell_of((path, count), frame, total)
                 if cell is None:
                     raise DamagedFileError(
                         path, count, "expected a cell, the file has none: give cell_A (--cell)"

@@ -64,7 +64,10 @@ def detect_format(path):
         raise DamagedFileError(path, 0, f"expected a text file, plain or compressed: {error}") from error
     found = _text_format(text)
     if found is None:
-        raise DamagedFileError(path, 0, f"expected one of {', '.join(READERS)}; it starts like none of them")
+        packed = " (text may be compressed, binary files must be unpacked)" if head[:2] == b"\x1f\x8b" else ""
+        raise DamagedFileError(
+            path, 0, f"expected one of {', '.join(READERS)}; it starts like none of them{packed}"
+        )
     return found
 
 

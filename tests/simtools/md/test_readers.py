@@ -6,6 +6,7 @@ any of them against D of the walk. Files are written by hand (foreign_files.py),
 
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 
@@ -176,6 +177,21 @@ def test_h5md_that_mdanalysis_wrote(tmp_path):
     found = load_trajectory(path, **NAMED, frame_interval_ps=PS)
     exact = truth.paths_A - truth.paths_A[0]
     np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=3e-5)
+
+
+def test_h5md_with_three_constant_edges_and_image_flags(tmp_path):
+    """As ESPResSo writes it: an orthorhombic box as one vector, folded positions, image flags."""
+    edges = np.diag(files.CELL_A)
+    walk = files.walk(30, step_A=3.0)
+    truth = files.Walk(walk.paths_A / edges, np.broadcast_to(np.diag(edges), (30, 3, 3)))
+    path = files.write_h5md(tmp_path / "a.h5md", truth, images=True)
+    with h5py.File(path, "r+") as file:
+        box = file["particles/all/box"]
+        del box["edges"]
+        box["edges"] = edges
+    found = load_trajectory(path, hop_length_A=2.8)
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
 
 
 def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
