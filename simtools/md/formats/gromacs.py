@@ -72,9 +72,8 @@ def _packed(data, n, magic, want):
     """Return (positions in Å or None, rounding) of compressed positions."""
     layout = ">f7iq" if magic == _XTC_WIDE else ">f7ii"
     precision, *bounds, small, length = data.unpack(layout, "the header of positions")
-    low, high = np.array(bounds, dtype=np.int64).reshape(2, 3)
-    size = high - low + 1
-    if not (np.isfinite(precision) and precision > 0 and (size > 0).all() and (size < _WIDEST).all()):
+    size = [high - low + 1 for low, high in zip(bounds[:3], bounds[3:], strict=True)]
+    if not (0 < precision < np.inf and min(size) > 0 and max(size) < _WIDEST):
         raise data.wrong(f"expected a positive precision and a range of positions, got {precision:g}")
     if not FIRST_SMALL <= small <= LAST_SMALL:
         raise data.wrong(
@@ -89,12 +88,17 @@ def _packed(data, n, magic, want):
     data.skip(padding, "compressed positions")
     if n > 8 * length:
         raise data.wrong(f"expected positions of {n} atoms, {length} bytes are too few")
-    widths = np.array([int(value).bit_length() for value in size])
-    together = int(size[0]) * int(size[1]) * int(size[2])
-    n_bits = np.array([0 if (size > LARGE).any() else together.bit_length(), *widths])
+    together = 0 if max(size) > LARGE else (size[0] * size[1] * size[2]).bit_length()
+    n_bits = np.array([together, *(n.bit_length() for n in size)])
     whole = np.empty((n, 3), dtype=np.int64)
     code, atom = decode_positions(
-        np.frombuffer(stream + bytes(8), dtype=np.uint8), length, low, size, n_bits, small, whole
+        np.frombuffer(stream + bytes(8), dtype=np.uint8),
+        length,
+        np.array(bounds[:3]),
+        np.array(size),
+        n_bits,
+        small,
+        whole,
     )
     if code:
         where = f" at atom {atom + 1}" if atom < n else ""
