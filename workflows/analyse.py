@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simtools.analysers.displacements import HOP_FRACTION, hop_window
-from simtools.analysers.replicas import default_host, hopping_hosts
-from simtools.analysers.rounding import rounding_effect_cm2_per_s
+from simtools.analysers.replicas import default_host
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import ConfigError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
@@ -19,13 +17,12 @@ from simtools.runs import Run
 from workflows.report import render_page, write_page
 from workflows.report_figures import displacement_figures
 from workflows.report_tables import grouped_warnings, methods_table, sampling_table, transport_table
+from workflows.source_checks import effects_text, host_drift_A, rounding_effects
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
-__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "write_analysis"]
+__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "neighbour_distance_A", "write_analysis"]
 
-_MOST_HOST_HOPS = 0.5  # lasting hops of an ion of the host: more is a melt or a mobile species
-_MOVED = (("tracer", "D*"), ("charge", "D_σ"))
 _QUANTITIES = (
     ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),
     ("D_σ", "charge_diffusivity_cm2_per_s", "cm²/s"),
@@ -146,11 +143,11 @@ def analyse_files(
         for species in mobile:
             hop_A = hop_length_A or neighbour_distance_A(first, species)
             host = tuple(host_species or default_host(species, first.species.tolist(), charges_e))
-            source["host_drift_A"][species] = _host_drift_A(trajectories, species, host, hop_A)
+            source["host_drift_A"][species] = host_drift_A(trajectories, species, host, hop_A)
             found.append(
                 analyse_transport(trajectories, species=species, hop_length_A=hop_A, host_species=host)
             )
-            source["rounding_effect_cm2_per_s"][species] = _rounding_effect(found[-1], source)
+            source["rounding_effect_cm2_per_s"][species] = rounding_effects(found[-1], source)
             source["hop_length_A"][species] = round(float(hop_A), 3)
             source["host"][species] = {name: first.n_of(name) for name in host}
     if set(charges_e) == set(names.tolist()):
@@ -159,57 +156,6 @@ def analyse_files(
     notes += [str(item.message) for item in caught if issubclass(item.category, SimtoolsWarning)]
     notes += [note for result in found for note in result.warnings]
     return FileAnalysis(tuple(found), source, tuple(dict.fromkeys(notes)))
-
-
-def _host_drift_A(trajectories, species, host, hop_A):
-    """Return how far the host went in any replica, Å; refuse one that does not stay where it is."""
-    if not host:
-        return 0.0
-    framed = [item.in_host_frame(host) for item in trajectories]
-    window = hop_window(framed[0].frame_interval_ps, min(item.n_frames for item in framed))
-    hops = hopping_hosts(framed, host, window=window, threshold_A=HOP_FRACTION * hop_A)
-    for name, count in hops.items():
-        n_ions = trajectories[0].n_of(name) * len(trajectories)
-        if count > _MOST_HOST_HOPS * n_ions:
-            raise ConfigError(
-                f"host of {species}: {n_ions} {name} made {count} lasting hops, expected ions that stay and "
-                "define a frame (it has melted, or is mobile itself); name immobile species (--host)"
-            )
-    drifts = [
-        np.linalg.norm(item.positions_A[:, 0] - moved.positions_A[:, 0], axis=-1).max()
-        for item, moved in zip(trajectories, framed, strict=True)
-    ]
-    return float(max(drifts))
-
-
-def _rounding_effect(result, source):
-    """Return by how much the digits of the files move D* and D_sigma at most, cm²/s, or None for a limit."""
-    effects = {}
-    frames = sum(source["frames"])
-    for name, estimate, msd_A2, window_ps, n_windows in (
-        (
-            "tracer",
-            result.tracer_diffusivity_cm2_per_s,
-            result.msd_A2,
-            result.window_ps,
-            frames * result.n_ions,
-        ),
-        (
-            "charge",
-            result.charge_diffusivity_cm2_per_s,
-            result.charge_msd_A2,
-            result.charge_window_ps,
-            frames,
-        ),
-    ):
-        if estimate.is_limit or not window_ps[1] > window_ps[0]:
-            effects[name] = None
-            continue
-        end_A2 = float(np.interp(window_ps[1], result.lag_times_ps, msd_A2))
-        effects[name] = rounding_effect_cm2_per_s(
-            source["rounding_A"], msd_A2=end_A2, window_ps=window_ps, n_windows=n_windows
-        )
-    return effects
 
 
 def analysis_text(analysis):
@@ -267,12 +213,6 @@ def _source_rows(source):
     hosts = "; ".join(f"{name}: {listed(host) or 'none'}" for name, host in source["host"].items())
     hops = ", ".join(f"{name} {length:g} Å" for name, length in source["hop_length_A"].items())
     drifts = ", ".join(f"{name} {drift:.2g} Å" for name, drift in source["host_drift_A"].items())
-    effects = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{label} by {found[key]:.1e}" for key, label in _MOVED if found[key] is not None)
-        for name, found in source["rounding_effect_cm2_per_s"].items()
-        if any(value is not None for value in found.values())
-    )
     charges = ", ".join(f"{name} {charge:+d}" for name, charge in source["formal_charges_e"].items())
     return [
         ("files", f"{n} replica{'s' if n > 1 else ''}, {source['format']}"),
@@ -281,7 +221,7 @@ def _source_rows(source):
         ("frames", f"{frames}, one every {source['frame_interval_ps']:g} ps"),
         ("cell", f"{source['cell']}, {source['mean_volume_A3']:.6g} Å³"),
         ("rounding of positions", f"{source['rounding_A']:.1e} Å"),
-        ("which moves at most (cm²/s)", effects or "only limits are given"),
+        ("which moves at most (cm²/s)", effects_text(source)),
         ("hop length", f"{hops} ({source['hop_length_from']})"),
         ("host, whose drift is taken out", hosts),
         ("farthest drift of the host", drifts),

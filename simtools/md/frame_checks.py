@@ -102,12 +102,11 @@ def check_finite(place, name, values, species):
         )
 
 
-def check_order(place, species, before_s, now_s, steps_A, cell, reduction, usual_A=0.0):
+def check_order(place, species, before_s, now_s, steps_A, cell, reduction):
     """Refuse a frame in which atoms have changed places in the list.
 
     Told by an atom that steps over 4 Å and lands where another atom of its species was, which leaves too:
-    that is no motion between two frames. Where frames are so far apart that the step before was about as
-    long (`usual_A`, the longest), ions do land in each other's sites: then four in five of them must.
+    that is no motion between two frames.
     """
     far = np.flatnonzero(steps_A > _LONG_STEP_A)
     if len(far) < 2 or steps_A.max() <= _FAR_EXCHANGE_A:
@@ -119,10 +118,7 @@ def check_order(place, species, before_s, now_s, steps_A, cell, reduction, usual
     distance = distance.reshape(len(far), len(far))
     same = (species[far][:, None] == species[far][None, :]) & (distance < _SAME_PLACE_A)
     taken = np.flatnonzero(same.any(axis=1) & (steps_A[far] > _FAR_EXCHANGE_A))
-    needed = 1
-    if usual_A > 0.5 * _FAR_EXCHANGE_A:
-        needed = max(2, int(np.ceil(0.8 * np.count_nonzero(steps_A[far] > _FAR_EXCHANGE_A))))
-    if len(taken) >= needed:
+    if len(taken):
         i = far[taken[0]]
         j = far[int(np.argmax(same[taken[0]]))]
         raise DamagedFileError(

@@ -23,7 +23,7 @@ from simtools.md.survey import Request, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
-__all__ = ["load_trajectory", "open_trajectory"]
+__all__ = ["is_run", "load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
 _NOTABLE_ROUNDING_A = 5e-7
@@ -149,7 +149,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     Trajectory
         ``metadata`` holds the format, the rounding of the source (Å) and its warnings.
     """
-    if isinstance(paths, (str, Path)) and not options and _is_run(paths):
+    if isinstance(paths, (str, Path)) and not options and is_run(paths):
         found = read_trajectory(paths)
         changes = {}
         if temperature_K is not None:
@@ -159,7 +159,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
         return replace(found, **changes)
     if not formal_charges_e:
         runs = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        formal_charges_e = recorded_charges_e(runs[0]) if runs and _is_run(runs[0]) else {}
+        formal_charges_e = recorded_charges_e(runs[0]) if runs and is_run(runs[0]) else {}
     source = open_trajectory(paths, **options)
     n_atoms = source.n_atoms
     positions = np.empty((source.n_frames, n_atoms, 3))
@@ -189,7 +189,8 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     )
 
 
-def _is_run(path):
+def is_run(path):
+    """Return whether `path` is a run directory of ours, or its production stage."""
     folder = Path(path)
     return (folder / INDEX).is_file() or (folder / FOLDER / INDEX).is_file()
 
@@ -200,7 +201,7 @@ def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps
         raise ConfigError("open_trajectory needs at least one file, got none")
     files = []
     for path in paths:
-        files += segment_files(path) if _is_run(path) else [path]
+        files += segment_files(path) if is_run(path) else [path]
     if coordinates not in _COORDINATES:
         raise ConfigError(f"coordinates must be one of {', '.join(_COORDINATES)}, got {coordinates!r}")
     if format is not None and format not in READERS:
@@ -257,7 +258,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
     unwrapper = Unwrapper(reference)
     if limit is not None:
         limit.found.clear()
-    before, held, usual_A = None, None, np.inf
+    before, held = None, None
     for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
@@ -282,8 +283,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         if held is not None:
-            check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction, usual_A)
-            usual_A = float(steps_A.max())
+            check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
             if limit is not None and not whole:
                 limit.check(place, symbols, steps_A)
         before, held = frame.coordinates, fractions

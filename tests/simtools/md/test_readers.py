@@ -314,22 +314,6 @@ def test_velocities_of_a_history(tmp_path):
     assert found.masses_amu[0] == 7.0
 
 
-def test_ions_that_land_in_each_others_sites_between_distant_frames_are_not_reordered(tmp_path):
-    """Sites of a cubic lattice, a third of the ions permuted at random every frame: hops, not a new order."""
-    rng, grid = np.random.default_rng(0), 2.8 * np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)
-    site, frames = np.arange(64), []
-    for _ in range(20):
-        some = rng.choice(64, 20, replace=False)
-        site[some] = site[rng.permutation(some)]
-        frames.append(grid[site] + rng.normal(0, 0.35, (64, 3)))
-    path = tmp_path / "a.xyz"
-    with open(path, "w") as file:
-        for t, frame in enumerate(frames):
-            file.write(f'64\nLattice="11.2 0 0 0 11.2 0 0 0 11.2" Properties=species:S:1:pos:R:3 step={t}\n')
-            file.writelines(f"Li {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in frame)
-    assert load_trajectory(path, coordinates="unwrapped", frame_interval_ps=50.0).n_frames == 20
-
-
 def test_no_times_ask_for_the_interval(tmp_path):
     path = files.write_xdatcar(tmp_path / "XDATCAR", files.walk(10))
     with pytest.raises(ConfigError, match=r"XDATCAR holds no times in ps: give frame_interval_ps"):
