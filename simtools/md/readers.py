@@ -69,7 +69,8 @@ def open_trajectory(
         are refused. Steps over half the shortest height of the cell always are.
     hop_species
         Species whose steps are held against `hop_length_A`; by default all. Without a `hop_length_A` that of
-        each of these species is its distance between neighbours in the first picosecond.
+        each of these species is its distance between neighbours in the first picosecond. Names of no atom
+        (molecules) are passed over.
     allow_long_steps
         Count wrapped steps over half of a hop and warn, instead of refusing them.
     coordinates
@@ -112,6 +113,7 @@ def open_trajectory(
         hop_length_A = {
             name: hop_length_A or _measured_hop_A(follow, symbols, reference, interval_ps, name)
             for name in hop_species
+            if name in symbols
         }
     limit = StepLimit(
         Unwrapper(reference).half_height_A, hop_length_A, allow=allow_long_steps, interval_ps=interval_ps
