@@ -22,7 +22,7 @@ from workflows.summary import SCHEMA, numbers_or_null
 
 __all__ = ["FileAnalysis", "analyse_files", "analysis_text", "neighbour_distance_A", "write_analysis"]
 
-_AVERAGED_PS = 1.0
+AVERAGED_PS = 1.0
 _BLOCK = 64
 _QUANTITIES = (
     ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),
@@ -162,7 +162,7 @@ def neighbour_distance_A(trajectory, species):
         raise ConfigError(
             f"one ion {species} has no neighbour of its kind: give the hop length (--hop-length)"
         )
-    n_frames = min(trajectory.n_frames, 1 + int(_AVERAGED_PS / trajectory.frame_interval_ps))
+    n_frames = min(trajectory.n_frames, 1 + int(AVERAGED_PS / trajectory.frame_interval_ps))
     places = trajectory.positions_A[:n_frames, trajectory.indices_of(species)].mean(axis=0)
     cell = trajectory.cells_A if trajectory.cells_A.ndim == 2 else trajectory.cells_A[:n_frames].mean(axis=0)
     nearest = []

@@ -27,7 +27,7 @@ from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e,
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
-__all__ = ["load_trajectory", "open_trajectory"]
+__all__ = ["is_run", "load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
 _INTERVAL_TOLERANCE = 1e-3
@@ -165,7 +165,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     Trajectory
         ``metadata`` holds the format, the rounding of the source (Å) and its warnings.
     """
-    if isinstance(paths, (str, Path)) and not options and _is_run(paths):
+    if isinstance(paths, (str, Path)) and not options and is_run(paths):
         found = read_trajectory(paths)
         changes = {}
         if temperature_K is not None:
@@ -175,7 +175,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
         return replace(found, **changes)
     if not formal_charges_e:
         runs = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        formal_charges_e = recorded_charges_e(runs[0]) if runs and _is_run(runs[0]) else {}
+        formal_charges_e = recorded_charges_e(runs[0]) if runs and is_run(runs[0]) else {}
     source = open_trajectory(paths, **options)
     n_atoms = source.n_atoms
     positions = np.empty((source.n_frames, n_atoms, 3))
@@ -205,7 +205,8 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     )
 
 
-def _is_run(path):
+def is_run(path):
+    """Return whether `path` is a run directory of ours, or its production stage."""
     folder = Path(path)
     return (folder / INDEX).is_file() or (folder / FOLDER / INDEX).is_file()
 
@@ -216,7 +217,7 @@ def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, s
         raise ConfigError("open_trajectory needs at least one file, got none")
     files = []
     for path in paths:
-        files += segment_files(path) if _is_run(path) else [path]
+        files += segment_files(path) if is_run(path) else [path]
     if coordinates not in _COORDINATES:
         raise ConfigError(f"coordinates must be one of {', '.join(_COORDINATES)}, got {coordinates!r}")
     if format is not None and format not in READERS:
