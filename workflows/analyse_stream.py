@@ -22,7 +22,7 @@ from workflows.analyse import AVERAGED_PS, FileAnalysis, neighbour_distance_A
 from workflows.statepoints import check_directory
 from workflows.stream_checkpoint import StreamCheckpoint, fingerprint
 
-__all__ = ["StreamedFiles", "exceeds_memory", "stream_files"]
+__all__ = ["StreamedFiles", "open_large", "stream_files"]
 
 _LARGEST_EXPANSION = 12
 _VALUES_PER_CHUNK = 3_000_000
@@ -36,11 +36,11 @@ class StreamedFiles(FileAnalysis):
     checkpoint: StreamCheckpoint = field(kw_only=True)
 
 
-def exceeds_memory(replicas, memory_MB, **reading):
-    """Return whether positions of all replicas would take more than `memory_MB`, float64.
+def open_large(replicas, memory_MB, **reading):
+    """Return one `FrameSource` for each replica where their positions would take over `memory_MB`, or None.
 
     Files are looked over only where twelve times their size is more than that: no format packs an atom
-    of a frame (24 bytes) into fewer than two.
+    of a frame (24 bytes in double precision) into fewer than two.
     """
     limit = memory_MB * 1e6
     sizes = [
@@ -51,9 +51,9 @@ def exceeds_memory(replicas, memory_MB, **reading):
         if item.is_file()
     ]
     if _LARGEST_EXPANSION * sum(sizes) <= limit:
-        return False
+        return None
     sources = [open_trajectory(files, **reading) for files in replicas]
-    return sum(24 * item.n_frames * item.n_atoms for item in sources) > limit
+    return sources if sum(24 * item.n_frames * item.n_atoms for item in sources) > limit else None
 
 
 def stream_files(
@@ -65,6 +65,7 @@ def stream_files(
     directory,
     host_species=None,
     hop_length_A=None,
+    sources=None,
     save_every_s=_SAVE_EVERY_S,
     frames_per_chunk=None,
     **reading,
@@ -77,6 +78,8 @@ def stream_files(
         As for `workflows.analyse.analyse_files`.
     directory
         Where the state is kept, under ``stream``, so that the same call goes on after a kill.
+    sources
+        What `open_large` returned; opened anew without.
     save_every_s
         Time between saved states, s.
     frames_per_chunk
@@ -96,7 +99,7 @@ def stream_files(
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
     check_directory(directory)
     charges_e = _charges(charges_e, replicas)
-    sources = [open_trajectory(files, **reading) for files in replicas]
+    sources = sources or [open_trajectory(files, **reading) for files in replicas]
     _check_alike(sources, charges_e)
     first = sources[0]
     frames_per_chunk = frames_per_chunk or int(np.clip(_VALUES_PER_CHUNK // (3 * first.n_atoms), 1, 256))

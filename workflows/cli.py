@@ -258,7 +258,7 @@ def _defects(arguments):
 
 def _analyse(arguments):
     from workflows.analyse import analyse_files, analysis_text, write_analysis
-    from workflows.analyse_stream import exceeds_memory, stream_files
+    from workflows.analyse_stream import open_large, stream_files
 
     if bool(arguments.trajectories) == bool(arguments.replica):
         raise _UsageError("give either TRAJECTORY files or --replica groups")
@@ -275,10 +275,10 @@ def _analyse(arguments):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{name} must be positive, got {value:g}")
     reading = _reading_options(arguments)
-    if arguments.stream or exceeds_memory(replicas, arguments.memory, **reading):
-        analyse, place = stream_files, {"directory": arguments.directory}
-    else:
-        analyse, place = analyse_files, {}
+    large = None if arguments.stream else open_large(replicas, arguments.memory, **reading)
+    analyse, place = analyse_files, {}
+    if arguments.stream or large:
+        analyse, place = stream_files, {"directory": arguments.directory, "sources": large}
     analysis = analyse(
         replicas,
         mobile=arguments.mobile,

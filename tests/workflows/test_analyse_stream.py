@@ -10,7 +10,7 @@ from simtools.md.frames import FrameSource
 from tests.simtools.md import foreign_files as files
 from workflows import analyse_stream
 from workflows.analyse import analyse_files
-from workflows.analyse_stream import exceeds_memory, stream_files
+from workflows.analyse_stream import open_large, stream_files
 from workflows.cli import BAD_INPUT, DONE, main
 
 COMMON = ["--mobile", "Li", "--charge", "Li=1", "--charge", "O=-2", "--temperature", "600"]
@@ -163,8 +163,8 @@ def test_a_damaged_state_is_refused_in_one_line(tmp_path, dumps):
 
 def test_size_decides_and_both_ways_write_the_same_summary(tmp_path, dumps, capsys):
     # 2 x 256 frames of 16 atoms are 0.197 MB
-    assert exceeds_memory([[dumps[0]], [dumps[1]]], 0.19)
-    assert not exceeds_memory([[dumps[0]], [dumps[1]]], 0.2)
+    assert [item.n_frames for item in open_large([[dumps[0]], [dumps[1]]], 0.19)] == [256, 256]
+    assert open_large([[dumps[0]], [dumps[1]]], 0.2) is None
     rows = []
     for name, options in (("memory", []), ("stream", ["--memory", "0.1"])):
         out = tmp_path / name
