@@ -21,7 +21,7 @@ from workflows.source_checks import effects_text, host_drift_A, rounding_effects
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
-__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "neighbour_distance_A", "write_analysis"]
+__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "write_analysis"]
 
 _QUANTITIES = (
     ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),

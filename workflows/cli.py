@@ -160,6 +160,8 @@ def _add_analyse(commands):
     add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
     add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
     add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
+    add("--stream", action="store_true", help="one pass in bounded memory, whatever the size")
+    add("--memory", type=float, default=1000.0, metavar="MB", help="stream if positions take more (1000)")
     add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
     analyse.set_defaults(command=_analyse)
 
@@ -264,25 +266,38 @@ def _defects(arguments):
 
 def _analyse(arguments):
     from workflows.analyse import analyse_files, analysis_text, write_analysis
+    from workflows.analyse_stream import open_large, stream_files
 
     if bool(arguments.trajectories) == bool(arguments.replica):
         raise _UsageError("give either TRAJECTORY files or --replica groups")
     replicas = arguments.replica or (
         [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
     )
-    for name, value in (("--temperature", arguments.temperature), ("--hop-length", arguments.hop_length)):
+    for name, value in (
+        ("--temperature", arguments.temperature),
+        ("--hop-length", arguments.hop_length),
+        ("--memory", arguments.memory),
+    ):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{name} must be positive, got {value:g}")
-    analysis = analyse_files(
+    reading = _reading_options(arguments)
+    large = None if arguments.stream else open_large(replicas, arguments.memory, **reading)
+    analyse, place = analyse_files, {}
+    if arguments.stream or large:
+        analyse, place = stream_files, {"directory": arguments.directory, "sources": large}
+    analysis = analyse(
         replicas,
         mobile=arguments.mobile,
         temperature_K=arguments.temperature,
         charges_e={name: _integer(name, text) for name, text in _pairs("--charge", arguments.charge)},
         host_species=arguments.host.split(",") if arguments.host else None,
         hop_length_A=arguments.hop_length,
-        **_reading_options(arguments),
+        **place,
+        **reading,
     )
     page = write_analysis(analysis, arguments.directory)
+    if place:
+        analysis.checkpoint.clear()
     print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
 
