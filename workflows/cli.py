@@ -18,6 +18,7 @@ from simtools.core.errors import ConfigError, SimtoolsError
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+_TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -133,7 +134,9 @@ def _parser():
 
 
 def _add_analyse(commands):
-    analyse = commands.add_parser("analyse", help="transport from trajectory files of any program")
+    analyse = commands.add_parser(
+        "analyse", help="transport and mechanisms from trajectory files of any program"
+    )
     add = analyse.add_argument
     add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
     add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
@@ -143,6 +146,10 @@ def _add_analyse(commands):
     add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
     add("--host", metavar="A,B", help="immobile species; default: those of opposite charge")
     add("--hop-length", type=float, metavar="ANGSTROM", help="between neighbouring sites; default: measured")
+    add("--molecule", action="append", default=[], metavar="NAME", help="one ion, such as OH; --charge OH=-1")
+    add("--only", metavar="A,B", help=f"transport and some of {', '.join(_TOPICS)}; default: all of them")
+    add("--sites", metavar="FILE", help="the perfect crystal, whose atoms are the sites (POSCAR, CIF, XYZ)")
+    add("--density", action="append", default=[], metavar="FILE", help="write it: .cube, .chgcar or .vtk")
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
@@ -274,11 +281,32 @@ def _analyse(arguments):
         charges_e={name: _integer(name, text) for name, text in _pairs("--charge", arguments.charge)},
         host_species=arguments.host.split(",") if arguments.host else None,
         hop_length_A=arguments.hop_length,
+        molecules=arguments.molecule,
+        sites=arguments.sites,
+        topics=_topics(arguments),
         **_reading_options(arguments),
     )
-    page = write_analysis(analysis, arguments.directory)
+    page = write_analysis(analysis, arguments.directory, density_files=arguments.density)
     print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _topics(arguments):
+    """Return what to analyse beside transport; check early what can be checked before reading."""
+    from workflows.analysis_page import check_density_file
+
+    for path in arguments.density:
+        check_density_file(Path(path))
+    if arguments.only is None:
+        return _TOPICS
+    wanted = arguments.only.split(",")
+    for name in wanted:
+        if name not in (*_TOPICS, "transport"):
+            raise ConfigError(f"--only {name}: expected some of transport, {', '.join(_TOPICS)}")
+    topics = tuple(name for name in _TOPICS if name in wanted)
+    if arguments.density and "density" not in topics:
+        raise ConfigError("--density needs density among --only")
+    return topics
 
 
 def _reading_options(arguments):

@@ -21,18 +21,18 @@ from simtools.analysers.green_kubo import analyse_green_kubo
 from simtools.analysers.hop_statistics import hop_statistics
 from simtools.analysers.jump_rates import jump_rates
 from simtools.analysers.jumps import find_jumps
-from simtools.analysers.method_agreement import conductivity_by_methods, diffusivity_by_methods
+from simtools.analysers.method_agreement import compare_methods
+from simtools.analysers.method_routes import add_routes
 from simtools.analysers.onsager import analyse_onsager
 from simtools.analysers.percolation import percolation
 from simtools.analysers.planner import plan_from_pilot
 from simtools.analysers.rdf import radial_distribution
 from simtools.analysers.tracer_tensor import analyse_tracer_tensor
-from simtools.analysers.transport import analyse_transport
 from simtools.analysers.van_hove import distinct_van_hove, non_gaussian_parameter, self_van_hove
 from simtools.analysers.velocity_correlation import analyse_vibrations
 from simtools.core.errors import SimtoolsError
 
-__all__ = ["TOPICS", "Mechanisms", "explain", "hops_of"]
+__all__ = ["TOPICS", "Mechanisms", "compared", "explain", "hops_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class Mechanisms:
         `HopStatistics` of mobile ions, then of the others.
     densities
         `IonDensity` of mobile ions.
-    agreements
-        `MethodAgreement` of D* and sigma.
+    comparisons
+        One `MethodComparison` per mobile species.
     plans
-        One sentence per mobile species.
+        One `RunPlan` per mobile species.
     absent
         (topic, sentence): what is not there, and why.
     choices
@@ -93,7 +93,7 @@ class Mechanisms:
     strings: tuple = ()
     densities: tuple = ()
     percolations: tuple = ()
-    agreements: tuple = ()
+    comparisons: tuple = ()
     plans: tuple = ()
     absent: tuple = ()
     choices: dict = field(default_factory=dict)
@@ -393,8 +393,8 @@ def _density(work, trajectories):
         used = tuple(replace(item, lattice_sites=None) for item in used)
     spacing_A = _FOLDED_SPACING_A if max(repeats) > 1 else _WHOLE_SPACING_A
     work.choices["density"] = (
-        f"{len(used)} of {len(trajectories)} replicas, cell folded {' x '.join(map(str, repeats))}, voxels of "
-        f"at most {spacing_A:g} Å"
+        f"{len(used)} of {len(trajectories)} replicas, cell folded {' x '.join(map(str, repeats))}, voxels "
+        f"of at most {spacing_A:g} Å"
     )
     densities = [
         work.attempt(
@@ -420,40 +420,37 @@ def _density(work, trajectories):
 
 def _methods(work):
     hops = {item.species: item for item in work.found.get("hops", ())}
-    agreements, plans = [], []
+    comparisons, plans = [], []
     total_ps = sum(item.duration_ps for item in work.trajectories)
     for name, result in work.transports.items():
-        replicas = []
-        if len(work.trajectories) > 1:
-            replicas = (
-                work.attempt("methods", f"replicas of {name}", lambda a=name: _each_replica(work, a)) or []
+        comparisons.append(
+            work.attempt(
+                "methods",
+                f"methods for {name}",
+                lambda r=result, a=name: compared(
+                    work.trajectories,
+                    r,
+                    green_kubo=work.found.get("green_kubo"),
+                    onsager=work.found.get("onsager"),
+                    hops=hops.get(a),
+                    seed=work.seed,
+                ),
             )
-        agreements.append(diffusivity_by_methods(result, replicas=replicas, hops=hops.get(name)))
-        if result.charge_e:
-            agreements.append(
-                conductivity_by_methods(
-                    result, onsager=work.found.get("onsager"), green_kubo=work.found.get("green_kubo")
-                )
-            )
+        )
         plans.append(
             work.attempt(
                 "plan",
                 f"plan for {name}",
-                lambda r=result: str(plan_from_pilot(r, pilot_ps=total_ps, relative_stderr=_PLANNED_ERROR)),
+                lambda r=result: plan_from_pilot(r, pilot_ps=total_ps, relative_stderr=_PLANNED_ERROR),
             )
         )
-    work.keep("agreements", agreements)
+    work.keep("comparisons", comparisons)
     work.keep("plans", plans)
 
 
-def _each_replica(work, name):
-    return [
-        analyse_transport(
-            [item],
-            species=name,
-            hop_length_A=work.hop_length_A[name],
-            temperature_K=work.temperature_K,
-            host_species=work.hosts[name],
-        )
-        for item in work.trajectories
-    ]
+def compared(trajectories, transport, *, green_kubo=None, onsager=None, hops=None, seed=0):
+    """Return the numbers of one species by every method that there is, as a `MethodComparison`."""
+    comparison = compare_methods(
+        trajectories, transport, green_kubo=green_kubo if transport.charge_e else None, seed=seed
+    )
+    return add_routes(comparison, transport, hops=hops, onsager=onsager if transport.charge_e else None)

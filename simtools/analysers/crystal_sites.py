@@ -42,8 +42,8 @@ def with_sites_from_crystal(trajectory: Trajectory, crystal: Atoms, *, species: 
     trajectory
         Unwrapped, in a constant cell (`in_mean_cell`).
     crystal
-        Every site occupied by what belongs there: the whole cell, or a smaller one that fills it when repeated
-        along its own lattice vectors.
+        Every site occupied by what belongs there: the whole cell, or a smaller one that fills it when
+        repeated along its own lattice vectors.
     species
         The mobile ion, which must have sites.
 
@@ -54,8 +54,8 @@ def with_sites_from_crystal(trajectory: Trajectory, crystal: Atoms, *, species: 
     Raises
     ------
     ConfigError
-        If the crystal has no such site, does not fill the cell (edges within 5 %, angles within 3 degrees), or
-        the other ions are not on its sites: another origin, orientation or phase.
+        If the crystal has no such site, does not fill the cell (edges within 5 %, angles within 3 degrees),
+        or the other ions are not on its sites: another origin, orientation or phase.
 
     Notes
     -----
@@ -194,8 +194,8 @@ def _check_registry(trajectory, species):
         spacing_A = 2 * float(sited.inscribed_A.mean()) or np.linalg.norm(trajectory.cells_A, axis=1).min()
         if np.median(off_A) > _OFF_SITE * 0.5 * spacing_A:
             raise ConfigError(
-                f"{name} ions are {np.median(off_A):.2f} Å off their sites (median): the crystal of sites has "
-                "another origin, orientation or phase"
+                f"{name} ions are {np.median(off_A):.2f} Å off their sites (median): the crystal of sites "
+                "has another origin, orientation or phase"
             )
 
 

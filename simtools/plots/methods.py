@@ -23,15 +23,24 @@ from simtools.plots.style import (
 __all__ = ["plot_against_temperature", "plot_methods"]
 
 _MARKERS = "osD^vP"
+_AXIS = {
+    "tracer_diffusivity_cm2_per_s": ("D*", "cm²/s"),
+    "charge_diffusivity_cm2_per_s": (r"$D_\sigma$", "cm²/s"),
+    "haven_ratio": ("Haven ratio", ""),
+    "ionic_conductivity_S_per_cm": ("conductivity", "S/cm"),
+}
 
 
-def plot_methods(result, *, ax=None):
+def plot_methods(comparison, quantity, *, ax=None):
     """Draw the estimates of one quantity below each other, the reported one on top with its 95 % band.
 
     Parameters
     ----------
-    result
-        A `MethodAgreement`. Open symbols have no interval; arrows point down from 95 % upper limits.
+    comparison
+        A `MethodComparison`.
+    quantity
+        One of its quantities, such as ``"tracer_diffusivity_cm2_per_s"``. Triangles point down from 95 %
+        upper limits.
     ax
         Axes to draw on; a new figure by default.
 
@@ -39,26 +48,28 @@ def plot_methods(result, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = new_axes(width_in=6.4, height_in=0.9 + 0.38 * len(result.labels)) if ax is None else ax
-    for row, (label, estimate) in enumerate(zip(result.labels, result.estimates, strict=True)):
+    estimates = comparison.of(quantity)
+    ax = new_axes(width_in=6.4, height_in=0.9 + 0.38 * len(estimates)) if ax is None else ax
+    sizes = [item.upper_limit if item.is_limit else abs(item.value) for item in estimates.values()]
+    largest = max((size for size in sizes if math.isfinite(size) and size > 0), default=1.0)
+    power = 0 if 1e-3 <= largest < 1e4 else math.floor(math.log10(largest))
+    for row, estimate in enumerate(estimates.values()):
         colour = VERMILION if row == 0 else BLUE
         if is_value(estimate):
-            known = all(math.isfinite(end) for end in estimate.ci95)
-            values, bars = interval_bars([estimate])
-            fill = colour if known else "white"
-            ax.errorbar(values, [row], xerr=bars, fmt="o", color=colour, markerfacecolor=fill, capsize=3)
-            if row == 0 and known:
-                ax.axvspan(*estimate.ci95, color=VERMILION, alpha=0.08, linewidth=0)
+            values, bars = interval_bars([estimate.scaled(10.0**-power)])
+            ax.errorbar(values, [row], xerr=bars, fmt="o", color=colour, capsize=3)
+            if row == 0 and all(math.isfinite(end) for end in estimate.ci95):
+                low, high = (end * 10.0**-power for end in estimate.ci95)
+                ax.axvspan(low, high, color=VERMILION, alpha=0.08, linewidth=0)
         elif is_limit(estimate) and math.isfinite(estimate.upper_limit):
-            ax.plot([estimate.upper_limit], [row], marker="<", color=colour)
-    ax.set_yticks(range(len(result.labels)), [plain(label) for label in result.labels])
-    ax.set_ylim(len(result.labels) - 0.5, -0.5)
+            ax.plot([estimate.upper_limit * 10.0**-power], [row], marker="<", color=colour)
+    ax.set_yticks(range(len(estimates)), [plain(method) for method in estimates])
+    ax.set_ylim(len(estimates) - 0.5, -0.5)
     ax.margins(x=0.12)
-    names = {
-        "tracer_diffusivity": f"D* of {result.species} (cm²/s)",
-        "ionic_conductivity": "ionic conductivity (S/cm)",
-    }
-    return dress(ax, xlabel=names.get(result.quantity_name, f"{result.quantity_name} ({result.unit})"))
+    symbol, unit = _AXIS.get(quantity, (quantity, ""))
+    scale = rf"$10^{{{power}}}$ " if power else ""
+    inside = f"{scale}{unit}".strip()
+    return dress(ax, xlabel=f"{symbol} of {plain(comparison.species)}" + (f" ({inside})" if inside else ""))
 
 
 def plot_against_temperature(series, *, ylabel, log=False, band=None, ax=None):
