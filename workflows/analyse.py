@@ -14,15 +14,15 @@ from simtools.core.provenance import collect_provenance
 from simtools.md.readers import load_trajectory
 from simtools.plots import format_estimate
 from simtools.runs import Run
-from workflows.analysis_inputs import parse_molecule, read_crystal, with_molecules, with_records
-from workflows.analysis_page import (
+from workflows.analysis_files import (
     check_density_file,
     mechanism_text,
     results_of,
-    sections_of,
     summary_of,
     write_density,
 )
+from workflows.analysis_inputs import parse_molecule, read_crystal, with_molecules, with_records
+from workflows.analysis_page import sections_of
 from workflows.mechanisms import TOPICS, Mechanisms, explain
 from workflows.report import render_page, write_page
 from workflows.report_figures import displacement_figures
@@ -287,6 +287,8 @@ def write_analysis(analysis, directory, *, density_files=()):
     write_json(directory / "summary.json", summary)
     run = Run(directory, {}, summary, analysis.transport, None, (), (), analysis.warnings)
     displacements = displacement_figures(analysis.transport)
+    if len(analysis.transport) == 1:
+        displacements = [item for item in displacements if item.name != "haven-ratio"]
     sections = sections_of(found) if found is not None else []
     figures = [*displacements, *(item for section in sections for item in section["figures"])]
     context = {

@@ -293,7 +293,7 @@ def _analyse(arguments):
 
 def _topics(arguments):
     """Return what to analyse beside transport; check early what can be checked before reading."""
-    from workflows.analysis_page import check_density_file
+    from workflows.analysis_files import check_density_file
 
     for path in arguments.density:
         check_density_file(Path(path))

@@ -1,8 +1,8 @@
 """Tables of jumps and of methods compared, for reports of runs and of foreign trajectories."""
 
-from simtools.plots import format_estimate
+from simtools.plots import format_estimate, format_number
 
-__all__ = ["comparison_entry", "hop_table", "methods_table_of"]
+__all__ = ["comparison_entry", "hop_table", "methods_table_of", "string_rows", "transport_number_table"]
 
 _SHORT = {
     "tracer_diffusivity_cm2_per_s": "D* (cm²/s)",
@@ -87,6 +87,60 @@ def comparison_entry(item):
             for name, method, estimate in zip(item.quantities, item.methods, item.estimates, strict=True)
         ],
     }
+
+
+def transport_number_table(matrices):
+    """Return transport numbers and Onsager coefficients, one row per temperature and species.
+
+    Parameters
+    ----------
+    matrices
+        `OnsagerResult` each, of the same species.
+    """
+    rows = []
+    for item in matrices:
+        for k, name in enumerate(item.species):
+            pairs = zip(item.coefficients_A2_per_ps[k], item.stderr_A2_per_ps[k], strict=True)
+            rows.append(
+                [
+                    f"{item.temperature_K:g}",
+                    f"{name} ({item.charges_e[k]:+d})".replace("-", "−"),
+                    item.n_ions[k],
+                    _known(item.transport_numbers.get(name)),
+                    *(f"{format_number(value)} ± {format_number(error)}" for value, error in pairs),
+                ]
+            )
+    return {
+        "columns": [
+            "T (K)",
+            "species",
+            "ions",
+            "transport number",
+            *(f"Λ with {name}" for name in matrices[0].species),
+        ],
+        "rows": rows,
+        "caption": "Transport numbers (95 % intervals) and Onsager coefficients Λ = L V kT in Å²/ps (± one "
+        f"standard error) in the frame of the {matrices[0].frame}. Where ions of a species do not hop, its "
+        "small number is the polarisation of its sublattice within the window; it vanishes at long times.",
+    }
+
+
+def string_rows(strings):
+    """Return (name, text) of how many jumps go in strings, beside the null.
+
+    Parameters
+    ----------
+    strings
+        `ConcertedJumps` each.
+    """
+    return [
+        (
+            f"Jumps of {item.species} in strings within {item.window_ps:g} ps",
+            f"{item.concerted_fraction:.0%}; independent ({item.null}) {item.null_fraction:.0%}, 95 % range "
+            f"{item.null_fraction_range[0]:.0%} to {item.null_fraction_range[1]:.0%}; p = {item.p_value:.2g}",
+        )
+        for item in strings
+    ]
 
 
 def _methods_rows(item, name):

@@ -230,7 +230,7 @@ def _green_kubo(work):
         temperature_K=work.temperature_K,
         einstein_helfand=reference,
         host_species=host,
-    )
+    ).coarse()
 
 
 def _vibrations(work):

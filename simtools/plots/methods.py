@@ -84,7 +84,7 @@ def plot_against_temperature(series, *, ylabel, log=False, band=None, ax=None):
     log
         Logarithmic ordinate.
     band
-        (temperatures, low, high) to shade, or None.
+        (label, temperatures, low, high) to shade, or None.
     ax
         Axes to draw on; a new figure by default.
 
@@ -96,7 +96,10 @@ def plot_against_temperature(series, *, ylabel, log=False, band=None, ax=None):
     temperatures = [t for points in series.values() for t, _ in points]
     apart = 0.008 * (max(temperatures) - min(temperatures)) if temperatures else 0.0
     if band is not None:
-        ax.fill_between(*(np.asarray(item) for item in band), color=GREY, alpha=0.18, linewidth=0)
+        label, *edges = band
+        ax.fill_between(
+            *(np.asarray(item) for item in edges), color=GREY, alpha=0.18, linewidth=0, label=label
+        )
     for number, (label, points) in enumerate(series.items()):
         colour, marker = SEQUENCE[number % len(SEQUENCE)], _MARKERS[number % len(_MARKERS)]
         shift = apart * (number - (len(series) - 1) / 2)
@@ -125,5 +128,5 @@ def plot_against_temperature(series, *, ylabel, log=False, band=None, ax=None):
     else:
         ax.set_ylim(bottom=0)
     ax.margins(x=0.1)
-    add_legend(ax, loc="best")
+    add_legend(ax, loc="best", first=plain(next(iter(series), "")))
     return dress(ax, xlabel="temperature (K)", ylabel=ylabel)
