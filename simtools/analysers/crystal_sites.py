@@ -132,7 +132,7 @@ def equal_cells(trajectory: Trajectory) -> tuple[int, int, int]:
 
     The largest numbers for which four fifths of the places of every species, shifted by that share of the
     cell, come within 0.5 Å of a place of the same species. Places are the sites where the trajectory has
-    some, else mean positions over the first frames.
+    some, else medians of positions over the first fifty frames.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def equal_cells(trajectory: Trajectory) -> tuple[int, int, int]:
         names, scaled = lattice.species, lattice.scaled_positions
     else:
         names = trajectory.species
-        scaled = trajectory.positions_A[:_AVERAGED_FRAMES].mean(axis=0) @ np.linalg.inv(cell)
+        scaled = np.median(trajectory.positions_A[:_AVERAGED_FRAMES], axis=0) @ np.linalg.inv(cell)
     lengths = np.linalg.norm(cell, axis=1)
     groups = [scaled[names == name] for name in dict.fromkeys(names.tolist())]
     repeats = []
