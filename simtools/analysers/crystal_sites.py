@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
+from scipy.spatial import cKDTree
 
 from simtools.analysers.density import find_sites, ion_density
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError
-from simtools.core.periodic import minimum_image
 from simtools.md.trajectory import LatticeSites, Trajectory
 
 __all__ = ["equal_cells", "in_mean_cell", "with_sites_from_crystal", "with_sites_from_density"]
@@ -161,13 +161,14 @@ def equal_cells(trajectory: Trajectory) -> tuple[int, int, int]:
 
 
 def _maps(scaled, n, axis, cell):
+    """Return whether most places, shifted by 1/n of the cell along one axis, come to others."""
     shift = np.zeros(3)
     shift[axis] = 1 / n
-    near = 0
-    for place in scaled:
-        gaps = minimum_image((scaled - place - shift) @ cell, cell)
-        near += np.einsum("nc,nc->n", gaps, gaps).min() < _SAME_PLACE_A**2
-    return near >= _SHARE * len(scaled)
+    span = np.arange(-1, 2)
+    images = np.stack(np.meshgrid(span, span, span, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    tree = cKDTree(((scaled % 1.0 + images) @ cell).reshape(-1, 3))
+    gaps_A, _ = tree.query(((scaled + shift) % 1.0) @ cell)
+    return (gaps_A < _SAME_PLACE_A).sum() >= _SHARE * len(scaled)
 
 
 def _repeated(scaled, names, repeats):
