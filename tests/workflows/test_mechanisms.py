@@ -248,3 +248,9 @@ def test_a_part_that_fails_leaves_the_others(walk):
     assert found.choices["density"].startswith(
         f"1 of 1 replicas, cell folded {' x '.join(map(str, REPEATS))}"
     )
+
+
+def test_the_command_line_knows_every_topic():
+    from workflows import cli, mechanisms
+
+    assert cli._TOPICS == mechanisms.TOPICS
