@@ -312,8 +312,8 @@ def _blocked_pairs(r_tsc, blocks, smoothing):
 def _moved(pairs_rbkv, blocks, weights_k):
     """Return the mean displacement products over twice their lag, averaged over the lags that were used.
 
-    Beside the slope they hold what vibrations add, which scatters, too: without it a species at rest would have
-    next to no error.
+    Beside the slope they hold what vibrations add, which scatters, too: without it a species at rest would
+    have next to no error.
     """
     used = np.flatnonzero(weights_k)
     mean_kp = np.einsum("r,rkp->kp", blocks.weights_r, pairs_rbkv.mean(axis=(1, 4)))
