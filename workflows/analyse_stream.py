@@ -20,6 +20,7 @@ from simtools.md.readers import is_run, open_trajectory
 from simtools.md.step_limit import AVERAGED_PS, neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from workflows.analyse import FileAnalysis
+from workflows.source_checks import HostDrift, refuse_moving_host, rounding_effects
 from workflows.statepoints import check_directory
 from workflows.stream_checkpoint import StreamCheckpoint, fingerprint
 
@@ -100,7 +101,10 @@ def stream_files(
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
     check_directory(directory)
     charges_e = _charges(charges_e, replicas)
-    sources = sources or [open_trajectory(files, **reading) for files in replicas]
+    sources = sources or [
+        open_trajectory(files, hop_length_A=hop_length_A, hop_species=tuple(mobile), **reading)
+        for files in replicas
+    ]
     _check_alike(sources, charges_e)
     first = sources[0]
     frames_per_chunk = frames_per_chunk or int(np.clip(_VALUES_PER_CHUNK // (3 * first.n_atoms), 1, 256))
@@ -124,18 +128,22 @@ def stream_files(
         save_every_s=save_every_s,
     )
     shortest = min(item.n_frames for item in sources)
-    sums = [
+    followed = [
         _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk)
         for number, source in enumerate(sources)
     ]
-    for other in sums[1:]:
+    sums = followed[0][0]
+    for other, _ in followed[1:]:
         for species, accumulator in other.items():
-            sums[0][species].merge(accumulator)
-    return _analysis(sums[0], sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A)
+            sums[species].merge(accumulator)
+    drifts_A = {name: max(drifts[name].farthest_A for _, drifts in followed) for name in plans}
+    return _analysis(
+        sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A
+    )
 
 
 def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk):
-    """Return {species: `DisplacementAccumulator`} of one replica, going on from its saved state."""
+    """Return {species: `DisplacementAccumulator`} and {species: `HostDrift`} of one replica, resumed."""
     sums = {
         species: DisplacementAccumulator(
             species=source.species,
@@ -146,16 +154,22 @@ def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk
         )
         for species, plan in plans.items()
     }
+    drifts = {
+        species: HostDrift(source.species, source.masses_amu, plan["host_species"])
+        for species, plan in plans.items()
+    }
     folded = FoldedSteps(source.reference_cell_A)
     state = checkpoint.load(number)
     if state is not None:
         folded.set_state(part_of_state(state, "folded/"))
         for species, item in sums.items():
             item.set_state(part_of_state(state, f"sums/{species}/"))
+        for species, item in drifts.items():
+            item.set_state(part_of_state(state, f"drift/{species}/"))
     done = next(iter(sums.values())).n_frames
     if done == source.n_frames:
         folded.check(number)
-        return sums
+        return sums, drifts
     for chunk in source.chunks(frames_per_chunk):
         chunk = _from_frame(chunk, done)
         if chunk is None:
@@ -163,19 +177,23 @@ def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk
         folded.update(chunk.positions_A)
         for item in sums.values():
             item.update(chunk)
+        for item in drifts.values():
+            item.update(chunk.positions_A)
         if checkpoint.is_due:
-            checkpoint.save(number, _state(folded, sums))
+            checkpoint.save(number, _state(folded, sums, drifts))
     folded.check(number)
     # a short analysis leaves nothing behind
     if checkpoint.is_due or checkpoint.folder.exists():
-        checkpoint.save(number, _state(folded, sums))
-    return sums
+        checkpoint.save(number, _state(folded, sums, drifts))
+    return sums, drifts
 
 
-def _state(folded, sums):
+def _state(folded, sums, drifts):
     state = {f"folded/{name}": value for name, value in folded.get_state().items()}
     for species, item in sums.items():
         state |= {f"sums/{species}/{name}": value for name, value in item.get_state().items()}
+    for species, item in drifts.items():
+        state |= {f"drift/{species}/{name}": value for name, value in item.get_state().items()}
     return state
 
 
@@ -211,17 +229,20 @@ def _first_picosecond(source, frames_per_chunk):
     )
 
 
-def _analysis(sums, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A):
+def _analysis(sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A):
     first = sources[0]
     names, counts = np.unique(first.species, return_counts=True)
     ions = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    notes = [note for item in sources for note in item.warnings]
+    notes = [note for item in sources for note in item.notes()]
+    notes.append("one pass in bounded memory gives transport only; more of the analyses need --memory")
     found, volumes_A3 = [], ()
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", SimtoolsWarning)
         for species, plan in plans.items():
             streamed = sums[species].result()
             volumes_A3 = streamed.mean_volumes_A3
+            n_host = {name: ions[name] * len(sources) for name in plan["host_species"]}
+            refuse_moving_host(species, streamed.host_hops, n_host)
             found.append(
                 transport_of_stream(
                     streamed,
@@ -254,6 +275,10 @@ def _analysis(sums, sources, plans, replicas, checkpoint, charges_e, temperature
         "host": {
             species: {name: ions[name] for name in plan["host_species"]} for species, plan in plans.items()
         },
+        "host_drift_A": drifts_A,
+    }
+    source["rounding_effect_cm2_per_s"] = {
+        result.species: rounding_effects(result, source) for result in found
     }
     return StreamedFiles(tuple(found), source, tuple(dict.fromkeys(notes)), checkpoint=checkpoint)
 

@@ -18,6 +18,7 @@ from simtools.core.errors import ConfigError, SimtoolsError
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+_TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -133,7 +134,9 @@ def _parser():
 
 
 def _add_analyse(commands):
-    analyse = commands.add_parser("analyse", help="transport from trajectory files of any program")
+    analyse = commands.add_parser(
+        "analyse", help="transport and mechanisms from trajectory files of any program"
+    )
     add = analyse.add_argument
     add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
     add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
@@ -143,6 +146,10 @@ def _add_analyse(commands):
     add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
     add("--host", metavar="A,B", help="immobile species; default: those of opposite charge")
     add("--hop-length", type=float, metavar="ANGSTROM", help="between neighbouring sites; default: measured")
+    add("--molecule", action="append", default=[], metavar="NAME", help="one ion, such as OH; --charge OH=-1")
+    add("--only", metavar="A,B", help=f"transport and some of {', '.join(_TOPICS)}; default: all of them")
+    add("--sites", metavar="FILE", help="the perfect crystal, whose atoms are the sites (POSCAR, CIF, XYZ)")
+    add("--density", action="append", default=[], metavar="FILE", help="write it: .cube, .chgcar or .vtk")
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
@@ -280,11 +287,16 @@ def _analyse(arguments):
     ):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{name} must be positive, got {value:g}")
-    reading = _reading_options(arguments)
-    large = None if arguments.stream else open_large(replicas, arguments.memory, **reading)
-    analyse, place = analyse_files, {}
-    if arguments.stream or large:
+    reading, topics = _reading_options(arguments), _topics(arguments)
+    hops = {"hop_length_A": arguments.hop_length, "hop_species": tuple(arguments.mobile)}
+    large = None if arguments.stream else open_large(replicas, arguments.memory, **hops, **reading)
+    streamed = arguments.stream or large is not None
+    if streamed:
+        _refuse_streamed(arguments)
         analyse, place = stream_files, {"directory": arguments.directory, "sources": large}
+    else:
+        analyse = analyse_files
+        place = {"molecules": arguments.molecule, "sites": arguments.sites, "topics": topics}
     analysis = analyse(
         replicas,
         mobile=arguments.mobile,
@@ -295,11 +307,44 @@ def _analyse(arguments):
         **place,
         **reading,
     )
-    page = write_analysis(analysis, arguments.directory)
-    if place:
+    page = write_analysis(analysis, arguments.directory, density_files=arguments.density)
+    if streamed:
         analysis.checkpoint.clear()
     print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _refuse_streamed(arguments):
+    """Refuse what one pass over files of any size cannot give."""
+    for option, value in (
+        ("--molecule", arguments.molecule),
+        ("--sites", arguments.sites),
+        ("--density", arguments.density),
+        ("--only", arguments.only not in (None, "transport")),
+    ):
+        if value:
+            raise ConfigError(
+                f"{option} needs the whole trajectory in memory, expected less than --memory "
+                f"{arguments.memory:g} MB: leave it out, raise --memory, or take fewer frames (--stride)"
+            )
+
+
+def _topics(arguments):
+    """Return what to analyse beside transport; check early what can be checked before reading."""
+    from workflows.analysis_files import check_density_file
+
+    for path in arguments.density:
+        check_density_file(Path(path))
+    if arguments.only is None:
+        return _TOPICS
+    wanted = arguments.only.split(",")
+    for name in wanted:
+        if name not in (*_TOPICS, "transport"):
+            raise ConfigError(f"--only {name}: expected some of transport, {', '.join(_TOPICS)}")
+    topics = tuple(name for name in _TOPICS if name in wanted)
+    if arguments.density and "density" not in topics:
+        raise ConfigError("--density needs density among --only")
+    return topics
 
 
 def _reading_options(arguments):

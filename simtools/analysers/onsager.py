@@ -189,7 +189,7 @@ def analyse_onsager(
     known = slopes.values[1] != 0 and not slopes.fixed_sum
     relative = slopes.covariance[1, 1] / slopes.values[1] ** 2 if known else np.inf
     dof = float(slopes.dof[1])
-    covariance = _pooled(measured, _wishart(matrix, min(relative, 1.0)))
+    covariance = _pooled(measured, _wishart(_moved(pairs_rbkv, blocks, weights_k), min(relative, 1.0)))
     if known:
         variance = form @ covariance @ form
         covariance *= (form @ values_p) ** 2 * relative / variance
@@ -307,6 +307,18 @@ def _blocked_pairs(r_tsc, blocks, smoothing):
         sums = np.add.reduceat(moved[:, i] * moved[:, j], edges[:-1], axis=0)
         mean_bkpc[:, k] = sums / np.diff(edges)[:, None, None]
     return mean_bkpc
+
+
+def _moved(pairs_rbkv, blocks, weights_k):
+    """Return the mean displacement products over twice their lag, averaged over the lags that were used.
+
+    Beside the slope they hold what vibrations add, which scatters, too: without it a species at rest would
+    have next to no error.
+    """
+    used = np.flatnonzero(weights_k)
+    mean_kp = np.einsum("r,rkp->kp", blocks.weights_r, pairs_rbkv.mean(axis=(1, 4)))
+    moved_p = (mean_kp[used] / (2 * blocks.lag_times_ps[used, None])).mean(axis=0)
+    return _symmetric(moved_p, round((np.sqrt(8 * len(moved_p) + 1) - 1) / 2))
 
 
 def _wishart(matrix, relative):

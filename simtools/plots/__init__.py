@@ -16,6 +16,7 @@ from simtools.plots.defect_energies import (
 from simtools.plots.density import plot_free_energy
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stays, plot_strings
+from simtools.plots.methods import plot_against_temperature, plot_methods
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
 from simtools.plots.structure import (
     plot_distinct_van_hove,
@@ -34,6 +35,7 @@ __all__ = [
     "mark_stages",
     "new_axes",
     "new_row",
+    "plot_against_temperature",
     "plot_arrhenius",
     "plot_arrhenius_overlay",
     "plot_association",
@@ -49,6 +51,7 @@ __all__ = [
     "plot_jump_lengths",
     "plot_lead_and_lag",
     "plot_local_exponent",
+    "plot_methods",
     "plot_msd",
     "plot_non_gaussian_parameter",
     "plot_onsager_matrix",

@@ -18,7 +18,8 @@ COMMON = ["--mobile", "Li", "--charge", "Li=1", "--charge", "O=-2", "--temperatu
 
 def _summary(tmp_path, name, *arguments):
     out = tmp_path / name
-    assert main(["analyse", *map(str, arguments), *COMMON, "-o", str(out)]) == DONE
+    options = [*COMMON, "--only", "transport", "-o", str(out)]
+    assert main(["analyse", *map(str, arguments), *options]) == DONE
     return json.loads((out / "summary.json").read_text()), out
 
 
