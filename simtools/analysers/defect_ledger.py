@@ -108,6 +108,8 @@ class Ledger:
         return record
 
     def _jump(self, frame, a, b, vector):
+        if a == b:
+            return  # to the next image of its own site, in a cell one site wide
         from_excess, to_vacancy = self.occupancy[a] > 1, self.occupancy[b] == 0
         self.occupancy[a] -= 1
         self.occupancy[b] += 1

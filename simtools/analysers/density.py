@@ -236,7 +236,7 @@ def _in_the_host(trajectory, species):
         sited = ions_on_sites(trajectory, species=species)
         here = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
         if len(here) == len(atoms):
-            return sited.scaled_positions[:, here]
+            return sited.positions_in_cell()[:, here]
     return trajectory.positions_A[:, atoms] @ np.linalg.inv(trajectory.cells_A)
 
 

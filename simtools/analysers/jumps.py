@@ -46,7 +46,8 @@ class Jumps(Result):
         Start and end of the time in which jumps count: those nearer to an end of the trajectory than
         `shortest_stay_ps` are left out, because what came before or after is unknown.
     sites_A, cell_A
-        The sites of the sublattice and the mean cell; `site_indices` are their places in `lattice_sites`.
+        The sites of the sublattice and the mean cell, for a skewed one the compact cell of the same lattice;
+        `site_indices` are their places in `lattice_sites`.
     """
 
     species: str
@@ -146,9 +147,9 @@ def find_jumps(
     if len(columns) == 0:
         raise UnknownSpeciesError(species, sorted(set(trajectory.species.tolist())))
     radius_t = core_fraction * _half_spacing_A(sited)
-    site_tn = np.ascontiguousarray(sited.sites[:, columns])
+    site_tn = _columns(sited.sites, columns)
     visits = kernels.core_visits(
-        np.ascontiguousarray(sited.scaled_positions[:, columns]),
+        _columns(sited.scaled_positions, columns),
         sited.cells_A,
         sited.scaled_sites,
         site_tn,
@@ -195,6 +196,10 @@ def find_jumps(
             species=species, core_fraction=core_fraction, shortest_stay_ps=shortest_stay_ps
         ),
     )
+
+
+def _columns(values, columns):
+    return values if len(columns) == values.shape[1] else np.ascontiguousarray(values[:, columns])
 
 
 def _half_spacing_A(sited):

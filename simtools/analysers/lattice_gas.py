@@ -10,7 +10,7 @@ from scipy import stats
 
 from simtools.analysers.jumps import Jumps
 from simtools.core.errors import ConfigError, SimtoolsError
-from simtools.core.periodic import minimum_image
+from simtools.core.periodic import shortest_distance_A
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
 from simtools.md.hops import SHELL_WIDTH
@@ -92,7 +92,7 @@ def site_network(sites_A, cell_A, *, longest_A: float | None = None) -> SiteNetw
     """
     sites = Atoms("X" * len(sites_A), positions=sites_A, cell=cell_A, pbc=True)
     if longest_A is None:
-        longest_A = SHELL_WIDTH * _shortest_A(sites)
+        longest_A = SHELL_WIDTH * shortest_distance_A(sites.positions, sites.cell.array)
     i, j, vector = neighbor_list("ijD", sites, longest_A)
     per_site = np.bincount(i, minlength=len(sites))
     if per_site.min() == 0:
@@ -317,12 +317,3 @@ def _gain(jumps, lag_ps):
     still = np.zeros(jumps.n_ions - len(atoms))
     gained = np.concatenate([msd[1] - msd[0], still])
     return gained, np.concatenate([squares * (lag_ps / 2) / jumps.duration_ps, still])
-
-
-def _shortest_A(sites):
-    shortest = float(sites.cell.minkowski_reduce()[0].lengths().min())
-    if len(sites) > 1:
-        for first in range(len(sites) - 1):
-            vectors = minimum_image(sites.positions[first + 1 :] - sites.positions[first], sites.cell.array)
-            shortest = min(shortest, float(np.linalg.norm(vectors, axis=1).min()))
-    return shortest

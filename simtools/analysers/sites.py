@@ -1,8 +1,9 @@
 """Ions on the sites of the perfect crystal, and the vacancies between them. Pairs: see association.py."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 
 from simtools.analysers.kernels import sites as kernels
 from simtools.core.errors import ConfigError, UnknownSpeciesError
@@ -12,6 +13,7 @@ INTERSTITIAL = "i"
 """In place of a species: an ion that belongs to no lattice site (the `site_species` of such a defect)."""
 
 _OFFSET_ITERATIONS = 3
+_CLOSEST_SITES_A = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,7 +65,10 @@ class SitedIons:
     scaled_sites : ndarray
         Fractional positions of the sites, shape (n_sites, 3).
     cells_A : ndarray
-        Shape (n_frames or 1, 3, 3), Å.
+        Shape (n_frames or 1, 3, 3), Å. A skewed cell is replaced by the compact one of the same lattice, and
+        fractions refer to that: nearest images are then found by rounding.
+    basis : ndarray
+        Whole numbers, shape (3, 3): ``basis @ cell`` of the trajectory gives `cells_A`.
     inscribed_A : ndarray
         Half the smallest distance between sites (a lower bound) per cell, shape (n_frames or 1,), Å.
     sites : ndarray of int32
@@ -75,8 +80,15 @@ class SitedIons:
     scaled_positions: np.ndarray
     scaled_sites: np.ndarray
     cells_A: np.ndarray
+    basis: np.ndarray
     inscribed_A: np.ndarray
     sites: np.ndarray
+
+    def positions_in_cell(self):
+        """Return the fractional positions in the trajectory's own cell, shape (n_frames, n_ions, 3)."""
+        if np.array_equal(self.basis, np.eye(3)):
+            return self.scaled_positions
+        return self.scaled_positions @ self.basis
 
 
 def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
@@ -97,11 +109,11 @@ def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
     ConfigError
         If the trajectory carries no lattice sites.
     """
-    lattice = _lattice(trajectory)
+    lattice, cells, _ = _compact(trajectory)
     home = trajectory.species.copy().astype(object)
     foreign = np.flatnonzero(~np.isin(trajectory.species, lattice.species))
     if len(foreign):
-        cells = _cells(trajectory)[:1]
+        cells = cells[:1]
         s_tnc = trajectory.positions_A[:1, foreign] @ np.linalg.inv(cells[0])
         first = kernels.assign_sites(s_tnc, cells, lattice.scaled_positions, np.zeros(1))[0]
         home[foreign] = lattice.species[first]
@@ -175,29 +187,48 @@ def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
     UnknownSpeciesError
         If no site belongs to `species`.
     ConfigError
-        If the trajectory carries no lattice sites.
+        If the trajectory carries no lattice sites, or two of them are less than 0.5 Å apart.
     """
-    lattice = _lattice(trajectory)
+    lattice, cells, basis = _compact(trajectory)
     site_indices = np.flatnonzero(lattice.species == species)
     if len(site_indices) == 0:
         raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
     home = sublattice_of_atoms(trajectory)
     atom_indices = np.flatnonzero(home == species)
-    cells = _cells(trajectory)
     inverse = np.linalg.inv(cells)
     sites_sc = np.ascontiguousarray(lattice.scaled_positions[site_indices])
     offset_tc = _host_offset(trajectory, lattice, home, species, cells, inverse)
-    s_tnc = _scaled(trajectory, atom_indices, inverse) - offset_tc[:, None, :]
+    s_tnc = _scaled(trajectory, atom_indices, inverse)
+    s_tnc -= offset_tc[:, None, :]
     inscribed_A = _inscribed_A(sites_sc, cells)
+    if len(sites_sc) > 1 and inscribed_A.min() < 0.5 * _CLOSEST_SITES_A:
+        raise ConfigError(
+            f"two {species} sites lie {2 * inscribed_A.min():.2g} Å apart, expected at least "
+            f"{_CLOSEST_SITES_A} Å: sites are listed twice, or merge them (split sites are one site here)"
+        )
     return SitedIons(
         site_indices=site_indices,
         atom_indices=atom_indices,
         scaled_positions=s_tnc,
         scaled_sites=sites_sc,
         cells_A=cells,
+        basis=basis,
         inscribed_A=inscribed_A,
         sites=kernels.assign_sites(s_tnc, cells, sites_sc, inscribed_A),
     )
+
+
+def _compact(trajectory):
+    """Return lattice sites and cells, (n_frames or 1, 3, 3), in a compact basis, and that basis."""
+    lattice = _lattice(trajectory)
+    cells = np.asarray(trajectory.cells_A)
+    cells = np.ascontiguousarray(cells[None] if cells.ndim == 2 else cells)
+    mean = cells.mean(axis=0)
+    reduced, basis = minkowski_reduce(mean, pbc=True)
+    if np.square(reduced).sum() > np.square(mean).sum() * (1 - 1e-9):
+        return lattice, cells, np.eye(3, dtype=int)
+    sites_sc = lattice.scaled_positions @ np.linalg.inv(basis)
+    return replace(lattice, scaled_positions=sites_sc), np.ascontiguousarray(basis @ cells), basis
 
 
 def _lattice(trajectory):
@@ -207,11 +238,6 @@ def _lattice(trajectory):
             "simtools.defects.build_defects or set Trajectory.lattice_sites"
         )
     return trajectory.lattice_sites
-
-
-def _cells(trajectory):
-    cells = np.asarray(trajectory.cells_A)
-    return np.ascontiguousarray(cells[None] if cells.ndim == 2 else cells)
 
 
 def _scaled(trajectory, atoms, inverse):
