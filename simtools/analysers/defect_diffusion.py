@@ -1,12 +1,14 @@
 """How often vacancies or dumbbells jump, how far they get, how long they live. Tracks: defect_tracks.py."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from simtools.analysers.defect_tracks import VACANCY, DefectTracks
 from simtools.analysers.jump_rates import poisson_rate
+from simtools.analysers.trapping import ESCAPE_HOPS, Escapes
 from simtools.analysers.uncertainty import log_interval, poisson_upper_limit
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -19,6 +21,8 @@ _LAG_JUMPS = 2.0
 _GRID = 4
 _FEWEST_STRETCHES = 8
 _SHARE_FOLLOWED = 0.5
+_SIGNIFICANT = 2.0
+_MANY_FOR_A_LIMIT = 32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,7 +82,8 @@ def defect_diffusion(
     kind
         "vacancy" or "dumbbell".
     lag_ps
-        τ, ps; by default the time of two jumps. Longer where jumps back take longer to die out.
+        τ, ps; by default the time of two jumps, doubled as long as the slope at longer lags is lower by more
+        than two standard errors: a defect that is bound goes to and fro for longer.
 
     Returns
     -------
@@ -95,9 +100,10 @@ def defect_diffusion(
     Notes
     -----
     Limits: a lone vacancy or dumbbell with rate ν to each of z sites at distance a has D = z ν a²/6 and a
-    correlation factor of 1 (the tracer's is 0.69 for the vacancy on the X3 sublattice of cubic X3BA). Defects
-    that live shorter than twice the lag say nothing about D; where that is over half of their time, D is a
-    limit.
+    correlation factor of 1 (the tracer's is 0.69 for the vacancy on the X3 sublattice of cubic X3BA).
+    A vacancy that circles a trap has a limit. So has what jumps too little to look at two lags (about 64
+    jumps are needed), a defect whose slope falls up to the longest lag, and kinds that live, for over half
+    of their time, shorter than twice the lag and so say nothing about D.
     """
     parts = (tracks,) if isinstance(tracks, DefectTracks) else tuple(tracks)
     species = {part.species for part in parts}
@@ -112,14 +118,13 @@ def defect_diffusion(
     rate = poisson_rate(n_jumps, time_ps)
     spacing_A = max(part.spacing_A for part in parts)
     square_A2 = float(np.concatenate(squares).mean()) if n_jumps else spacing_A**2
-    if lag_ps is None:
-        lag_ps = _LAG_JUMPS * time_ps / max(n_jumps, 1)
-    elif not lag_ps > 0:
+    if lag_ps is not None and not lag_ps > 0:
         raise ConfigError(f"lag_ps must be positive, got {lag_ps!r}")
-    slopes, weights = _stretches(parts, members, lag_ps)
-    diffusivity, factor = _diffusivity(
-        slopes, weights, n_jumps, time_ps, square_A2, lag_ps, followed=2 * lag_ps * len(slopes) / time_ps
-    )
+    slope, why = _settled_slope(parts, members, n_jumps, time_ps, lag_ps)
+    escapes = _escapes(parts, members, spacing_A)
+    if slope.n and not why and escapes.verdict(slope.value * time_ps):
+        why = f"bound or trapped, it got farther than two hops {escapes.n_escapes} times"
+    diffusivity, factor = _diffusivity(slope, why, n_jumps, time_ps, square_A2)
     run_ps = sum(float(part.times_ps[-1]) for part in parts)
     ends = sum(int(part.annihilated[which].sum()) for part, which in zip(parts, members, strict=True))
     return DefectDiffusion(
@@ -139,13 +144,78 @@ def defect_diffusion(
         correlation_factor=factor,
         annihilation_rate=poisson_rate(ends, time_ps),
         creation_rate=poisson_rate(sum(part.n_pairs_created for part in parts), run_ps),
-        lag_ps=float(lag_ps),
+        lag_ps=slope.lag_ps,
         provenance=collect_provenance(kind=kind, lag_ps=lag_ps),
     )
 
 
 def _squares(part, which):
     return np.square(part.jump_vectors_A[np.isin(part.jump_defects, which)]).sum(axis=1)
+
+
+def _escapes(parts, members, spacing_A):
+    """Return how often the defects got farther than across the shell of sites around a trap."""
+    length_A, n_escapes = ESCAPE_HOPS * spacing_A, 0
+    for part, which in zip(parts, members, strict=True):
+        for defect in which:
+            anchor = here = np.zeros(3)
+            for vector in part.jumps_of(defect)[1]:
+                here = here + vector
+                if np.linalg.norm(here - anchor) > length_A:
+                    anchor, n_escapes = here, n_escapes + 1
+    n_defects = sum(len(which) for which in members)
+    return Escapes(n_vacancies=n_defects, n_escapes=n_escapes, n_far_ions=0, length_A=length_A)
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """6 D at one lag, Å²/ps, from stretches of time; `bound` is the 95 % limit from above at the first lag.
+
+    Slopes fall with the lag where jumps are undone later, so that bound holds for D, and is no fluctuation
+    that was chosen because it is low.
+    """
+
+    value: float
+    error: float
+    n: int
+    lag_ps: float
+    bound: float = 0.0
+
+
+def _settled_slope(parts, members, n_jumps, time_ps, lag_ps):
+    """Return the slope at the first lag from which on it does not fall, and why it is only a limit, if so."""
+    if lag_ps is not None:
+        slope = _slope(parts, members, time_ps, lag_ps)
+        return slope, "" if slope.n else "too few for a slope"
+    first = _LAG_JUMPS * time_ps / max(n_jumps, 1)
+    ladder = []
+    while not ladder or ladder[-1].n:
+        ladder.append(_slope(parts, members, time_ps, first * 2 ** len(ladder)))
+    ladder = ladder[:-1] or ladder
+    if len(ladder) < 2:
+        return replace(ladder[0], n=0), "too few to know whether jumps back have died out"
+    chosen = 0
+    while any(_falls(ladder[chosen], longer) for longer in ladder[chosen + 1 :]):
+        chosen += 1
+    why = "the slope still falls at the longest usable lag" if chosen and chosen == len(ladder) - 1 else ""
+    return replace(ladder[chosen], bound=ladder[0].bound), why
+
+
+def _falls(shorter, longer):
+    return shorter.value - longer.value > 2 * np.hypot(shorter.error, longer.error)
+
+
+def _slope(parts, members, time_ps, lag_ps):
+    """Return the `_Slope` at one lag; of no stretches where there are too few of them."""
+    slopes, weights = _stretches(parts, members, lag_ps)
+    if len(slopes) < _FEWEST_STRETCHES or 2 * lag_ps * len(slopes) < _SHARE_FOLLOWED * time_ps:
+        return _Slope(0.0, 0.0, 0, float(lag_ps))
+    share = weights / weights.sum()
+    value = float(share @ slopes)
+    variance = float(share**2 @ (slopes - value) ** 2) * len(slopes) / (len(slopes) - 1)
+    error = float(np.sqrt(variance))
+    bound = max(value, 0.0) + float(stats.t.ppf(0.95, len(slopes) - 1)) * error
+    return _Slope(value, error, len(slopes), float(lag_ps), bound)
 
 
 def _stretches(parts, members, lag_ps):
@@ -174,26 +244,23 @@ def _stretches(parts, members, lag_ps):
     return np.array(slopes), np.array(weights)
 
 
-def _diffusivity(slopes, weights, n_jumps, time_ps, square_A2, lag_ps, followed):
+def _diffusivity(slope, why, n_jumps, time_ps, square_A2):
     unit = A2_PER_PS_TO_CM2_PER_S / 6
     unrelated = n_jumps / time_ps * square_A2
-    if len(slopes) >= _FEWEST_STRETCHES and n_jumps and followed >= _SHARE_FOLLOWED:
-        share = weights / weights.sum()
-        value = float(share @ slopes)
-        variance = float(share**2 @ (slopes - value) ** 2) * len(slopes) / (len(slopes) - 1)
-        if value > 2 * np.sqrt(variance):
-            low, high = log_interval(value, variance / value**2, len(slopes) - 1)
-            method = f"slope of the defect's MSD, {lag_ps / 2:.4g} to {lag_ps:.4g} ps; scatter over stretches"
-            estimate = Estimate(
-                value=value,
-                stderr=float(np.sqrt(variance)),
-                ci95=(low, high),
-                method=method,
-                n_eff=float(len(slopes)),
-            )
-            return estimate.scaled(unit), estimate.scaled(1 / unrelated)
-    bound = poisson_upper_limit(n_jumps) / time_ps * square_A2
-    why = f"{n_jumps} jumps in {len(slopes)} stretches of time are too few for a slope"
-    return Estimate.limit(
-        bound * unit, method=f"Poisson limit of unrelated jumps; {why}", n_eff=float(n_jumps)
-    ), None
+    if slope.n == 0 or not n_jumps:
+        # whether there is a value depends on the count itself: near that border low counts are picked out
+        level = 0.975 if n_jumps > _MANY_FOR_A_LIMIT else 0.95
+        bound = poisson_upper_limit(n_jumps, level=level) / time_ps * square_A2
+        method = f"Poisson limit of unrelated jumps; {n_jumps} jumps are {why or 'too few for a slope'}"
+        return Estimate.limit(bound * unit, method=method, n_eff=float(n_jumps)), None
+    method = (
+        f"slope of the defect's MSD, {slope.lag_ps / 2:.4g} to {slope.lag_ps:.4g} ps; scatter over stretches"
+    )
+    if why or not slope.value > _SIGNIFICANT * slope.error:
+        method = f"{why or 'no significant slope'}: limit from the slope at the first lag"
+        return Estimate.limit(slope.bound * unit, method=method, n_eff=float(slope.n)), None
+    low, high = log_interval(slope.value, (slope.error / slope.value) ** 2, slope.n - 1)
+    estimate = Estimate(
+        value=slope.value, stderr=slope.error, ci95=(low, high), method=method, n_eff=float(slope.n)
+    )
+    return estimate.scaled(unit), estimate.scaled(1 / unrelated)

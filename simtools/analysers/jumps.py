@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simtools.analysers.kernels import jumps as kernels
+from simtools.analysers.site_assignment import ions_on_moving_sites
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.provenance import collect_provenance
@@ -97,6 +98,7 @@ def find_jumps(
     species: str,
     core_fraction: float = CORE_FRACTION,
     shortest_stay_ps: float = SHORTEST_STAY_PS,
+    moving_sites: bool = False,
 ) -> Jumps:
     """Find the jumps of a species between the sites of its sublattice.
 
@@ -114,6 +116,9 @@ def find_jumps(
         Radius of the cores over half the smallest distance between sites, between 0 and 1.
     shortest_stay_ps
         Time within which a return undoes a jump, ps; 0 keeps all that frames show.
+    moving_sites
+        Let the centre of each site follow the host ions around it
+        (`simtools.analysers.site_assignment.assign_ions`, "dynamic"): for crystals that distort.
 
     Returns
     -------
@@ -129,8 +134,9 @@ def find_jumps(
     Notes
     -----
     Limits: telegraph noise across a border gives none; a walk on the lattice, all its jumps but those
-    undone between two frames. Cores instead of borders: N.-V. Buchete and G. Hummer, J. Phys. Chem. B 112,
-    6057 (2008).
+    undone between two frames. An ion of a dumbbell is in no core: with more ions than sites, an ion has
+    jumped when it comes to rest alone, and `simtools.analysers.defect_tracks` shows the steps. Cores instead
+    of borders: N.-V. Buchete and G. Hummer, J. Phys. Chem. B 112, 6057 (2008).
     """
     if not 0 < core_fraction <= 1:
         raise ConfigError(f"core_fraction must lie above 0 and at most at 1, got {core_fraction!r}")
@@ -142,7 +148,8 @@ def find_jumps(
             f"a trajectory of {trajectory.duration_ps:g} ps shows no stays of {shortest_stay_ps:g} ps; "
             "expected more than twice that"
         )
-    sited = ions_on_sites(trajectory, species=species)
+    locate = ions_on_moving_sites if moving_sites else ions_on_sites
+    sited = locate(trajectory, species=species)
     columns = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
     if len(columns) == 0:
         raise UnknownSpeciesError(species, sorted(set(trajectory.species.tolist())))
@@ -193,7 +200,10 @@ def find_jumps(
         sites_A=sited.scaled_sites @ cell,
         cell_A=cell,
         provenance=collect_provenance(
-            species=species, core_fraction=core_fraction, shortest_stay_ps=shortest_stay_ps
+            species=species,
+            core_fraction=core_fraction,
+            shortest_stay_ps=shortest_stay_ps,
+            moving_sites=moving_sites,
         ),
     )
 

@@ -7,6 +7,7 @@ from ase.geometry import minkowski_reduce
 
 from simtools.analysers.kernels import sites as kernels
 from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.core.periodic import shortest_distance_A
 from simtools.md.trajectory import Trajectory
 
 INTERSTITIAL = "i"
@@ -91,10 +92,84 @@ class SitedIons:
         return self.scaled_positions @ self.basis
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HostIons:
+    """The ions of all other sublattices, in the basis and the frame of `SitedIons`.
+
+    Attributes
+    ----------
+    site_indices : ndarray of int
+        As in `SitedIons`: the sublattice whose host this is.
+    own_sites : ndarray
+        Fractional positions of its sites, shape (n_sites, 3).
+    scaled_sites, species
+        Fractional positions of the host's sites, shape (n_host_sites, 3), and which species belongs there.
+    cell_A : ndarray
+        Mean cell, shape (3, 3), Å.
+    sites : ndarray of int
+        The site each host ion is nearest to, shape (n_frames, n_host), and
+    residuals : ndarray
+        its fractional distance from it, shape (n_frames, n_host, 3).
+    """
+
+    site_indices: np.ndarray
+    own_sites: np.ndarray
+    scaled_sites: np.ndarray
+    species: np.ndarray
+    cell_A: np.ndarray
+    sites: np.ndarray
+    residuals: np.ndarray
+
+
+def host_ions(trajectory: Trajectory, *, species: str) -> HostIons:
+    """Return the host of a sublattice, each ion with the site it is nearest to.
+
+    Parameters
+    ----------
+    trajectory, species
+        As for `ions_on_sites`.
+
+    Returns
+    -------
+    HostIons
+        Empty where there is no other sublattice.
+
+    Raises
+    ------
+    ConfigError, UnknownSpeciesError
+        As `ions_on_sites`.
+    """
+    lattice, cells, _ = _compact(trajectory)
+    own = np.flatnonzero(lattice.species == species)
+    if len(own) == 0:
+        raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
+    home = sublattice_of_atoms(trajectory)
+    others = np.flatnonzero(lattice.species != species)
+    host = np.flatnonzero((home != species) & np.isin(home, lattice.species))
+    inverse = np.linalg.inv(cells)
+    s_tnc = _scaled(trajectory, host, inverse)
+    if len(host):
+        s_tnc -= _host_offset(trajectory, lattice, home, species, cells, inverse)[:, None, :]
+    residual_tnc, site_tn = _residuals(s_tnc, home[host], lattice, cells)
+    place = np.full(len(lattice.species), -1)
+    place[others] = np.arange(len(others))
+    return HostIons(
+        site_indices=own,
+        own_sites=lattice.scaled_positions[own],
+        scaled_sites=lattice.scaled_positions[others],
+        species=lattice.species[others],
+        cell_A=cells.mean(axis=0),
+        sites=place[site_tn],
+        residuals=residual_tnc,
+    )
+
+
 def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
     """Return the sublattice of every atom.
 
-    An ion belongs to the sites of its own species; a foreign ion to those of its first site. Where the
+    An ion belongs to the sites of its own species; a foreign ion to those of its first site, if it is within
+    half the smallest distance between such sites (else to none, ``"i"``: sites of one species only, as from
+    a density, have the rest of the crystal between them). Where the
     trajectory remembers what the builder put in, that decides: a dopant or an antisite ion belongs to the
     site it took, an interstitial foreign ion and all but the first ion of a molecular one to none, ``"i"``.
     Interstitials and dumbbells of a host species stay with it, because they change places with its ions.
@@ -116,7 +191,9 @@ def sublattice_of_atoms(trajectory: Trajectory) -> np.ndarray:
         cells = cells[:1]
         s_tnc = trajectory.positions_A[:1, foreign] @ np.linalg.inv(cells[0])
         first = kernels.assign_sites(s_tnc, cells, lattice.scaled_positions, np.zeros(1))[0]
-        home[foreign] = lattice.species[first]
+        home[foreign] = np.where(
+            _on_site(s_tnc[0], first, lattice, cells[0]), lattice.species[first], INTERSTITIAL
+        )
     for defect in trajectory.defects:
         ions = defect.get("atom_indices", ())
         if defect["kind"] == "interstitial" and set(trajectory.species[list(ions)]) <= set(lattice.species):
@@ -218,6 +295,18 @@ def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
     )
 
 
+def _on_site(s_nc, sites, lattice, cell):
+    """Return which ions are within half the smallest distance between sites like their nearest one."""
+    on_site = np.zeros(len(s_nc), dtype=bool)
+    for name in dict.fromkeys(lattice.species[sites].tolist()):
+        alike = lattice.scaled_positions[lattice.species == name]
+        here = lattice.species[sites] == name
+        offsets = s_nc[here] - lattice.scaled_positions[sites[here]]
+        reach_A = 0.5 * shortest_distance_A(alike @ cell, cell)
+        on_site[here] = np.linalg.norm((offsets - np.round(offsets)) @ cell, axis=1) < reach_A
+    return on_site
+
+
 def _compact(trajectory):
     """Return lattice sites and cells, (n_frames or 1, 3, 3), in a compact basis, and that basis."""
     lattice = _lattice(trajectory)
@@ -268,21 +357,23 @@ def _host_offset(trajectory, lattice, home, species, cells, inverse):
     offset_tc += (s_tnc - s_tnc[0]).mean(axis=1)
     first_c = np.zeros(3)
     for _ in range(_OFFSET_ITERATIONS):
-        residual = _residuals(s_tnc[:1] - first_c, home[host], lattice, cells[:1])[0]
+        residual = _residuals(s_tnc[:1] - first_c, home[host], lattice, cells[:1])[0][0]
         first_c += np.median(residual, axis=0)
     offset_tc += first_c
-    residual_tnc = _residuals(s_tnc - offset_tc[:, None, :], home[host], lattice, cells)
+    residual_tnc, _ = _residuals(s_tnc - offset_tc[:, None, :], home[host], lattice, cells)
     return offset_tc + residual_tnc.mean(axis=1)
 
 
 def _residuals(s_tnc, home, lattice, cells):
-    """Return each host ion's fractional distance from its nearest site, shape like `s_tnc`."""
-    residual = np.empty_like(s_tnc)
+    """Return each host ion's fractional distance from its nearest site, and that site of the lattice."""
+    residual, nearest = np.empty_like(s_tnc), np.zeros(s_tnc.shape[:2], dtype=np.int64)
     for name in dict.fromkeys(home.tolist()):
         members = np.flatnonzero(home == name)
-        sites_sc = np.ascontiguousarray(lattice.scaled_positions[lattice.species == name])
+        alike = np.flatnonzero(lattice.species == name)
+        sites_sc = np.ascontiguousarray(lattice.scaled_positions[alike])
         part = np.ascontiguousarray(s_tnc[:, members])
         sites = kernels.assign_sites(part, cells, sites_sc, _inscribed_A(sites_sc, cells))
         difference = part - sites_sc[sites]
         residual[:, members] = difference - np.round(difference)
-    return residual
+        nearest[:, members] = alike[sites]
+    return residual, nearest

@@ -13,10 +13,10 @@ from simtools.analysers.uncertainty import poisson_upper_limit
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import shortest_distance_A
 
-__all__ = ["Escapes", "count_escapes", "escapes_of_ions", "vacancy_paths"]
+__all__ = ["ESCAPE_HOPS", "Escapes", "count_escapes", "escapes_of_ions", "vacancy_paths"]
 
-# sites around a partner lie at most two hops apart; the next distance on this sublattice is sqrt(5) hops
-_ESCAPE_HOPS = 2.12
+ESCAPE_HOPS = 2.12
+"""Sites around a partner lie at most two hops apart; the next distance on the X3 sublattice is 2.24 hops."""
 _FAR_ION_HOPS = 2.2
 _FEWEST_ESCAPES = 2
 _CERTAINTY = 0.999
@@ -106,7 +106,7 @@ def count_escapes(trajectories, positions, *, species, hop_length_A, window):
             r_tvc, spacing_A = vacancy_paths(item, species=species)
         except (ConfigError, UnknownSpeciesError):
             return unknown
-        length_A = max(length_A, _ESCAPE_HOPS * spacing_A)
+        length_A = max(length_A, ESCAPE_HOPS * spacing_A)
         escapes_v, _ = kernels.count_hops(r_tvc, window, length_A)
         n_vacancies += r_tvc.shape[1]
         n_escapes += int(escapes_v.sum())
@@ -124,7 +124,7 @@ def escapes_of_ions(reach_A2, *, hop_length_A):
         Distance between neighbouring sites, Å.
     """
     far_ions = int((np.asarray(reach_A2) > (_FAR_ION_HOPS * hop_length_A) ** 2).sum())
-    return Escapes(0, 0, far_ions, _ESCAPE_HOPS * hop_length_A)
+    return Escapes(0, 0, far_ions, ESCAPE_HOPS * hop_length_A)
 
 
 def vacancy_paths(trajectory, *, species):

@@ -10,6 +10,7 @@ from simtools.analysers.defect_tracks import DefectTracks, follow_defects
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.md.trajectory import LatticeSites, Trajectory
 from simtools.testing import dumbbell_walk, vacancy_walk
+from tests.circling import circling_vacancies
 
 HOP = 3.9 / np.sqrt(2)
 
@@ -199,3 +200,12 @@ def test_what_cannot_be_followed_is_refused_and_stillness_gives_limits():
         follow_defects(row(at((5, [0.0]))), species="Li", shortest_stay_ps=-1)
     with pytest.raises(UnknownSpeciesError):
         follow_defects(row(at((5, [0.0]))), species="Na")
+
+
+@pytest.mark.parametrize("seed", range(5, 9))
+def test_a_vacancy_that_circles_its_partner_has_no_diffusivity(seed):
+    runs = [circling_vacancies(1000, seed=(seed, number), n_pairs=3) for number in range(2)]
+    result = defect_diffusion([follow_defects(run, species="Li") for run in runs], kind=VACANCY)
+    assert result.n_jumps > 200
+    assert result.diffusivity_cm2_per_s.is_limit
+    assert result.correlation_factor is None
