@@ -1,12 +1,13 @@
 """Jumps of ions between the sites of the crystal, without recrossings. Rates: jump_rates.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from simtools.analysers.kernels import jumps as kernels
 from simtools.analysers.site_assignment import ions_on_moving_sites
-from simtools.analysers.sites import ions_on_sites
+from simtools.analysers.sites import ions_on_sites, sublattice_of_atoms
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
@@ -95,7 +96,8 @@ class Jumps(Result):
 def find_jumps(
     trajectory: Trajectory,
     *,
-    species: str,
+    species: str | Sequence[str],
+    sublattice: str | Sequence[str] | None = None,
     core_fraction: float = CORE_FRACTION,
     shortest_stay_ps: float = SHORTEST_STAY_PS,
     moving_sites: bool = False,
@@ -111,7 +113,11 @@ def find_jumps(
     trajectory
         Unwrapped, with `lattice_sites` (from the builder, or from `simtools.analysers.density.find_sites`).
     species
-        The ion: mobile cations, or O and halides on their own sublattices.
+        The ion: mobile cations, O and halides on their own sublattices, or a foreign ion on another's.
+        Several count together, as is right for `concerted_jumps` where all of them move.
+    sublattice
+        On whose sites; by default those of the species, or those that the foreign ion started on. Several
+        where ions exchange between the sites of two species, which are then one sublattice.
     core_fraction
         Radius of the cores over half the smallest distance between sites, between 0 and 1.
     shortest_stay_ps
@@ -149,10 +155,11 @@ def find_jumps(
             "expected more than twice that"
         )
     locate = ions_on_moving_sites if moving_sites else ions_on_sites
-    sited = locate(trajectory, species=species)
-    columns = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
+    names = (species,) if isinstance(species, str) else tuple(species)
+    sited = locate(trajectory, species=_sublattice(trajectory, names) if sublattice is None else sublattice)
+    columns = np.flatnonzero(np.isin(trajectory.species[sited.atom_indices], names))
     if len(columns) == 0:
-        raise UnknownSpeciesError(species, sorted(set(trajectory.species.tolist())))
+        raise UnknownSpeciesError(", ".join(names), sorted(set(trajectory.species.tolist())))
     radius_t = core_fraction * _half_spacing_A(sited)
     site_tn = _columns(sited.sites, columns)
     visits = kernels.core_visits(
@@ -180,7 +187,7 @@ def find_jumps(
         for visit in (before, after)
     ]
     return Jumps(
-        species=species,
+        species=", ".join(names),
         n_ions=len(columns),
         n_sites=len(sited.site_indices),
         n_vacancies=max(0, len(sited.site_indices) - len(sited.atom_indices)),
@@ -200,12 +207,29 @@ def find_jumps(
         sites_A=sited.scaled_sites @ cell,
         cell_A=cell,
         provenance=collect_provenance(
-            species=species,
+            species=list(names),
+            sublattice=sublattice if sublattice is None or isinstance(sublattice, str) else list(sublattice),
             core_fraction=core_fraction,
             shortest_stay_ps=shortest_stay_ps,
             moving_sites=moving_sites,
         ),
     )
+
+
+def _sublattice(trajectory, names):
+    """Return the species on whose sites the ions of these species are."""
+    lattice = trajectory.lattice_sites
+    if lattice is None or set(names) <= set(lattice.species.tolist()):
+        return names
+    foreign = np.isin(trajectory.species, [name for name in names if name not in lattice.species])
+    homes = set(sublattice_of_atoms(trajectory)[foreign].tolist()) | (
+        set(names) & set(lattice.species.tolist())
+    )
+    if len(homes) > 1:
+        raise ConfigError(
+            f"{', '.join(names)} are on more than one sublattice ({', '.join(sorted(homes))}): name one"
+        )
+    return tuple(homes) or names
 
 
 def _columns(values, columns):

@@ -1,5 +1,6 @@
 """Which site each ion is on, by three conventions side by side. The crystal's sites: sites.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -131,7 +132,7 @@ def assign_ions(
     )
 
 
-def ions_on_moving_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
+def ions_on_moving_sites(trajectory: Trajectory, *, species: str | Sequence[str]) -> SitedIons:
     """Return what `ions_on_sites` does, for the convention "dynamic".
 
     Each ion's position is given relative to where its site is at that time, so that sites are at rest.
@@ -176,7 +177,7 @@ def _in_spheres(sited: SitedIons, radius_A):
     return np.where(inside, sited.sites, np.int32(NOWHERE)), radius_A
 
 
-def dynamic_centres(trajectory: Trajectory, *, species: str) -> np.ndarray:
+def dynamic_centres(trajectory: Trajectory, *, species: str | Sequence[str]) -> np.ndarray:
     """Return how far the sites of one sublattice are off the crystal's because the host around them is.
 
     Parameters

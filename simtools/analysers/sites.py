@@ -1,5 +1,6 @@
 """Ions on the sites of the perfect crystal, and the vacancies between them. Pairs: see association.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,7 +122,7 @@ class HostIons:
     residuals: np.ndarray
 
 
-def host_ions(trajectory: Trajectory, *, species: str) -> HostIons:
+def host_ions(trajectory: Trajectory, *, species: str | Sequence[str]) -> HostIons:
     """Return the host of a sublattice, each ion with the site it is nearest to.
 
     Parameters
@@ -140,12 +141,10 @@ def host_ions(trajectory: Trajectory, *, species: str) -> HostIons:
         As `ions_on_sites`.
     """
     lattice, cells, _ = _compact(trajectory)
-    own = np.flatnonzero(lattice.species == species)
-    if len(own) == 0:
-        raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
+    own = _sites_of(lattice, species)
     home = sublattice_of_atoms(trajectory)
-    others = np.flatnonzero(lattice.species != species)
-    host = np.flatnonzero((home != species) & np.isin(home, lattice.species))
+    others = np.setdiff1d(np.arange(len(lattice.species)), own)
+    host = np.flatnonzero(~_among(home, species) & np.isin(home, lattice.species))
     inverse = np.linalg.inv(cells)
     s_tnc = _scaled(trajectory, host, inverse)
     if len(host):
@@ -247,13 +246,16 @@ def site_occupation(trajectory: Trajectory, *, species: str) -> SiteOccupation:
     )
 
 
-def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
+def ions_on_sites(trajectory: Trajectory, *, species: str | Sequence[str]) -> SitedIons:
     """Bring the ions of one sublattice into the frame of its sites and assign each to the nearest.
 
     Parameters
     ----------
-    trajectory, species
+    trajectory
         As for `site_occupation`; there may be more ions than sites.
+    species
+        The species that belongs on the sites, or several whose sites are one sublattice to the ions: cations
+        of two kinds that exchange places.
 
     Returns
     -------
@@ -267,11 +269,9 @@ def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
         If the trajectory carries no lattice sites, or two of them are less than 0.5 Å apart.
     """
     lattice, cells, basis = _compact(trajectory)
-    site_indices = np.flatnonzero(lattice.species == species)
-    if len(site_indices) == 0:
-        raise UnknownSpeciesError(species, tuple(dict.fromkeys(lattice.species.tolist())))
+    site_indices = _sites_of(lattice, species)
     home = sublattice_of_atoms(trajectory)
-    atom_indices = np.flatnonzero(home == species)
+    atom_indices = np.flatnonzero(_among(home, species))
     inverse = np.linalg.inv(cells)
     sites_sc = np.ascontiguousarray(lattice.scaled_positions[site_indices])
     offset_tc = _host_offset(trajectory, lattice, home, species, cells, inverse)
@@ -280,8 +280,8 @@ def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
     inscribed_A = _inscribed_A(sites_sc, cells)
     if len(sites_sc) > 1 and inscribed_A.min() < 0.5 * _CLOSEST_SITES_A:
         raise ConfigError(
-            f"two {species} sites lie {2 * inscribed_A.min():.2g} Å apart, expected at least "
-            f"{_CLOSEST_SITES_A} Å: sites are listed twice, or merge them (split sites are one site here)"
+            f"two {' or '.join(_names(species))} sites lie {2 * inscribed_A.min():.2g} Å apart, expected at "
+            f"least {_CLOSEST_SITES_A} Å: sites are listed twice, or merge them (split sites are one here)"
         )
     return SitedIons(
         site_indices=site_indices,
@@ -293,6 +293,21 @@ def ions_on_sites(trajectory: Trajectory, *, species: str) -> SitedIons:
         inscribed_A=inscribed_A,
         sites=kernels.assign_sites(s_tnc, cells, sites_sc, inscribed_A),
     )
+
+
+def _names(species):
+    return (species,) if isinstance(species, str) else tuple(species)
+
+
+def _among(values, species):
+    return np.isin(values, _names(species))
+
+
+def _sites_of(lattice, species):
+    for name in _names(species):
+        if name not in lattice.species:
+            raise UnknownSpeciesError(name, tuple(dict.fromkeys(lattice.species.tolist())))
+    return np.flatnonzero(_among(lattice.species, species))
 
 
 def _on_site(s_nc, sites, lattice, cell):
@@ -350,7 +365,7 @@ def _inscribed_A(sites_sc, cells):
 def _host_offset(trajectory, lattice, home, species, cells, inverse):
     """Return how far the host sits off its sites, fractional, shape (n_frames, 3); zero without a host."""
     offset_tc = np.zeros((trajectory.n_frames, 3))
-    host = np.flatnonzero((home != species) & np.isin(home, lattice.species))
+    host = np.flatnonzero(~_among(home, species) & np.isin(home, lattice.species))
     if len(host) == 0:
         return offset_tc
     s_tnc = _scaled(trajectory, host, inverse)
