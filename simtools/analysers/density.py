@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from simtools.analysers.kernels import density as kernels
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
@@ -103,20 +104,16 @@ def ion_density(
             f"a grid of {' x '.join(map(str, shape))} voxels is too large: "
             f"raise spacing_A above {spacing_A:g} Å"
         )
-    counts = np.zeros(shape.prod(), dtype=np.int64)
+    counts = np.zeros(shape, dtype=np.int64)
     s_tnc = _in_the_host(trajectory, species)
-    for s_nc in s_tnc:
-        fraction = s_nc * repeats
-        fraction -= np.floor(fraction)
-        voxel = np.minimum((fraction * shape).astype(np.int64), shape - 1)
-        counts += np.bincount(np.ravel_multi_index(voxel.T, shape), minlength=len(counts))
+    kernels.add_counts(counts, s_tnc, repeats)
     frame_species, frame_scaled = _surroundings(trajectory, species, repeats)
     return IonDensity(
         species=species,
         n_samples=int(len(s_tnc) * repeats.prod()),
         temperature_K=trajectory.temperature_K,
         cell_A=cell,
-        counts=counts.reshape(shape),
+        counts=counts,
         frame_species=frame_species,
         frame_scaled=frame_scaled,
         provenance=collect_provenance(species=species, spacing_A=spacing_A, repeats=repeats.tolist()),
