@@ -7,6 +7,7 @@ import numpy as np
 from simtools.analysers.defect_ledger import DUMBBELL, VACANCY, Ledger
 from simtools.analysers.jumps import SHORTEST_STAY_PS
 from simtools.analysers.kernels import jumps as kernels
+from simtools.analysers.site_assignment import check_on_sites
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -131,7 +132,7 @@ def follow_defects(
     UnknownSpeciesError
         If no site belongs to `species`.
     ConfigError
-        If the trajectory carries no sites, or no ion is on the sublattice.
+        If the trajectory carries no sites, or its ions are not on them.
 
     Notes
     -----
@@ -145,6 +146,7 @@ def follow_defects(
     sited = ions_on_sites(trajectory, species=species)
     if len(sited.atom_indices) == 0:
         raise ConfigError(f"there are {len(sited.site_indices)} {species} sites and no ion on them to follow")
+    check_on_sites(sited)
     interval_ps, n_frames = trajectory.frame_interval_ps, trajectory.n_frames
     short = shortest_stay_ps / interval_ps - 1e-9
     visits = kernels.settled_visits(

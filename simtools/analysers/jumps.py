@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simtools.analysers.kernels import jumps as kernels
-from simtools.analysers.site_assignment import ions_on_moving_sites
+from simtools.analysers.site_assignment import check_on_sites, ions_on_moving_sites
 from simtools.analysers.sites import ions_on_sites, sublattice_of_atoms
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.provenance import collect_provenance
@@ -133,7 +133,8 @@ def find_jumps(
     Raises
     ------
     ConfigError
-        If the trajectory carries no sites, is too short, or an option is out of range.
+        If the trajectory carries no sites, its ions are not on them, it is too short, or an option is out
+        of range.
     UnknownSpeciesError
         If the species is not there, or has no sites.
 
@@ -157,6 +158,7 @@ def find_jumps(
     locate = ions_on_moving_sites if moving_sites else ions_on_sites
     names = (species,) if isinstance(species, str) else tuple(species)
     sited = locate(trajectory, species=_sublattice(trajectory, names) if sublattice is None else sublattice)
+    check_on_sites(sited)
     columns = np.flatnonzero(np.isin(trajectory.species[sited.atom_indices], names))
     if len(columns) == 0:
         raise UnknownSpeciesError(", ".join(names), sorted(set(trajectory.species.tolist())))

@@ -16,6 +16,7 @@ __all__ = [
     "NOWHERE",
     "SiteAssignment",
     "assign_ions",
+    "check_on_sites",
     "dynamic_centres",
     "ions_on_moving_sites",
 ]
@@ -26,6 +27,8 @@ NOWHERE = -1
 
 _SHELL_WIDTH = 1.15
 _N_NEAR = 27
+_FRAMES_LOOKED_AT = 100
+_FAR_FROM_SITES = 0.9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -130,6 +133,28 @@ def assign_ions(
         shifts_A=shifts_A,
         radius_A=float(reach_A),
     )
+
+
+def check_on_sites(sited: SitedIons) -> None:
+    """Refuse ions that are not where the sites are: another origin, another unit, or a melt.
+
+    Raises
+    ------
+    ConfigError
+        If half of the ions are farther from their nearest site than 0.9 times half the spacing of sites.
+    """
+    if sited.sites.shape[1] == 0 or not sited.inscribed_A.min() > 0:
+        return
+    some = slice(None, None, max(1, len(sited.sites) // _FRAMES_LOOKED_AT))
+    offsets = sited.scaled_positions[some] - sited.scaled_sites[sited.sites[some]]
+    apart_A = np.linalg.norm((offsets - np.round(offsets)) @ sited.cells_A.mean(axis=0), axis=-1)
+    median_A, half_A = float(np.median(apart_A)), float(sited.inscribed_A.mean())
+    if median_A > _FAR_FROM_SITES * half_A:
+        raise ConfigError(
+            f"half of the ions are over {median_A:.2g} Å from their nearest site, with sites "
+            f"{2 * half_A:.3g} Å apart: check origin, unit and order of lattice_sites, or take those of "
+            "simtools.analysers.density.find_sites; a melt has none"
+        )
 
 
 def ions_on_moving_sites(trajectory: Trajectory, *, species: str | Sequence[str]) -> SitedIons:

@@ -1,8 +1,11 @@
 """Jumps, rates and correlation factors held against walks on lattices whose every jump is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from simtools.analysers.defect_tracks import follow_defects
 from simtools.analysers.jump_rates import JumpRates, jump_rates, poisson_rate
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.lattice_gas import (
@@ -249,6 +252,16 @@ def test_sites_of_two_cations_are_one_sublattice_where_they_exchange():
     sodium = find_jumps(trajectory, species="Na", sublattice=("Li", "Na"), shortest_stay_ps=0)
     assert lithium.n_jumps + sodium.n_jumps == whole.n_jumps
     assert lithium.n_sites == 192
+
+
+@pytest.mark.parametrize("wrong", ["origin", "unit"])
+def test_ions_that_are_not_on_the_sites_are_refused(wrong):
+    walk = vacancy_walk(100, seed=2, rattle_A=0.1, frame_interval_ps=0.05)
+    shifted = walk.positions_A + 0.98 if wrong == "origin" else 0.1 * walk.positions_A
+    moved = replace(walk, positions_A=shifted)
+    for analyse in (find_jumps, follow_defects):
+        with pytest.raises(ConfigError, match="check origin, unit and order"):
+            analyse(moved, species="Li")
 
 
 def test_halides_that_never_jump_have_limits_in_every_analysis():
