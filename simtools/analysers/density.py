@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from simtools.analysers.kernels import density as kernels
 from simtools.analysers.rdf import frame_cells, replicas_of
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError
@@ -110,20 +111,16 @@ def ion_density(
             f"a grid of {' x '.join(map(str, shape))} voxels is too large: "
             f"raise spacing_A above {spacing_A:g} Å"
         )
-    counts = np.zeros(shape.prod(), dtype=np.int64)
+    counts = np.zeros(shape, dtype=np.int64)
     for part in parts:
-        for s_nc in _in_the_host(part, species):
-            fraction = s_nc * repeats
-            fraction -= np.floor(fraction)
-            voxel = np.minimum((fraction * shape).astype(np.int64), shape - 1)
-            counts += np.bincount(np.ravel_multi_index(voxel.T, shape), minlength=len(counts))
+        kernels.add_counts(counts, _in_the_host(part, species), repeats)
     frame_species, frame_scaled = _surroundings(parts[0], species, repeats)
     return IonDensity(
         species=species,
         n_samples=int(sum(part.n_frames for part in parts) * repeats.prod()),
         temperature_K=parts[0].temperature_K,
         cell_A=cell,
-        counts=counts.reshape(shape),
+        counts=counts,
         frame_species=frame_species,
         frame_scaled=frame_scaled,
         provenance=collect_provenance(species=species, spacing_A=spacing_A, repeats=repeats.tolist()),
@@ -243,7 +240,7 @@ def _in_the_host(trajectory, species):
         sited = ions_on_sites(trajectory, species=species)
         here = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
         if len(here) == len(atoms):
-            return sited.scaled_positions[:, here]
+            return sited.positions_in_cell()[:, here]
     return trajectory.positions_A[:, atoms] @ np.linalg.inv(trajectory.cells_A)
 
 
