@@ -107,10 +107,10 @@ def check_finite(place, name, values, species):
 def check_order(place, species, before_s, now_s, steps_A, cell, reduction):
     """Refuse a frame in which atoms have changed places in the list.
 
-    Told by atoms that step over 4 Å and land where another of their species was, which leaves too. Ions that hop
-    several times between sparse frames do that as well, but most of them go to a neighbouring site. Hence at least
-    half of the atoms that moved at all must have gone so far; and where most of a species moved, nearly all of
-    those that went far must have landed on each other's places.
+    Told by atoms that step over 4 Å and land where another of their species was, which leaves too. Ions
+    that hop several times between sparse frames do that as well, but most of them go to a neighbouring site.
+    Hence at least half of the atoms that moved at all must have gone so far; and where most of a species
+    moved, nearly all of those that went far must have landed on each other's places.
     """
     far = np.flatnonzero(steps_A > _LONG_STEP_A)
     distant = far[steps_A[far] > _FAR_EXCHANGE_A]
