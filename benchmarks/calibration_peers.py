@@ -39,7 +39,7 @@ EVERY_LAG = "kinisi, every lag"
 TOOLS = {
     "simtools": 1000,
     "pymatgen": 1000,
-    "GEMDAT": 200,
+    "GEMDAT": 100,
     "kinisi, 30 lags": 400,
     EVERY_LAG: 100,
 }
