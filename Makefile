@@ -6,7 +6,7 @@ RUNS ?= runs
 BIN = $(VENV)/bin
 RUN_PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-nojit physics lint clean
+.PHONY: demo test test-nojit physics peers lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simtools run li3ocl-demo -o $(RUNS)/li3ocl-demo
@@ -20,6 +20,9 @@ test-nojit: $(VENV)/.installed-dev
 
 physics: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m physics -q -rs
+
+peers: $(VENV)/.installed-peers
+	$(BIN)/python -m pytest tests/peers -m '' -q -rs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -37,6 +40,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(RUN_PIP) install --quiet --editable '.[dev]'
 	@$(RUN_PIP) install --quiet --only-binary sqsgenerator --editable '.[sqs]' || \
 		echo "no sqsgenerator wheel for this system: the tests of quasirandom cells will be skipped"
+	@touch $@
+
+$(VENV)/.installed-peers: $(VENV)/.installed-dev
+	$(RUN_PIP) install --quiet --editable '.[peers]'
 	@touch $@
 
 clean:
