@@ -173,10 +173,11 @@ def memory_of(name, n_frames, n_ions):
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _resident_bytes()
     run(r_tnc)
-    print((_peak_bytes() - before) / r_tnc.nbytes)
+    print((peak_bytes() - before) / r_tnc.nbytes)
 
 
-def _peak_bytes():
+def peak_bytes():
+    """Return the largest resident memory of this process so far, bytes."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])

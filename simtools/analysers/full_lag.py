@@ -106,10 +106,10 @@ def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
         last = min(first + share, n_ions)
         for start in range(first, last, batch):
             x_cnt = kept.x_cnt[:, : min(batch, last - start)]
-            kernels.gather(r_tnc, start, x_cnt)
+            kernels.gather(r_tnc, start, x_cnt, square_ct, summed_ct)
             # numpy's transform writes into memory that is there; a new array each time costs as much again
             spectrum_cnf = np.fft.rfft(x_cnt, axis=-1, out=kept.spectrum_cnf[:, : x_cnt.shape[1]])
-            kernels.add_rows(x_cnt, spectrum_cnf, square_ct, summed_ct, power_cf)
+            kernels.add_power(spectrum_cnf, power_cf)
         return square_ct, summed_ct, power_cf
 
     square_ct, summed_ct = np.zeros((3, n_frames)), np.zeros((3, n_frames))
