@@ -181,6 +181,26 @@ def table(records):
     return "\n".join(lines) + "\n"
 
 
+def coverage_table(records):
+    """Return coverage and bias of all tools side by side as a Markdown table."""
+    tools = [tool for tool in TOOLS if any(record["tool"] == tool for record in records)]
+    lines = ["| case | quantity | " + " | ".join(tools) + " |", "| --- " * (2 + len(tools)) + "|"]
+    for case in dict.fromkeys(record["case"] for record in records):
+        found = {record["tool"]: record["scores"] for record in records if record["case"] == case}
+        for label in QUANTITIES:
+            cells = [_cell(found.get(tool, {}).get(label)) for tool in tools]
+            if set(cells) != {"–"}:
+                lines.append(f"| {case} | {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry):
+    if entry is None:
+        return "–"
+    covered = "none" if entry["coverage"] is None else f"{100 * entry['coverage']:.0f}"
+    return f"{covered} ({100 * entry['relative_bias']:+.0f})"
+
+
 def main():
     """Run, or collect what was run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -199,7 +219,9 @@ def main():
     report = {"versions": versions, "records": records}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    arguments.output.with_suffix(".md").write_text(table(records), encoding="utf-8")
+    arguments.output.with_suffix(".md").write_text(
+        table(records) + "\nCoverage in %, bias in brackets:\n\n" + coverage_table(records), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -9,11 +9,18 @@ not installed (extra peers) is skipped.
 import numpy as np
 import pytest
 
-from benchmarks.peers import gemdat_transport, kinisi_transport, pymatgen_analyzer, pymatgen_transport
+from benchmarks.peers import (
+    gemdat_transport,
+    kinisi_parser,
+    kinisi_transport,
+    pymatgen_analyzer,
+    pymatgen_transport,
+)
 from simtools.analysers.msd import mean_squared_displacement
 from simtools.analysers.transport import analyse_transport
 from simtools.md.readers import load_trajectory
 from simtools.md.trajectory import Trajectory
+from simtools.testing import lattice_walkers
 from tests.peers.published import need, published
 from workflows.analyse import analyse_files
 
@@ -222,3 +229,22 @@ def test_mdanalysis_random_walk_has_its_known_diffusivity():
     # its manual fits lags 20 to 60 by ordinary least squares and gives no error
     fitted = np.polyfit(np.arange(20, 61), theirs[20:61], 1)[0] / 6 * 1e-4
     assert 1.1 < fitted / truth < 1.3
+
+
+def test_ions_added_up_beforehand_give_kinisis_own_collective_displacement():
+    need("kinisi")
+    from kinisi.displacement import calculate_mstd
+
+    replicas = [lattice_walkers(60, 12, seed=seed, rattle_A=0.1, temperature_K=300) for seed in (1, 2)]
+    paths = [item.positions_of("Li") for item in replicas]
+    lags = np.arange(1, 60, 4)
+    its_own = calculate_mstd(
+        kinisi_parser(paths, replicas[0].cells_A, 1.0, lags), system_particles=2, progress=False
+    )["da"]
+    summed = [(path - path[0]).sum(axis=1, keepdims=True) / np.sqrt(path.shape[1]) for path in paths]
+    ours = calculate_mstd(
+        kinisi_parser(summed, 1e5 * np.eye(3), 1.0, lags), system_particles=2, progress=False
+    )["da"]
+    np.testing.assert_allclose(ours.values, its_own.values, rtol=1e-9)
+    np.testing.assert_allclose(ours.variances, its_own.variances, rtol=1e-9)
+    np.testing.assert_allclose(ours.coords["n_samples"].values, its_own.coords["n_samples"].values)
