@@ -21,8 +21,8 @@ test-nojit: $(VENV)/.installed-dev
 physics: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m physics -q -rs
 
-peers: $(VENV)/.installed-peers
-	$(BIN)/python -m pytest tests/peers -m '' -q -rs
+peers: $(VENV)-peers/.installed
+	$(VENV)-peers/bin/python -m pytest tests/peers -m '' -q -rs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -42,9 +42,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 		echo "no sqsgenerator wheel for this system: the tests of quasirandom cells will be skipped"
 	@touch $@
 
-$(VENV)/.installed-peers: $(VENV)/.installed-dev
-	$(RUN_PIP) install --quiet --editable '.[peers]'
+# an environment of its own: GEMDAT holds matplotlib below 3.11
+$(VENV)-peers/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; set PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[dev,peers]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers build *.egg-info .pytest_cache .ruff_cache .hypothesis
