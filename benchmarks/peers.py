@@ -173,33 +173,25 @@ def kinisi_transport(
 
 
 def kinisi_parser(paths, cell_A, interval_ps, lags):
-    """Return kinisi's parsed displacements of replicas, joined along the particles."""
+    """Return kinisi's parsed displacements of replicas in one cell, joined along the particles."""
     import scipp
     from kinisi.parser import Parser
 
-    parsed = []
-    for path in paths:
-        doubled = np.concatenate([path[:1], path])
-        n_ions = path.shape[1]
-        item = Parser(
-            coords=scipp.array(
-                dims=["time", "particle", "dimension"], values=doubled @ np.linalg.inv(cell_A)
-            ),
-            latt=scipp.array(
-                dims=["time", "dimension1", "dimension2"],
-                values=np.broadcast_to(cell_A, (len(doubled), 3, 3)).copy(),
-                unit="angstrom",
-            ),
-            time_step=interval_ps * scipp.Unit("ps"),
-            step_skip=1 * scipp.Unit("dimensionless"),
-            dt=scipp.array(dims=["time interval"], values=lags * interval_ps, unit="ps"),
-            specie_indices=scipp.array(dims=["particle"], values=np.arange(n_ions)),
-            drift_indices=scipp.array(dims=["particle"], values=np.array([], dtype=int)),
-        )
-        parsed.append(item)
-    first = parsed[0]
-    first.displacements = scipp.concat([item.displacements for item in parsed], "particle")
-    return first
+    path = np.concatenate(paths, axis=1)
+    doubled = np.concatenate([path[:1], path])
+    return Parser(
+        coords=scipp.array(dims=["time", "particle", "dimension"], values=doubled @ np.linalg.inv(cell_A)),
+        latt=scipp.array(
+            dims=["time", "dimension1", "dimension2"],
+            values=np.broadcast_to(cell_A, (len(doubled), 3, 3)).copy(),
+            unit="angstrom",
+        ),
+        time_step=interval_ps * scipp.Unit("ps"),
+        step_skip=1 * scipp.Unit("dimensionless"),
+        dt=scipp.array(dims=["time interval"], values=lags * interval_ps, unit="ps"),
+        specie_indices=scipp.array(dims=["particle"], values=np.arange(path.shape[1])),
+        drift_indices=scipp.array(dims=["particle"], values=np.array([], dtype=int)),
+    )
 
 
 def _kinisi_fit(parsed, start_ps, chain, system_particles=None):
