@@ -182,7 +182,7 @@ CONTENDERS = {
 
 
 def deviation(r_tnc, lags, values, *, collective=False):
-    """Return the largest relative deviation from double sums at up to twelve of `lags`, three of over 1 GB."""
+    """Return the largest relative deviation from double sums at twelve of `lags` (three beyond 1 GB)."""
     if values is None:
         return None
     if collective:
