@@ -1,9 +1,10 @@
 """Toy systems with known answers, for our tests and for those of users.
 
-Everything here is public: Lennard-Jones crystals and fluids as `Atoms`, and lattice walkers, vacancy walks
-and rotors as trajectories whose diffusivity, Haven ratio or reorientation is known on paper.
+Everything here is public: Lennard-Jones crystals and fluids as `Atoms`, and lattice walkers, vacancy walks,
+caged ions and rotors as trajectories whose diffusivity, Haven ratio or reorientation is known on paper.
 """
 
+from simtools.testing.cages import caged_hoppers
 from simtools.testing.crystals import (
     ARGON_EPSILON_EV,
     ARGON_SIGMA_A,
@@ -18,6 +19,7 @@ from simtools.testing.walkers import lattice_walkers, vacancy_walk, x3_sublattic
 __all__ = [
     "ARGON_EPSILON_EV",
     "ARGON_SIGMA_A",
+    "caged_hoppers",
     "correlated_species",
     "dumbbell_walk",
     "harmonic_ions",
