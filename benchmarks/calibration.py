@@ -3,9 +3,9 @@
 Run as ``python -m benchmarks.calibration --repeats 1000 --output benchmarks/results/calibration.json``
 (three quarters of an hour on one core; finished cases are kept, so a run that was stopped goes on). To share
 the work, give each process its own ``--only`` and ``--output`` and collect them with ``--join``. ``coverage``
-is the fraction of 95 % intervals that hold the truth; ``width_ratio`` is their mean width over that of the true
-sampling interval, 2 x 1.96 standard deviations of the estimates. The test suite runs a few cases with 50
-repeats.
+is the fraction of 95 % intervals that hold the truth; ``width_ratio`` is their mean width over that of the
+true sampling interval, 2 x 1.96 standard deviations of the estimates. The test suite runs a few cases with
+50 repeats.
 """
 
 import argparse

@@ -133,7 +133,7 @@ class VacancyCase(TransportCase):
 
 @dataclass(frozen=True)
 class CageCase(TransportCase):
-    """Ions with inertia in cages, frames close enough to see them fly and turn back, that hop now and then."""
+    """Ions with inertia in cages that hop now and then, in frames close enough to see them fly."""
 
     group_size: int = 1
     n_replicas: int = 4
@@ -253,7 +253,7 @@ class TwoSpeciesCase:
 
 @dataclass(frozen=True)
 class ArrheniusCase:
-    """Vacancies (or, with `n_vacancies` of zero, independent walkers) whose hop rate follows an Arrhenius law."""
+    """Vacancies whose hop rate follows an Arrhenius law; independent walkers for `n_vacancies` of zero."""
 
     temperatures_K: tuple = (700.0, 800.0, 900.0, 1000.0, 1150.0)
     n_replicas: int = 2
@@ -324,7 +324,8 @@ CASES = (
     WalkerCase(4, n_frames=100, n_ions=48),
     WalkerCase(1, n_frames=100, n_ions=48, n_replicas=1),
     WalkerCase(4, n_frames=2000, n_ions=32),
-    *(VacancyCase(2, n_replicas=r) for r in REPLICAS),
+    *(VacancyCase(2, n_replicas=r) for r in (1, 2, 4)),
+    *(VacancyCase(2, n_replicas=r, n_frames=250) for r in (8, 16)),
     VacancyCase(1),
     VacancyCase(6),
     VacancyCase(2, hop_rate_per_ps=0.03),
