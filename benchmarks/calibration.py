@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.calibration_cases import CASES
+from simtools.core.errors import SimtoolsError
 from simtools.core.provenance import library_versions
 
 
@@ -39,9 +40,15 @@ def score(estimates, truth):
 
 
 def calibrate(case, *, repeats, first_seed=0):
-    """Return {quantity: score} of one case."""
-    results = [case.analyse(first_seed + repeat) for repeat in range(repeats)]
-    return {label: score([item[label] for item in results], truth) for label, truth in case.truth.items()}
+    """Return {quantity: score} of one case; refused repeats are counted apart."""
+    results = []
+    for repeat in range(repeats):
+        try:
+            results.append(case.analyse(first_seed + repeat))
+        except SimtoolsError as error:
+            print(f"{case.name}, seed {first_seed + repeat}: {error}")
+    scores = {label: score([item[label] for item in results], truth) for label, truth in case.truth.items()}
+    return {label: {**entry, "n_refused": repeats - len(results)} for label, entry in scores.items()}
 
 
 def table(records):

@@ -18,7 +18,7 @@ _COARSE_AGREEMENT = 0.2
 _MOVED_HOPS_SQUARED = 0.4
 _EXTRAPOLATED_SHARE = 0.85
 _TREND_PRIOR = 0.03
-_TREND_ERRORS = 1.5
+_TREND_ERRORS = (1.0, 1.5)  # of a step that counts, before and after ions have moved far enough
 _TREND_DOUBT = 0.5
 NOTABLE_TREND = 0.1
 _UNKNOWN_TREND = 0.3
@@ -124,9 +124,9 @@ def fit_slopes(blocks, *, hop_length_A):
     times D_sigma / D* where ions move in groups, which counts as 8 degrees of freedom; for the collective
     slope, the exact variance of a Brownian walker plus one over the number of hops, which counts as 20. Where
     the tracer's slope has not settled or had to be extrapolated by over 10 %, the collective slope inherits
-    the doubt: the part extrapolated, or, beyond 30 %, all by which the tracer's slope in the collective window
-    exceeds its final one. Where replicas scatter more than all that explains (chance below 1 %, or 0.1 % with
-    fewer than four, whose scatter alone says next to nothing), the error is their scatter.
+    the doubt: the part extrapolated, or, beyond 30 %, all by which the tracer's slope in the collective
+    window exceeds its final one. Where replicas scatter more than all that explains (chance below 1 %, or
+    0.1 % with fewer than four, whose scatter alone says next to nothing), the error is their scatter.
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
@@ -265,15 +265,19 @@ def _extrapolated(blocks, windows, independent, moved):
     )
     if swing > max(_RINGING_SHARE_OF_STEP * abs(step), _RINGING_ERRORS * np.sqrt(variance)):
         return window.weights_k, 0.0, swing / 2, True
+    plain = 0.0
+    if step > 0:
+        plain = _EXTRAPOLATED_SHARE * max(0.0, 1 - (_TREND_ERRORS[moved] ** 2) * variance / step**2)
     if moved or slope <= 0:
-        share = _EXTRAPOLATED_SHARE * max(0.0, 1 - _TREND_ERRORS**2 * variance / step**2) if step > 0 else 0.0
-        return window.weights_k - share * step_k, share * step, share * step, False
+        return window.weights_k - plain * step_k, plain * step, plain * step, False
     prior = _TREND_PRIOR * slope
     share = prior**2 / (prior**2 + variance)
     error = np.sqrt(share * variance)
     z = share * step / error
     hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logcdf(z))
     shift = share * step + error * hazard
+    if plain * step > shift:
+        return window.weights_k - plain * step_k, plain * step, plain * step, False
     share_here = share * (1 - z * hazard - hazard**2)
     weights_k = window.weights_k - share_here * step_k
     weights_k = weights_k * (slope - shift) / (slope - share_here * step)
@@ -288,7 +292,7 @@ def _hop_noise(blocks, window):
     Gaussian, bounds it, too.
     """
     used = slice(window.first, window.last + 1)
-    excess = blocks.quartic_k[used] / blocks.msd_k[used] ** 2 - 5 / 3
+    excess = blocks.quartic_k[used] / np.maximum(blocks.msd_k[used] ** 2, 1e-300) - 5 / 3
     per_ion = float(np.mean(np.maximum(excess, 0.0) * blocks.lags[used]))
     return min(1 / max(blocks.n_hops, 1), per_ion / (blocks.n_ions * sum(blocks.n_frames)))
 

@@ -54,9 +54,9 @@ def few_replicas(n_replicas, collective):
     if n_replicas < _FEWEST_REPLICAS and not collective.is_limit:
         low, high = collective.ci95
         yield (
-            f"{n_replicas} replica{'s' if n_replicas > 1 else ''}: the summed displacement is one walker in each, "
-            f"so D_sigma, sigma and H_R are known within a factor of {high / low:.2g} (95 %), and differences "
-            f"between runs hardly show; run {_FEWEST_REPLICAS} or more"
+            f"{n_replicas} replica{'s' if n_replicas > 1 else ''}: the summed displacement is one walker in "
+            f"each, so D_sigma, sigma and H_R are known within a factor of {high / low:.2g} (95 %), and "
+            f"differences between runs hardly show; run {_FEWEST_REPLICAS} or more"
         )
 
 

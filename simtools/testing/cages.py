@@ -74,6 +74,9 @@ def caged_hoppers(
 
     Notes
     -----
+    A hop leaves the ion displaced by a whole a from its new anchor, so velocities are hotter than thermal
+    while that energy is lost to friction.
+
     Limit: without hops the mean squared displacement is :math:`6u^2 [1 - c(t)]` with the width
     :math:`u^2 = k_B T / m (2\pi\nu)^2` and the damped oscillator's correlation c.
     """
