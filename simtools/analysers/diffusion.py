@@ -281,7 +281,7 @@ def _extrapolated(blocks, windows, independent, moved):
     share_here = share * (1 - z * hazard - hazard**2)
     weights_k = window.weights_k - share_here * step_k
     weights_k = weights_k * (slope - shift) / (slope - share_here * step)
-    return weights_k, shift, float(np.hypot(_TREND_DOUBT * shift, (1 - share) * prior)), False
+    return weights_k, shift, _TREND_DOUBT * shift, False
 
 
 def _hop_noise(blocks, window):
