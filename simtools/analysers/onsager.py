@@ -14,7 +14,7 @@ from simtools.analysers.charge_shares import (
 )
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
-from simtools.analysers.replicas import check_replicas, default_host, formal_charge_e
+from simtools.analysers.replicas import check_replicas, default_host, few_replicas, formal_charge_e
 from simtools.analysers.uncertainty import covariance_of_means
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -233,6 +233,7 @@ def analyse_onsager(
         )
     if not slopes.settled:
         warnings.append("the mobile ion's slope still changes at the longest usable lag; run longer")
+    warnings += few_replicas(len(trajectories), conductivity)
     return OnsagerResult(
         species=species,
         charges_e=tuple(int(z) for z in charges),

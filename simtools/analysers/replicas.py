@@ -7,9 +7,18 @@ from simtools.analysers.kernels import msd as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 
-__all__ = ["FoldedSteps", "check_drift", "check_replicas", "default_host", "formal_charge_e", "hopping_hosts"]
+__all__ = [
+    "FoldedSteps",
+    "check_drift",
+    "check_replicas",
+    "default_host",
+    "few_replicas",
+    "formal_charge_e",
+    "hopping_hosts",
+]
 
 _VOLUME_TOLERANCE = 0.02
+_FEWEST_REPLICAS = 4
 _WRAPPED_SHARE = 0.2
 _CHUNK_FRAMES = 256
 _DRIFT_SEGMENTS = 10
@@ -39,6 +48,17 @@ def default_host(species, symbols, formal_charges_e):
     charge = formal_charges_e.get(species, 0)
     opposite = tuple(name for name in others if charge * formal_charges_e.get(name, 0) < 0)
     return opposite or tuple(name for name in others if not charge * formal_charges_e.get(name, 0) > 0)
+
+
+def few_replicas(n_replicas, collective):
+    """Yield how little fewer than four replicas say of a collective quantity (`Estimate`)."""
+    if n_replicas < _FEWEST_REPLICAS and not collective.is_limit:
+        low, high = collective.ci95
+        yield (
+            f"{n_replicas} replica{'s' if n_replicas > 1 else ''}: the summed displacement is one walker in "
+            f"each, so D_sigma, sigma and H_R are known within a factor of {high / low:.2g} (95 %), and "
+            f"differences between runs hardly show; run {_FEWEST_REPLICAS} or more"
+        )
 
 
 def formal_charge_e(trajectory, species):

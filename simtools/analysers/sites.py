@@ -354,8 +354,8 @@ def _inscribed_A(sites_sc, cells):
     if len(sites_sc) < 2:
         return np.zeros(len(cells))
     smallest = np.inf
-    for site in range(len(sites_sc)):
-        offsets = np.delete(sites_sc, site, axis=0) - sites_sc[site]
+    for site in range(len(sites_sc) - 1):
+        offsets = sites_sc[site + 1 :] - sites_sc[site]
         offsets -= np.round(offsets)
         smallest = min(smallest, np.linalg.norm(offsets @ cells[0], axis=1).min())
     stretch = np.linalg.svd(np.linalg.inv(cells[0]) @ cells, compute_uv=False)[..., -1]

@@ -2,6 +2,7 @@
 
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
+from simtools.plots.calibration import plot_coverage, plot_interval_widths
 from simtools.plots.collective import (
     plot_green_kubo,
     plot_onsager_matrix,
@@ -43,11 +44,13 @@ __all__ = [
     "plot_binding_against_distance",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_coverage",
     "plot_distinct_van_hove",
     "plot_energy_trace",
     "plot_free_energy",
     "plot_green_kubo",
     "plot_haven_ratio",
+    "plot_interval_widths",
     "plot_jump_lengths",
     "plot_lead_and_lag",
     "plot_local_exponent",
