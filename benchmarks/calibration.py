@@ -2,10 +2,10 @@
 
 Run as ``python -m benchmarks.calibration --repeats 1000 --output benchmarks/results/calibration.json``
 (three quarters of an hour on one core; finished cases are kept, so a run that was stopped goes on). To share
-the work, give each process its own ``--only`` and ``--output`` and collect them with ``--join``. ``coverage``
-is the fraction of 95 % intervals that hold the truth; ``width_ratio`` is their mean width over that of the true
-sampling interval, 2 x 1.96 standard deviations of the estimates. The test suite runs a few cases with 50
-repeats.
+the work, give each process its own ``--only`` and ``--output`` and collect them with ``--join``; ``--figure``
+draws what is there. ``coverage`` is the fraction of 95 % intervals that hold the truth; ``width_ratio`` is
+their mean width over that of the true sampling interval, 2 x 1.96 standard deviations of the estimates. The
+test suite runs a few cases with 50 repeats.
 """
 
 import argparse
@@ -14,9 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.calibration_cases import CASES
+from simtools.core.errors import SimtoolsError
 from simtools.core.provenance import library_versions
+from simtools.plots import plot_coverage, plot_interval_widths
 
 
 def score(estimates, truth):
@@ -39,9 +42,15 @@ def score(estimates, truth):
 
 
 def calibrate(case, *, repeats, first_seed=0):
-    """Return {quantity: score} of one case."""
-    results = [case.analyse(first_seed + repeat) for repeat in range(repeats)]
-    return {label: score([item[label] for item in results], truth) for label, truth in case.truth.items()}
+    """Return {quantity: score} of one case; refused repeats are counted apart."""
+    results = []
+    for repeat in range(repeats):
+        try:
+            results.append(case.analyse(first_seed + repeat))
+        except SimtoolsError as error:
+            print(f"{case.name}, seed {first_seed + repeat}: {error}")
+    scores = {label: score([item[label] for item in results], truth) for label, truth in case.truth.items()}
+    return {label: {**entry, "n_refused": repeats - len(results)} for label, entry in scores.items()}
 
 
 def table(records):
@@ -70,6 +79,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/calibration.json"))
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--join", type=Path, nargs="*", default=[], help="further files with finished cases")
+    parser.add_argument("--figure", type=Path, help="folder for calibration-coverage.png and -width.png")
     arguments = parser.parse_args()
     seeds = [arguments.first_seed, arguments.first_seed + arguments.repeats - 1]
     stored = {}
@@ -85,6 +95,16 @@ def main():
             cpu_s = round(time.process_time() - started, 1)
             stored[case.name] = {"case": case.name, "scores": scores, "cpu_s": cpu_s}
         _write(arguments.output, arguments.repeats, seeds, stored)
+    if arguments.figure:
+        records = json.loads(arguments.output.read_text(encoding="utf-8"))["records"]
+        arguments.figure.mkdir(parents=True, exist_ok=True)
+        for name, ax in (
+            ("coverage", plot_coverage(records, repeats=arguments.repeats)),
+            ("width", plot_interval_widths(records)),
+        ):
+            path = arguments.figure / f"calibration-{name}.png"
+            ax.figure.savefig(path, dpi=100)
+            Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)
 
 
 def _write(path, repeats, seeds, stored):

@@ -133,7 +133,7 @@ class VacancyCase(TransportCase):
 
 @dataclass(frozen=True)
 class CageCase(TransportCase):
-    """Ions with inertia in cages, frames close enough to see them fly and turn back, that hop now and then."""
+    """Ions with inertia in cages that hop now and then, in frames close enough to see them fly."""
 
     group_size: int = 1
     n_replicas: int = 4
@@ -253,7 +253,7 @@ class TwoSpeciesCase:
 
 @dataclass(frozen=True)
 class ArrheniusCase:
-    """Vacancies (or, with `n_vacancies` of zero, independent walkers) whose hop rate follows an Arrhenius law."""
+    """Vacancies whose hop rate follows an Arrhenius law; independent walkers for `n_vacancies` of zero."""
 
     temperatures_K: tuple = (700.0, 800.0, 900.0, 1000.0, 1150.0)
     n_replicas: int = 2
@@ -318,13 +318,11 @@ GROUPS = (1, 2, 4, 8, 16, 32)
 THREE_K, FOUR_K = (700.0, 850.0, 1000.0), (700.0, 800.0, 950.0, 1100.0)
 CASES = (
     *(WalkerCase(group) for group in GROUPS),
-    *(WalkerCase(1, n_replicas=r, n_ions=48) for r in REPLICAS if r != 4),
-    *(WalkerCase(4, n_replicas=r, n_ions=48) for r in REPLICAS if r != 4),
-    WalkerCase(1, n_frames=100, n_ions=48),
-    WalkerCase(4, n_frames=100, n_ions=48),
-    WalkerCase(1, n_frames=100, n_ions=48, n_replicas=1),
-    WalkerCase(4, n_frames=2000, n_ions=32),
-    *(VacancyCase(2, n_replicas=r) for r in REPLICAS),
+    *(WalkerCase(group, n_replicas=r, n_ions=32) for group in (1, 4) for r in REPLICAS if r != 4),
+    *(WalkerCase(group, n_replicas=r, n_ions=48, n_frames=100) for group in (1, 4) for r in (1, 4)),
+    WalkerCase(4, n_ions=32, n_frames=2000),
+    *(VacancyCase(2, n_replicas=r) for r in (1, 2, 4)),
+    *(VacancyCase(2, n_replicas=r, n_frames=250) for r in (8, 16)),
     VacancyCase(1),
     VacancyCase(6),
     VacancyCase(2, hop_rate_per_ps=0.03),
@@ -341,9 +339,8 @@ CASES = (
     TwoSpeciesCase(charges_e=(1, 2)),
     TwoSpeciesCase(charges_e=(1, 2), correlation=-0.5),
     TwoSpeciesCase(n_frames=100),
-    ArrheniusCase(),
-    ArrheniusCase(temperatures_K=THREE_K, n_replicas=4),
-    ArrheniusCase(temperatures_K=FOUR_K, n_replicas=1),
+    ArrheniusCase(n_replicas=1),
+    ArrheniusCase(temperatures_K=THREE_K, n_replicas=4, n_frames=200),
     ArrheniusCase(temperatures_K=FOUR_K, n_replicas=2, n_frames=150),
     ArrheniusCase(temperatures_K=THREE_K, n_replicas=1, n_vacancies=0),
     ArrheniusCase(n_replicas=2, n_vacancies=0),

@@ -200,9 +200,8 @@ def main():
     }
     for name, row in rows.items():
         own = f"{row['own_ms_per_frame']:.3f} ms/frame" if "own_ms_per_frame" in row else ""
-        print(
-            f"{name:16s} {row['frames']:8d} x {row['ions']} {row['cpu_s']:8.1f} s {row['peak_GB']:.3f} GB {own}"
-        )
+        size = f"{row['frames']:8d} x {row['ions']}"
+        print(f"{name:16s} {size} {row['cpu_s']:8.1f} s {row['peak_GB']:.3f} GB {own}")
     print(json.dumps(summary, indent=1))
     if arguments.output is not None:
         provenance = collect_provenance(frames=arguments.frames, ions=arguments.ions)

@@ -14,7 +14,7 @@ from simtools.analysers.charge_shares import (
 )
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
-from simtools.analysers.replicas import check_replicas, default_host, formal_charge_e
+from simtools.analysers.replicas import check_replicas, default_host, few_replicas, formal_charge_e
 from simtools.analysers.uncertainty import covariance_of_means
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -189,7 +189,7 @@ def analyse_onsager(
     known = slopes.values[1] != 0 and not slopes.fixed_sum
     relative = slopes.covariance[1, 1] / slopes.values[1] ** 2 if known else np.inf
     dof = float(slopes.dof[1])
-    covariance = _pooled(measured, _wishart(matrix, min(relative, 1.0)))
+    covariance = _pooled(measured, _wishart(_moved(pairs_rbkv, blocks, weights_k), min(relative, 1.0)))
     if known:
         variance = form @ covariance @ form
         covariance *= (form @ values_p) ** 2 * relative / variance
@@ -233,6 +233,7 @@ def analyse_onsager(
         )
     if not slopes.settled:
         warnings.append("the mobile ion's slope still changes at the longest usable lag; run longer")
+    warnings += few_replicas(len(trajectories), conductivity)
     return OnsagerResult(
         species=species,
         charges_e=tuple(int(z) for z in charges),
@@ -307,6 +308,18 @@ def _blocked_pairs(r_tsc, blocks, smoothing):
         sums = np.add.reduceat(moved[:, i] * moved[:, j], edges[:-1], axis=0)
         mean_bkpc[:, k] = sums / np.diff(edges)[:, None, None]
     return mean_bkpc
+
+
+def _moved(pairs_rbkv, blocks, weights_k):
+    """Return the mean displacement products over twice their lag, averaged over the lags that were used.
+
+    Beside the slope they hold what vibrations add, which scatters, too: without it a species at rest would
+    have next to no error.
+    """
+    used = np.flatnonzero(weights_k)
+    mean_kp = np.einsum("r,rkp->kp", blocks.weights_r, pairs_rbkv.mean(axis=(1, 4)))
+    moved_p = (mean_kp[used] / (2 * blocks.lag_times_ps[used, None])).mean(axis=0)
+    return _symmetric(moved_p, round((np.sqrt(8 * len(moved_p) + 1) - 1) / 2))
 
 
 def _wishart(matrix, relative):

@@ -12,6 +12,7 @@ from simtools.testing.crystals import (
     lennard_jones_fluid,
 )
 from simtools.testing.currents import correlated_species, harmonic_ions, langevin_current
+from simtools.testing.dumbbell_walks import dumbbell_walk
 from simtools.testing.rotors import rotor_orientations, rotors
 from simtools.testing.walkers import lattice_walkers, vacancy_walk, x3_sublattice
 
@@ -20,6 +21,7 @@ __all__ = [
     "ARGON_SIGMA_A",
     "caged_hoppers",
     "correlated_species",
+    "dumbbell_walk",
     "harmonic_ions",
     "langevin_current",
     "lattice_walkers",

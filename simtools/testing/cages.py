@@ -1,4 +1,6 @@
-"""Ions that vibrate in a cage and hop, with inertia and exactly known diffusion. They are oracles for analysers."""
+"""Ions with inertia that vibrate in cages and hop, with exactly known diffusion. Oracles for analysers."""
+
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import expm
@@ -32,10 +34,11 @@ def caged_hoppers(
 ):
     r"""Return ions on damped springs whose anchors hop on a cubic lattice.
 
-    .. math:: \ddot{\mathbf r} = -(2\pi\nu)^2 [\mathbf r - \mathbf s(t)] - \gamma\,\dot{\mathbf r} + \text{noise}
+    .. math:: \ddot{\mathbf r} = -(2\pi\nu)^2 [\mathbf r - \mathbf s(t)] - \gamma\,\dot{\mathbf r} + \xi(t)
 
-    The ion follows its anchor s with inertia: displacements grow as t² first, stay on the plateau of the cage,
-    and grow with the hops of the anchors in the end. As r - s is stationary, the hops alone give
+    The ion follows its anchor s with inertia and thermal noise: displacements grow as t² first, stay on the
+    plateau of the cage, and grow with the hops of the anchors in the end. As r - s is stationary, the hops
+    alone give
 
     .. math:: D^* = \Gamma a^2 / 6, \qquad D_\sigma = g D^*, \qquad H_R = 1/g
 
@@ -71,6 +74,9 @@ def caged_hoppers(
 
     Notes
     -----
+    A hop leaves the ion displaced by a whole a from its new anchor, so velocities are hotter than thermal
+    while that energy is lost to friction.
+
     Limit: without hops the mean squared displacement is :math:`6u^2 [1 - c(t)]` with the width
     :math:`u^2 = k_B T / m (2\pi\nu)^2` and the damped oscillator's correlation c.
     """
@@ -86,11 +92,8 @@ def caged_hoppers(
         if not value > 0:
             raise ConfigError(f"{name} must be positive, got {value!r}")
     rng = np.random.default_rng(seed)
-    omega = 2 * np.pi * frequency_THz
     thermal_A_per_ps = np.sqrt(BOLTZMANN_J_PER_K * temperature_K / (mass_amu * _AMU_KG)) * 1e-2
-    widths = thermal_A_per_ps * np.array([1 / omega, 1.0])
-    flow = expm(np.array([[0.0, 1.0], [-(omega**2), -friction_per_ps]]) * frame_interval_ps)
-    noise = np.linalg.cholesky(np.diag(widths**2) - flow @ np.diag(widths**2) @ flow.T)
+    widths, flow, noise = _oscillator(frequency_THz, friction_per_ps, thermal_A_per_ps, frame_interval_ps)
     n_groups = n_ions // group_size
     hops = rng.poisson(hop_rate_per_ps * frame_interval_ps, size=(n_frames - 1, n_groups))
     steps_tgc = np.zeros((n_frames - 1, n_groups, 3))
@@ -113,6 +116,16 @@ def caged_hoppers(
         temperature_K=temperature_K,
         formal_charges_e={species: charge_e},
     )
+
+
+@lru_cache(maxsize=8)
+def _oscillator(frequency_THz, friction_per_ps, thermal_A_per_ps, interval_ps):
+    """Return stationary widths of (r - s, v), their propagator over an interval and the noise it needs."""
+    omega = 2 * np.pi * frequency_THz
+    widths = thermal_A_per_ps * np.array([1 / omega, 1.0])
+    flow = expm(np.array([[0.0, 1.0], [-(omega**2), -friction_per_ps]]) * interval_ps)
+    noise = np.linalg.cholesky(np.diag(widths**2) - flow @ np.diag(widths**2) @ flow.T)
+    return widths, flow, noise
 
 
 @kernel

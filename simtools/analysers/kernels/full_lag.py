@@ -6,8 +6,8 @@ _TILE = 128
 
 
 @kernel
-def gather(r_tnc, first_ion, x_cnt, square_ct, summed_ct):
-    """Copy the displacements of some ions since the first frame into rows, one per direction and ion.
+def gather(r_tnc, ions, x_cnt, square_ct, summed_ct):
+    """Copy the displacements of `ions` since the first frame into rows, one per direction and ion.
 
     Their squares and they themselves are added to the sums of each direction. `x_cnt` has shape
     (3, n_batch, n_fft); what lies beyond the last frame is left as it is. As many frames are taken at a time
@@ -20,9 +20,10 @@ def gather(r_tnc, first_ion, x_cnt, square_ct, summed_ct):
         stop = min(start + _TILE, n_frames)
         for c in range(3):
             for n in range(n_batch):
-                origin = r_tnc[0, first_ion + n, c]
+                ion = ions[n]
+                origin = r_tnc[0, ion, c]
                 for t in range(start, stop):
-                    x_cnt[c, n, t] = r_tnc[t, first_ion + n, c] - origin
+                    x_cnt[c, n, t] = r_tnc[t, ion, c] - origin
             for n in range(0, fours, 4):
                 for t in range(start, stop):
                     x, y = x_cnt[c, n, t], x_cnt[c, n + 1, t]

@@ -21,10 +21,12 @@ COMMITTED = Path(calibration.__file__).parent / "results" / "calibration.json"
 CASES = [
     WalkerCase(1, n_ions=32, n_frames=300),
     WalkerCase(8, n_ions=64, n_frames=300),
-    VacancyCase(2, n_replicas=4, n_frames=500),
+    VacancyCase(2, n_replicas=1),
+    VacancyCase(2, n_replicas=4),
     CageCase(n_replicas=2),
     TwoSpeciesCase(),
-    ArrheniusCase(),
+    ArrheniusCase(temperatures_K=(700.0, 850.0, 1000.0), n_replicas=2, n_frames=150),
+    ArrheniusCase(temperatures_K=(700.0, 850.0, 1000.0), n_vacancies=0),
 ]
 
 

@@ -15,6 +15,7 @@ from simtools.core.errors import ConfigError
 from simtools.core.units import conductivity_S_per_cm
 from simtools.md.trajectory import Trajectory
 from simtools.testing import correlated_species, lattice_walkers
+from tests.crystal_walks import crystal_walk
 
 SIGMA_UNIT = conductivity_S_per_cm(1e-4, number_density_per_A3=1 / 50**3, charge_e=1, temperature_K=1000)
 
@@ -231,3 +232,15 @@ def test_results_survive_json():
     ):
         kind = OnsagerResult if isinstance(result, OnsagerResult) else TracerTensorResult
         assert kind.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_species_that_only_vibrate_have_a_transport_number_of_zero_within_its_error():
+    pulls = []
+    for seed in range(10):
+        walk = crystal_walk(200, seed=seed)
+        result = analyse_onsager([walk], mobile="Li", hop_length_A=2.757, n_resamples=5)
+        assert (np.diag(result.covariance) > 0).all()
+        share = result.transport_numbers["O"]
+        assert share.stderr < 0.2
+        pulls.append(share.value / share.stderr)
+    assert np.abs(pulls).max() < 2.5
