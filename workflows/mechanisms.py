@@ -4,7 +4,7 @@ Each part is done where the data allow it, else one line says why not. Pages and
 """
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -394,8 +394,6 @@ def _density(work, trajectories):
     shared = work.choices.get("sites_from") in (_RECORDED, _GIVEN)
     used = trajectories if shared else trajectories[:1]
     repeats = equal_cells(used[0])
-    if not shared and used[0].lattice_sites is not None:
-        used = tuple(replace(item, lattice_sites=None) for item in used)
     spacing_A = _FOLDED_SPACING_A if max(repeats) > 1 else _WHOLE_SPACING_A
     work.choices["density"] = (
         f"{len(used)} of {len(trajectories)} replicas, cell folded {' x '.join(map(str, repeats))}, voxels "

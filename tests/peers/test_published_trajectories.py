@@ -64,7 +64,10 @@ def argyrodite():
     path = kinisi_file("example_XDATCAR.gz")
     charges = {"Li": 1, "P": 5, "S": -2, "Cl": -1}
     options = {"temperature_K": 500, "frame_interval_ps": INTERVAL_PS}
-    found = analyse_files([[path]], mobile=["Li"], charges_e=charges, host_species=HOST, **options)
+    # wrapped positions every 0.1 ps: steps over half a hop, which are refused unless asked for
+    found = analyse_files(
+        [[path]], mobile=["Li"], charges_e=charges, host_species=HOST, allow_long_steps=True, **options
+    )
     return load_trajectory(path, formal_charges_e=charges, **options), found.transport[0]
 
 
