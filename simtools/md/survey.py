@@ -101,7 +101,7 @@ def look_over(request):
 
 
 def _running_steps(survey, format):
-    """Return the frames' steps; over parts of an XDATCAR, which every run of VASP counts anew, they run on."""
+    """Return the frames' steps; over parts of an XDATCAR, which each run of VASP counts anew, they run on."""
     steps = list(survey.steps)
     for k in range(2, len(steps)):
         usual = steps[1] - steps[0]
