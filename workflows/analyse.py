@@ -1,5 +1,7 @@
 """Transport from trajectory files of any program: ``simtools analyse``. Reading: simtools/md/readers.py."""
 
+import json
+import re
 import warnings as python_warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +33,9 @@ from workflows.source_checks import effects_text, host_drift_A, rounding_effects
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
-__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "write_analysis"]
+__all__ = ["FileAnalysis", "analyse_files", "analysis_text", "check_output", "write_analysis"]
 
+_RESULT_FILE = re.compile(r"[a-z-]+-[0-9.e+]+K(-\w+)*\.json")
 _QUANTITIES = (
     ("D*", "tracer_diffusivity_cm2_per_s", "cm²/s"),
     ("D_σ", "charge_diffusivity_cm2_per_s", "cm²/s"),
@@ -249,6 +252,34 @@ def analysis_text(analysis):
     return "\n".join(lines)
 
 
+def check_output(directory):
+    """Return the folder for the results of an analysis, which can be written; a new one is not made yet.
+
+    Raises
+    ------
+    ConfigError
+        If it holds a run or the results of another command, or cannot be written.
+    """
+    directory = Path(directory)
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
+    summary = directory / "summary.json"
+    if summary.is_file():
+        try:
+            found = json.loads(summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+        if not (isinstance(found, dict) and "source" in found):
+            raise ConfigError(
+                f"{summary} is not that of an analysis of files, and is kept; choose another -o DIR"
+            )
+    new = not directory.exists()
+    check_directory(directory)
+    if new:
+        directory.rmdir()
+    return directory
+
+
 def write_analysis(analysis, directory, *, density_files=()):
     """Write ``summary.json``, ``results/``, ``figures/`` and ``report.html``; return the page's path.
 
@@ -267,23 +298,21 @@ def write_analysis(analysis, directory, *, density_files=()):
         If `directory` holds a run, or cannot be written; for a density that is not there, or another kind of
         file.
     """
-    directory = Path(directory)
-    if (directory / "recipe.toml").exists():
-        raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
+    directory, density_files = check_output(directory), [Path(path) for path in density_files]
     check_directory(directory / "results")
     found = analysis.mechanisms
-    for path in map(Path, density_files):
+    for path in density_files:
         check_density_file(path)
         if found is None or not found.densities:
             raise ConfigError(f"--density {path}: there is no density to write; leave density among --only")
-        write_density(found, path)
     named = [
         (f"transport-{result.temperature_K:g}K-{result.species}.json", result)
         for result in analysis.transport
     ]
     named += results_of(found, analysis.transport[0].temperature_K) if found is not None else []
     for stale in (directory / "results").glob("*.json"):
-        stale.unlink()
+        if _RESULT_FILE.fullmatch(stale.name):
+            stale.unlink()
     for name, result in named:
         (directory / "results" / name).write_text(result.to_json(), encoding="utf-8")
     summary = analysis.to_summary()
@@ -302,7 +331,10 @@ def write_analysis(analysis, directory, *, density_files=()):
         "figures": displacements,
         "sections": sections,
     }
-    return write_page(render_page("analysis.html.j2", context), figures, directory)
+    page = write_page(render_page("analysis.html.j2", context), figures, directory)
+    for path in density_files:
+        write_density(found, path)
+    return page
 
 
 def _source_rows(source):

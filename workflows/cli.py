@@ -274,7 +274,7 @@ def _defects(arguments):
 
 
 def _analyse(arguments):
-    from workflows.analyse import analyse_files, analysis_text, write_analysis
+    from workflows.analyse import analyse_files, analysis_text, check_output, write_analysis
     from workflows.analyse_stream import open_large, stream_files
 
     if bool(arguments.trajectories) == bool(arguments.replica):
@@ -294,6 +294,7 @@ def _analyse(arguments):
     if twice:
         raise ConfigError(f"--mobile {twice[0]} is given twice, expected every species once")
     reading, topics = _reading_options(arguments), _topics(arguments)
+    check_output(arguments.directory)
     hops = {"hop_length_A": arguments.hop_length, "hop_species": tuple(arguments.mobile)}
     large = None if arguments.stream else open_large(replicas, arguments.memory, **hops, **reading)
     streamed = arguments.stream or large is not None
@@ -339,8 +340,10 @@ def _topics(arguments):
     """Return what to analyse beside transport; check early what can be checked before reading."""
     from workflows.analysis_files import check_density_file
 
-    for path in arguments.density:
-        check_density_file(Path(path))
+    for path in map(Path, arguments.density):
+        check_density_file(path)
+        if not path.parent.is_dir() and path.parent.resolve() != arguments.directory.resolve():
+            raise ConfigError(f"--density {path}: there is no folder {path.parent}")
     if arguments.only is None:
         return _TOPICS
     wanted = arguments.only.split(",")

@@ -174,3 +174,30 @@ def test_the_rounding_of_the_file_is_told_as_what_it_does_to_the_diffusivity(tmp
         change = rounded["transport"][0][key]["value"] - exact["transport"][0][key]["value"]
         assert 0 < abs(change) < told[short] < 1e-2 * exact["transport"][0][key]["value"]
     assert "which moves at most (cm²/s): Li: D* by " in capsys.readouterr().out
+
+
+def test_what_the_output_folder_holds_is_kept_and_known_before_anything_is_read(tmp_path, capsys):
+    dump = files.write_dump(tmp_path / "a.dump", files.walk(12, step_A=0.1))
+    out = tmp_path / "out"
+    (out / "results").mkdir(parents=True)
+    mine, stale = out / "results" / "mine.json", out / "results" / "transport-300K-Na.json"
+    mine.write_text("{}")
+    stale.write_text("{}")
+    _summary(tmp_path, "out", dump)
+    assert mine.exists()
+    assert not stale.exists()
+    _summary(tmp_path, "out", dump)
+    capsys.readouterr()
+    (out / "summary.json").write_text('{"title": "defects"}')
+    absent = str(tmp_path / "absent.dump")
+    assert main(["analyse", absent, *COMMON, "-o", str(out)]) == BAD_INPUT
+    assert "is not that of an analysis of files, and is kept" in capsys.readouterr().err
+    assert main(["analyse", absent, *COMMON, "-o", str(dump / "x")]) == BAD_INPUT
+    assert "cannot be written" in capsys.readouterr().err
+    nowhere = str(tmp_path / "nowhere" / "li.cube")
+    new = str(tmp_path / "new")
+    assert main(["analyse", absent, *COMMON, "--density", nowhere, "-o", new]) == BAD_INPUT
+    assert "there is no folder" in capsys.readouterr().err
+    assert main(["analyse", absent, *COMMON, "-o", new]) == BAD_INPUT
+    assert "no such file" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
