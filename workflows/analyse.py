@@ -1,6 +1,7 @@
 """Transport from trajectory files of any program: ``simtools analyse``. Reading: simtools/md/readers.py."""
 
 import json
+import os
 import re
 import warnings as python_warnings
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def analyse_files(
         As `open_trajectory` and `analyse_transport` do.
     """
     seen = set()
-    for path in (Path(path).resolve() for files in replicas for path in files):
+    for path in (os.path.realpath(path) for files in replicas for path in files):
         if path in seen:
             raise ConfigError(
                 f"{path} is given twice: replicas must be independent, expected every file once"

@@ -3,6 +3,7 @@
 In memory: analyse.py. What is summed: simtools/analysers/displacement_accumulator.py.
 """
 
+import os
 import warnings as python_warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -286,7 +287,7 @@ def _analysis(sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, t
 
 
 def _refuse_doubles(replicas):
-    paths = [Path(path).resolve() for files in replicas for path in files]
+    paths = [os.path.realpath(path) for files in replicas for path in files]
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ConfigError(

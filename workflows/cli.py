@@ -21,7 +21,15 @@ DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 _TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
 _LARGEST_CHARGE_E = 99
 _SMALLEST, _LARGEST = 1e-9, 1e9  # of a temperature, length, time or memory that can be meant
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 
 
 def main(argv=None):
@@ -509,7 +517,7 @@ def _write_traceback(directory):
     name = f"simtools-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     text = f"{sys.argv}\n{traceback.format_exc()}"
     for folder in (directory, Path(tempfile.gettempdir())):
-        if folder is None or not Path(folder).is_dir():
+        if folder is None:
             continue
         path = Path(folder) / name
         try:

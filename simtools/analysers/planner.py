@@ -22,6 +22,7 @@ _WINDOWS_PER_RUN = 12.0
 _MOVED_HOPS_SQUARED = 0.4
 _SMOOTHING_PS = 0.8
 _SPAN = 2.5
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,15 @@ class RunPlan:
         at = "" if self.temperature_K is None else f" at {self.temperature_K:g} K"
         return (
             f"for {100 * self.relative_stderr:g} % on {QUANTITIES[self.quantity]}{at} run about "
-            f"{self.n_replicas} replicas of {self.duration_ps:.3g} ps ({self.basis})"
+            f"{self.n_replicas} replicas of {self.duration_ps:.3g} ps ({self.basis}){self._surplus()}"
+        )
+
+    def _surplus(self):
+        if self.expected_relative_stderr > _NEARLY * self.relative_stderr:
+            return ""
+        return (
+            f"; that gives {100 * self.expected_relative_stderr:.2g} %, as shorter replicas would hold fewer "
+            f"than {_WINDOWS_PER_RUN:g} fit windows"
         )
 
 

@@ -104,6 +104,9 @@ def test_neighbour_distance_of_a_lattice():
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "9,9,9"], "a cell of its own"),
         (["{cut}", "--mobile", "Li", "--temperature", "600"], "cut.dump, frame 11: expected"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "1,2"], "3 or 9 numbers"),
+        (["{loop}", "--mobile", "Li", "--temperature", "600"], "there is no such file"),
+        (["x" * 400, "--mobile", "Li", "--temperature", "600"], "File name too long"),
+        (["{dump}", "--mobile", "Li", "--temperature", "600", "-o", "x" * 400], "File name too long"),
         (["{long}", "--mobile", "Li", "--temperature", "600"], "or take the shortest image on trust with"),
     ],
 )
@@ -114,8 +117,10 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
     cut.write_text(dump.read_text()[:-20])
     copy = tmp_path / "copy.dump"
     copy.write_bytes(dump.read_bytes())
-    words = [word.format(dump=dump, copy=copy, cut=cut, long=long) for word in arguments]
-    assert main(["analyse", *words, "-o", str(tmp_path / "out")]) == BAD_INPUT
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    words = [word.format(dump=dump, copy=copy, cut=cut, long=long, loop=loop) for word in arguments]
+    assert main(["analyse", "-o", str(tmp_path / "out"), *words]) == BAD_INPUT
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
