@@ -61,8 +61,8 @@ def test_replicas_that_must_not_be_shorter_say_what_they_give():
     rough, fine = (plan_from_guess(**GUESS, relative_stderr=error) for error in (0.5, 0.02))
     assert rough.duration_ps == rough.shortest_ps
     assert str(rough).endswith(
-        f"; that gives {100 * rough.expected_relative_stderr:.2g} %, as shorter replicas would hold fewer than "
-        "12 fit windows"
+        f"; that gives {100 * rough.expected_relative_stderr:.2g} %, as shorter replicas would hold fewer "
+        "than 12 fit windows"
     )
     assert "that gives" not in str(fine)
 
