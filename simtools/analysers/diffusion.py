@@ -252,6 +252,8 @@ def _extrapolated(blocks, windows, independent, moved):
     earlier, window = windows[0], windows[-1]
     slope_w = np.array([item.weights_k @ blocks.msd_k for item in windows])
     slope, step, swing = slope_w[-1], slope_w[0] - slope_w[-1], slope_w[-1] - slope_w.min()
+    if len(windows) == 1:
+        return window.weights_k, 0.0, 0.0 if moved else _TREND_PRIOR * abs(slope), False
     step_k = earlier.weights_k - window.weights_k
     measured = covariance_of_means(
         (blocks.tracer_rbk @ step_k)[:, :, None],
