@@ -252,8 +252,6 @@ def _extrapolated(blocks, windows, independent, moved):
     earlier, window = windows[0], windows[-1]
     slope_w = np.array([item.weights_k @ blocks.msd_k for item in windows])
     slope, step, swing = slope_w[-1], slope_w[0] - slope_w[-1], slope_w[-1] - slope_w.min()
-    if len(windows) == 1:
-        return window.weights_k, 0.0, 0.0 if moved else _TREND_PRIOR * abs(slope), False
     step_k = earlier.weights_k - window.weights_k
     measured = covariance_of_means(
         (blocks.tracer_rbk @ step_k)[:, :, None],
@@ -273,8 +271,9 @@ def _extrapolated(blocks, windows, independent, moved):
     if moved or slope <= 0:
         return window.weights_k - plain * step_k, plain * step, plain * step, False
     prior = _TREND_PRIOR * slope
-    share = prior**2 / (prior**2 + variance)
-    error = np.sqrt(share * variance)
+    # of a single window there is no trend to see, and the prior is all that is known
+    share = prior**2 / (prior**2 + variance) if len(windows) > 1 else 0.0
+    error = prior * np.sqrt(1 - share)
     z = share * step / error
     hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logcdf(z))
     shift = share * step + error * hazard
