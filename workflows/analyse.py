@@ -153,6 +153,7 @@ def analyse_files(
         with_molecules(with_records(item, files, skip_ps=skip_ps), molecules)
         for item, files in zip(trajectories, replicas, strict=True)
     ]
+    _refuse_copies(trajectories, replicas)
     first = trajectories[0]
     charges_e = first.formal_charges_e
     names, counts = np.unique(first.species, return_counts=True)
@@ -197,6 +198,18 @@ def analyse_files(
     notes += [note for result in found for note in result.warnings]
     notes += mechanisms.warnings if mechanisms is not None else ()
     return FileAnalysis(tuple(found), source, tuple(dict.fromkeys(notes)), mechanisms)
+
+
+def _refuse_copies(trajectories, replicas):
+    """Refuse replicas with the same positions, of which one may be shorter: they would count twice."""
+    for number, later in enumerate(trajectories):
+        for other, earlier in enumerate(trajectories[:number]):
+            last = min(later.n_frames, earlier.n_frames) - 1
+            if np.array_equal(later.positions_A[last], earlier.positions_A[last]):
+                raise ConfigError(
+                    f"{replicas[number][0]} holds the same positions as {replicas[other][0]}: replicas must "
+                    "be independent, expected every trajectory once"
+                )
 
 
 def _atoms_of(mobile, molecules):

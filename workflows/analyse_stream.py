@@ -117,9 +117,11 @@ def stream_files(
         }
         for species in mobile
     }
+    files = fingerprint(path for item in sources for path in item.paths)
+    _refuse_copies(files)
     checkpoint = StreamCheckpoint(
         directory,
-        fingerprint(path for item in sources for path in item.paths),
+        files,
         {
             "hop length or host": plans,
             "replicas": [list(item.paths) for item in sources],
@@ -290,6 +292,18 @@ def _refuse_doubles(replicas):
             raise ConfigError(
                 f"{path} is given twice: replicas must be independent, expected every file once"
             )
+
+
+def _refuse_copies(files):
+    """Refuse files of the same size, start and end: copies would count twice."""
+    seen = {}
+    for path, (size, _, digest) in files.items():
+        if (size, digest) in seen:
+            raise ConfigError(
+                f"{path} holds the same bytes as {seen[size, digest]}: replicas must be independent, "
+                "expected every trajectory once"
+            )
+        seen[size, digest] = path
 
 
 def _charges(charges_e, replicas):

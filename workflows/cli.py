@@ -19,6 +19,8 @@ __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 _TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
+_LARGEST_CHARGE_E = 99
+_SMALLEST, _LARGEST = 1e-9, 1e9  # of a temperature, length, time or memory that can be meant
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -284,9 +286,13 @@ def _analyse(arguments):
         ("--temperature", arguments.temperature),
         ("--hop-length", arguments.hop_length),
         ("--memory", arguments.memory),
+        ("--frame-interval", arguments.frame_interval),
     ):
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"{name} must be positive, got {value:g}")
+        if value is not None and not _SMALLEST <= value <= _LARGEST:
+            raise ConfigError(f"{name} must be positive ({_SMALLEST:g} to {_LARGEST:g}), got {value:g}")
+    twice = [name for k, name in enumerate(arguments.mobile) if name in arguments.mobile[:k]]
+    if twice:
+        raise ConfigError(f"--mobile {twice[0]} is given twice, expected every species once")
     reading, topics = _reading_options(arguments), _topics(arguments)
     hops = {"hop_length_A": arguments.hop_length, "hop_species": tuple(arguments.mobile)}
     large = None if arguments.stream else open_large(replicas, arguments.memory, **hops, **reading)
@@ -372,18 +378,27 @@ def _reading_options(arguments):
 
 
 def _pairs(option, texts):
+    seen = set()
     for text in texts:
         name, sign, value = text.partition("=")
         if not (name and sign and value):
             raise ConfigError(f"{option} needs NAME=VALUE, got {text!r}")
+        if name in seen:
+            raise ConfigError(f"{option} {name} is given twice, expected one value")
+        seen.add(name)
         yield name, value
 
 
 def _integer(name, text):
     try:
-        return int(text)
+        charge_e = int(text)
     except ValueError:
         raise ConfigError(f"--charge {name} must be an integer (formal charge), got {text!r}") from None
+    if abs(charge_e) > _LARGEST_CHARGE_E:
+        raise ConfigError(
+            f"--charge {name} must be a formal charge, at most {_LARGEST_CHARGE_E} e, got {text[:20]}"
+        )
+    return charge_e
 
 
 def _build(arguments):

@@ -15,6 +15,7 @@ INTERSTITIAL = "i"
 """In place of a species: an ion that belongs to no lattice site (the `site_species` of such a defect)."""
 
 _OFFSET_ITERATIONS = 3
+_OFFSET_FRAMES = 4
 _CLOSEST_SITES_A = 0.5
 
 
@@ -149,7 +150,7 @@ def host_ions(trajectory: Trajectory, *, species: str | Sequence[str]) -> HostIo
     s_tnc = _scaled(trajectory, host, inverse)
     if len(host):
         s_tnc -= _host_offset(trajectory, lattice, home, species, cells, inverse)[:, None, :]
-    residual_tnc, site_tn = _residuals(s_tnc, home[host], lattice, cells)
+    residual_tnc, site_tn = _residuals(s_tnc, _kinds(home[host], lattice, cells), cells)
     place = np.full(len(lattice.species), -1)
     place[others] = np.arange(len(others))
     return HostIons(
@@ -369,25 +370,39 @@ def _host_offset(trajectory, lattice, home, species, cells, inverse):
     if len(host) == 0:
         return offset_tc
     s_tnc = _scaled(trajectory, host, inverse)
-    offset_tc += (s_tnc - s_tnc[0]).mean(axis=1)
-    first_c = np.zeros(3)
+    kinds = _kinds(home[host], lattice, cells)
     for _ in range(_OFFSET_ITERATIONS):
-        residual = _residuals(s_tnc[:1] - first_c, home[host], lattice, cells[:1])[0][0]
-        first_c += np.median(residual, axis=0)
-    offset_tc += first_c
-    residual_tnc, _ = _residuals(s_tnc - offset_tc[:, None, :], home[host], lattice, cells)
-    return offset_tc + residual_tnc.mean(axis=1)
+        residual = _residuals(s_tnc[:1] - offset_tc[0], kinds, cells[:1], slice(0, 1))[0][0]
+        offset_tc[0] += np.median(residual, axis=0)
+    # step by step, because ions of a mobile host leave their first sites for good
+    before_c, before_nc = offset_tc[0].copy(), s_tnc[0]
+    for start in range(0, len(s_tnc), _OFFSET_FRAMES):
+        block = slice(start, start + _OFFSET_FRAMES)
+        guess_tc = before_c + np.median(s_tnc[block] - before_nc, axis=1)
+        residual_tnc, _ = _residuals(s_tnc[block] - guess_tc[:, None, :], kinds, cells, block)
+        offset_tc[block] = guess_tc + residual_tnc.mean(axis=1)
+        before_c, before_nc = offset_tc[block][-1], s_tnc[block][-1]
+    return offset_tc
 
 
-def _residuals(s_tnc, home, lattice, cells):
-    """Return each host ion's fractional distance from its nearest site, and that site of the lattice."""
-    residual, nearest = np.empty_like(s_tnc), np.zeros(s_tnc.shape[:2], dtype=np.int64)
+def _kinds(home, lattice, cells):
+    """Return (ions, sites, fractional sites, `_inscribed_A`) of each kind of host ion."""
+    kinds = []
     for name in dict.fromkeys(home.tolist()):
-        members = np.flatnonzero(home == name)
         alike = np.flatnonzero(lattice.species == name)
         sites_sc = np.ascontiguousarray(lattice.scaled_positions[alike])
+        kinds.append((np.flatnonzero(home == name), alike, sites_sc, _inscribed_A(sites_sc, cells)))
+    return kinds
+
+
+def _residuals(s_tnc, kinds, cells, frames=slice(None)):
+    """Return each host ion's fractional distance from its nearest site, and that site of the lattice."""
+    residual, nearest = np.empty_like(s_tnc), np.zeros(s_tnc.shape[:2], dtype=np.int64)
+    cells = cells if len(cells) == 1 else cells[frames]
+    for members, alike, sites_sc, inscribed_A in kinds:
         part = np.ascontiguousarray(s_tnc[:, members])
-        sites = kernels.assign_sites(part, cells, sites_sc, _inscribed_A(sites_sc, cells))
+        near_A = inscribed_A if len(inscribed_A) == 1 else inscribed_A[frames]
+        sites = kernels.assign_sites(part, cells, sites_sc, near_A)
         difference = part - sites_sc[sites]
         residual[:, members] = difference - np.round(difference)
         nearest[:, members] = alike[sites]

@@ -51,6 +51,12 @@ def frames_of(request, *, survey, on_cut=None):
         count = 0
         try:
             for frame in READERS[request.format](path, survey=survey):
+                if frame.cell_A is not None and request.cells is not None:
+                    raise DamagedFileError(
+                        path,
+                        count,
+                        "the file has a cell of its own, expected none: leave out cell_A (--cell)",
+                    )
                 cell = frame.cell_A if frame.cell_A is not None else request.cells
                 if isinstance(cell, CellTable):
                     cell = cell.cell_of((path, count), frame, total)
@@ -94,6 +100,18 @@ def look_over(request):
     return found
 
 
+def _running_steps(survey, format):
+    """Return the frames' steps; over parts of an XDATCAR, which each run of VASP counts anew, they run on."""
+    steps = list(survey.steps)
+    for k in range(2, len(steps)):
+        usual = steps[1] - steps[0]
+        begins = format == "XDATCAR" and survey.places[k][1] == 0 and survey.steps[k] == survey.steps[0]
+        if begins:
+            shift = steps[k - 1] + usual - steps[k]
+            steps[k:] = [step + shift for step in steps[k:]]
+    return steps
+
+
 def interval_of(survey, request, given_ps):
     """Return the time between frames, ps, after checking that frames are even."""
     if len(survey.places) < 2:
@@ -103,7 +121,7 @@ def interval_of(survey, request, given_ps):
         if lacking is not None and any(value is not None for value in values):
             raise DamagedFileError(*survey.places[lacking], f"expected a {what}, as in other frames")
     if None not in survey.steps:
-        even_interval(survey.steps, survey.places, "step")
+        even_interval(_running_steps(survey, request.format), survey.places, "step")
     if None in survey.times:
         nominal = None
         if request.format == "vasprun.xml" and given_ps is None:

@@ -89,6 +89,19 @@ def test_neighbour_distance_of_a_lattice():
         (["{dump}", "{dump}", "--mobile", "Li", "--temperature", "600"], "given twice"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--host", "Cl"], "no species 'Cl'"),
         (["{dump}", "--mobile", "Li", "--temperature", "-3"], "--temperature must be positive"),
+        (["{dump}", "{copy}", "--mobile", "Li", "--temperature", "600"], "holds the same positions as"),
+        (["{dump}", "{copy}", "--mobile", "Li", "--temperature", "600", "--stream"], "holds the same bytes"),
+        (
+            ["{dump}", "--mobile", "Li", "--mobile", "Li", "--temperature", "600"],
+            "--mobile Li is given twice",
+        ),
+        (
+            ["{dump}", "--mobile", "Li", "--temperature", "600", "--charge", "Li=1", "--charge", "Li=2"],
+            "--charge Li is given twice",
+        ),
+        (["{dump}", "--mobile", "Li", "--temperature", "6", "--charge", f"Li={10**25}"], "at most 99 e"),
+        (["{dump}", "--mobile", "Li", "--temperature", "6", "--frame-interval", "1e300"], "must be positive"),
+        (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "9,9,9"], "a cell of its own"),
         (["{cut}", "--mobile", "Li", "--temperature", "600"], "cut.dump, frame 11: expected"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "1,2"], "3 or 9 numbers"),
         (["{long}", "--mobile", "Li", "--temperature", "600"], "or take the shortest image on trust with"),
@@ -99,7 +112,9 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
     long = files.write_dump(tmp_path / "long.dump", files.walk(12))
     cut = tmp_path / "cut.dump"
     cut.write_text(dump.read_text()[:-20])
-    words = [word.format(dump=dump, cut=cut, long=long) for word in arguments]
+    copy = tmp_path / "copy.dump"
+    copy.write_bytes(dump.read_bytes())
+    words = [word.format(dump=dump, copy=copy, cut=cut, long=long) for word in arguments]
     assert main(["analyse", *words, "-o", str(tmp_path / "out")]) == BAD_INPUT
     said = capsys.readouterr().err
     assert message in said

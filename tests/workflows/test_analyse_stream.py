@@ -13,8 +13,23 @@ from workflows.analyse import analyse_files
 from workflows.analyse_stream import open_large, stream_files
 from workflows.cli import BAD_INPUT, DONE, main
 
-COMMON = ["--mobile", "Li", "--charge", "Li=1", "--charge", "O=-2", "--temperature", "600"]
-ASKED = {"mobile": ["Li"], "temperature_K": 600.0, "charges_e": {"Li": 1, "O": -2}}
+COMMON = [
+    "--mobile",
+    "Li",
+    "--charge",
+    "Li=1",
+    "--charge",
+    "O=-2",
+    "--temperature",
+    "600",
+    "--allow-long-steps",
+]
+ASKED = {
+    "mobile": ["Li"],
+    "temperature_K": 600.0,
+    "charges_e": {"Li": 1, "O": -2},
+    "allow_long_steps": True,
+}
 ESTIMATES = (
     "tracer_diffusivity_cm2_per_s",
     "charge_diffusivity_cm2_per_s",

@@ -155,7 +155,14 @@ def _times(place, element, n_frames):
     """Return functions from frame number to time (ps) and step, or to None."""
     time_of = step_of = lambda number: None
     times, numbers = _data(place, element, "time"), _data(place, element, "step")
-    if times is not None:
+    if times is not None and _unit(times) is None:
+        # a number without a unit is no time in ps, but must grow evenly
+        if numbers is None and times.shape == (n_frames,):
+            counts = times[:] / max(
+                float(np.median(np.abs(np.diff(times[:])))) if n_frames > 1 else 0.0, 1e-300
+            )
+            step_of = lambda number: float(np.round(counts[number], 2))  # noqa: E731
+    elif times is not None:
         factor = _factor(place, times, _PS_PER_TIME, "times", set())
         if times.shape == ():
             start = float(times.attrs.get("offset", 0.0))

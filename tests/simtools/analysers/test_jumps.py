@@ -290,3 +290,25 @@ def test_jumps_do_not_depend_on_the_basis_of_a_skewed_cell():
     assert one.n_crossings == other.n_crossings
     assert np.array_equal(one.ions, other.ions)
     assert np.allclose(one.vectors_A, other.vectors_A)
+
+
+@pytest.mark.parametrize("drift_A", [0.0, 40.0])
+def test_ions_that_stay_do_not_jump_when_the_mobile_ones_wander_off(drift_A):
+    rng, edge, n_frames = np.random.default_rng(3), 3.0, 600
+    grid = edge * np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    hops = edge * (rng.random((n_frames, 27, 3)) < 0.02)  # all in one direction: 12 sites in the end
+    mobile = grid + np.cumsum(hops, axis=0) - hops[:1]
+    still = np.broadcast_to(grid + edge / 2, mobile.shape)
+    r_tnc = np.concatenate([mobile, still], axis=1) + 0.1 * rng.standard_normal((n_frames, 54, 3))
+    r_tnc[..., 0] += np.linspace(0, drift_A, n_frames)[:, None]
+    walk = Trajectory(
+        positions_A=r_tnc,
+        species=["Li"] * 27 + ["O"] * 27,
+        cells_A=np.eye(3) * 3 * edge,
+        frame_interval_ps=0.1,
+        lattice_sites=LatticeSites(
+            np.concatenate([grid, grid + edge / 2]) / (3 * edge), ["Li"] * 27 + ["O"] * 27
+        ),
+    )
+    assert find_jumps(walk, species="O").n_jumps == 0
+    assert find_jumps(walk, species="Li").n_jumps > 500

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simtools.analysers.bootstrap import bootstrap_covariance
-from simtools.analysers.molecular_ions import with_molecular_ions
+from simtools.analysers.molecular_ions import bound_hydrogen, with_molecular_ions
 from simtools.analysers.onsager import OnsagerResult, analyse_onsager, summed_displacements
 from simtools.analysers.tracer_tensor import TracerTensorResult, analyse_tracer_tensor
 from simtools.analysers.transport import analyse_transport
@@ -171,6 +171,16 @@ def test_hydroxide_whole_or_split_gives_one_slope():
         assert np.abs(charge_apart).max() < 8 * 2 * 0.97 * 2  # bounded: no slope
         split, whole = (onsager(item).ionic_conductivity_S_per_cm for item in (atoms, ions))
         assert abs(split.value - whole.value) < 2 * np.hypot(split.stderr, whole.stderr)
+
+
+def test_split_molecules_are_told_and_hydride_ions_are_not():
+    atoms = [hydroxide(seed=r)[0] for r in range(2)]
+    assert bound_hydrogen(atoms[0]) == ("O",)
+    assert any("hydrogen bound to O is counted as an ion" in note for note in onsager(atoms).warnings)
+    whole = [as_ions(item) for item in atoms]
+    apart = [replace(atoms[0], species=np.where(atoms[0].species == "O", "Na", atoms[0].species))]
+    assert bound_hydrogen(whole[0]) == bound_hydrogen(apart[0]) == ()
+    assert not any("hydrogen" in note for note in onsager(whole).warnings)
 
 
 def test_molecules_that_are_not_whole_are_refused_by_name():

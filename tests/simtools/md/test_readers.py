@@ -307,6 +307,39 @@ def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
     assert thinned.frame_interval_ps == pytest.approx(3 * PS)
 
 
+def test_a_second_run_of_vasp_counts_its_configurations_anew(tmp_path):
+    truth = files.walk(40, step_A=0.2)
+    parts = [
+        files.write_xdatcar(tmp_path / f"XDATCAR.{k}", files.Walk(truth.whole_s[part], truth.cells_A[part]))
+        for k, part in enumerate((slice(0, 25), slice(25, 32), slice(32, 40)))
+    ]
+    whole = load_trajectory(parts, frame_interval_ps=PS)
+    np.testing.assert_allclose(
+        whole.positions_A - whole.positions_A[0], truth.paths_A - truth.paths_A[0], atol=1e-10
+    )
+    lost = files.Walk(truth.whole_s[25:32], truth.cells_A[25:32])
+    late = files.write_xdatcar(tmp_path / "late", lost, numbers=range(3, 10))
+    with pytest.raises(ConfigError, match=r"late, frame 0: step goes back from 25 to 3"):
+        open_trajectory([parts[0], late], frame_interval_ps=PS)
+
+
+def test_h5md_times_without_a_unit_ask_for_the_interval_and_must_be_even(tmp_path):
+    path = files.write_h5md(tmp_path / "a.h5md", files.walk(12))
+    with h5py.File(path, "r+") as file:
+        position = file["particles/all/position"]
+        del position["time"]
+        position["time"] = 0.3 * np.arange(12)
+    with pytest.raises(ConfigError, match=r"holds no times in ps: give frame_interval_ps"):
+        open_trajectory(path)
+    assert open_trajectory(path, frame_interval_ps=PS).frame_interval_ps == PS
+    with h5py.File(path, "r+") as file:
+        position = file["particles/all/position"]
+        position.pop("step", None)
+        position["time"][8:] += 0.3
+    with pytest.raises(ConfigError, match=r"frame 8: uneven frames"):
+        open_trajectory(path, frame_interval_ps=PS)
+
+
 def test_velocities_of_a_history(tmp_path):
     path = files.write_history(tmp_path / "HISTORY", files.walk(10), level=1)
     found = load_trajectory(path)
