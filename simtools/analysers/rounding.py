@@ -16,7 +16,8 @@ def rounding_effect_cm2_per_s(rounding_A, *, msd_A2, window_ps, n_windows):
     every mean squared displacement, and scatter it, through their product with the displacements, with a
     standard deviation of :math:`r \sqrt{8 M / 3 n}`. Here all of the first and nine deviations of the
     second fall between the two ends of the window: three, and three times that because a slope by generalised
-    least squares leans on a part of it and its trend is taken off. Of 180 diffusivities of rounded walkers none moved by over half of this.
+    least squares leans on a part of it and its trend is taken off. Of 180 diffusivities of rounded
+    walkers none moved by over half of this.
 
     Parameters
     ----------
