@@ -104,7 +104,7 @@ def main():
         ):
             path = arguments.figure / f"calibration-{name}.png"
             ax.figure.savefig(path, dpi=100)
-            Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)
+            Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def _write(path, repeats, seeds, stored):

@@ -32,7 +32,7 @@ _STYLES = {
 _ROW_IN = 0.18
 _SPREAD = 0.26
 _LOWEST_SHOWN = 88.0
-_WIDEST_SHOWN = 3.0
+_WIDEST_SHOWN = 2.2
 
 
 def plot_coverage(records, *, repeats, wanted=(93.0, 97.0), ax=None):
@@ -73,7 +73,7 @@ def plot_interval_widths(records, *, widest=1.5, ax=None):
     Parameters
     ----------
     records
-        As for `plot_coverage`, with ``"width_ratio"`` in every score. Ratios above 3 are drawn there, with
+        As for `plot_coverage`, with ``"width_ratio"`` in every score. Ratios above 2.2 are drawn there, with
         their number beside them.
     widest
         Ratio that should not be exceeded, a dashed line.
@@ -92,7 +92,7 @@ def plot_interval_widths(records, *, widest=1.5, ax=None):
         _dot(ax, min(ratio, _WIDEST_SHOWN), row + offset, name)
         if ratio > _WIDEST_SHOWN:
             _tell(ax, _WIDEST_SHOWN, row + offset, f"{ratio:.1f}")
-    ax.set_xlim(0.6, _WIDEST_SHOWN + 0.25)
+    ax.set_xlim(0.6, _WIDEST_SHOWN + 0.15)
     return _finish(ax, records, "mean width / width of the true sampling interval")
 
 

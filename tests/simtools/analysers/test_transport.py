@@ -383,3 +383,10 @@ def test_one_replica_gives_an_interval_of_the_tracer_that_is_nearly_as_narrow_as
     spread = np.std(np.log([item.value for item in results]), ddof=1)
     half_widths = [np.log(item.ci95[1] / item.ci95[0]) / 2 for item in results]
     assert 0.8 < np.mean(half_widths) / (1.96 * spread) < 1.6
+
+
+@pytest.mark.parametrize("n_frames", [70, 80])
+def test_a_run_with_one_usable_window_after_the_vibrations_gives_finite_numbers(n_frames):
+    replicas = walks(2, n_frames=n_frames, hops_per_frame=0.05, frame_interval_ps=0.2, rattle_A=0.02)
+    estimate = analyse_transport(replicas, species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
+    assert np.isfinite(estimate.upper_limit if estimate.is_limit else estimate.value)

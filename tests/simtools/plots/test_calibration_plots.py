@@ -31,6 +31,6 @@ def test_coverage_shows_every_quantity_once_with_its_binomial_error():
 
 def test_widths_beyond_the_axis_are_told():
     ax = plots.plot_interval_widths(RECORDS)
-    assert points(ax)[:, 0].tolist() == [1.1, 1.1, 1.1, 3.0]
+    assert points(ax)[:, 0].tolist() == [1.1, 1.1, 1.1, 2.2]
     assert [item.get_text() for item in ax.texts] == ["7.2"]
     ax.figure.canvas.draw()
