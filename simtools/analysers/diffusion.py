@@ -50,7 +50,7 @@ class Slopes:
     windows_ps : ndarray
         First and last lag of each fit, shape (2, 2), ps.
     settled : bool
-        False when the tracer slope still changes at the longest usable lag.
+        False when the tracer slope still changes at the longest usable lag, or there is one window only.
     replicas_differ : bool
         True when replicas scatter more than their own time blocks explain; the error is then theirs.
     ordinary_slope : float
@@ -108,8 +108,9 @@ def fit_slopes(blocks, *, hop_length_A):
     fall further by as much as it fell over the last octave (a trend that falls as 1/t does so). That fall is
     noisy: it is combined with a prior that it lies between zero and a few per cent of the slope, and half of
     what is taken off is left as doubt. Where ions have moved that far, only a significant trend is taken off.
-    Lags below 1.6 ps may still vibrate and tell no trend; a slope that swings there is left as it is, with
-    half of the swing as doubt.
+    Lags below 1.6 ps may still vibrate and tell no trend where there are two later ones; a slope that swings
+    there is left as it is, with half of the swing as doubt. A run so short that it has one window only counts
+    as not settled.
 
     *Collective.* One walker per replica, so the earliest window pays. The optical vibration of the whole
     sublattice would drown it: a running mean over 0.8 ps takes it out and leaves slopes beyond that lag as
@@ -171,7 +172,7 @@ def fit_slopes(blocks, *, hop_length_A):
         windows_ps=blocks.lag_times_ps[
             [[window.first, window.last], [charge_window.first, charge_window.last]]
         ],
-        settled=settled and not rings,
+        settled=settled and not rings and len(windows) > 1,
         replicas_differ=differ,
         ordinary_slope=float(np.polyfit(times, msd, 1)[0]),
         fixed_sum=fixed_sum,
@@ -248,8 +249,11 @@ def _extrapolated(blocks, windows, independent, moved):
     rings : bool
         True where the slope swings instead of falling: a vibration is still dying out, and there is no trend.
     """
-    windows = [item for item in windows if blocks.lag_times_ps[item.first] >= _VIBRATING_PS] or windows
+    still = [item for item in windows if blocks.lag_times_ps[item.first] >= _VIBRATING_PS]
+    windows = still if len(still) > 1 else windows
     earlier, window = windows[0], windows[-1]
+    if earlier is window:  # nothing is known of a trend but that it should be small
+        return window.weights_k, 0.0, _TREND_PRIOR * abs(float(window.weights_k @ blocks.msd_k)), False
     slope_w = np.array([item.weights_k @ blocks.msd_k for item in windows])
     slope, step, swing = slope_w[-1], slope_w[0] - slope_w[-1], slope_w[-1] - slope_w.min()
     step_k = earlier.weights_k - window.weights_k

@@ -332,7 +332,9 @@ def _unmoved(blocks, escapes):
     """Return why this is not diffusion, or an empty string."""
     if blocks.n_hops < _FEWEST_HOPS:
         return f"{blocks.n_hops} lasting hops seen, {_FEWEST_HOPS} are needed"
-    if escapes.n_vacancies == 0 and blocks.n_travelled < _FEWEST_TRAVELLED:
+    if escapes.n_vacancies == 0 and blocks.n_travelled < min(
+        _FEWEST_TRAVELLED, blocks.n_ions * blocks.n_replicas
+    ):
         return (
             f"{blocks.n_hops} lasting hops seen, but {blocks.n_travelled} ions went farther than a neighbour"
         )
@@ -387,7 +389,7 @@ def _warnings(blocks, slopes, tracer, charge, escapes, trapped):
     elif charge.is_limit:
         yield "the summed displacement does not grow significantly; D_sigma is an upper limit"
     if not slopes.settled:
-        yield "the slope of the MSD still changes at the longest usable lag; run longer"
+        yield "the slope of the MSD still changes at the longest usable lag or cannot be followed; run longer"
     if slopes.trend > NOTABLE_TREND:
         yield (
             f"the run is short beside the time in which jumps back die out; the slope of the MSD "

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.replicas import default_host
+from simtools.analysers.tracer_tensor import analyse_tracer_tensor
 from simtools.analysers.transport import TransportResult, analyse_transport
 from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
@@ -383,3 +384,42 @@ def test_one_replica_gives_an_interval_of_the_tracer_that_is_nearly_as_narrow_as
     spread = np.std(np.log([item.value for item in results]), ddof=1)
     half_widths = [np.log(item.ci95[1] / item.ci95[0]) / 2 for item in results]
     assert 0.8 < np.mean(half_widths) / (1.96 * spread) < 1.6
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "interval_ps", "hops_per_frame"),
+    [(8, 0.5, 0.2), (12, 0.5, 0.2), (270, 0.05, 0.0015), (300, 0.05, 0.0015), (330, 0.05, 0.0015)],
+)
+def test_runs_with_one_usable_window_have_a_value_or_a_limit_and_never_nan(
+    n_frames, interval_ps, hops_per_frame
+):
+    held = 0
+    for seed in range(12):
+        replicas = [
+            lattice_walkers(
+                n_frames, 48, seed=20 * seed + r, frame_interval_ps=interval_ps,
+                hops_per_frame=hops_per_frame, temperature_K=800, rattle_A=0.05,
+            )
+            for r in range(3)
+        ]  # fmt: skip
+        tracer = analyse_transport(replicas, species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
+        truth = hops_per_frame / interval_ps / 6 * 1e-4
+        if tracer.is_limit:
+            held += tracer.upper_limit > truth
+        else:
+            held += tracer.ci95[0] < truth < tracer.ci95[1]
+    assert held >= 9
+
+
+def test_a_run_too_short_to_follow_its_slope_says_so():
+    result = analyse_transport(walks(4, n_frames=10, hops_per_frame=0.4), species="Li", hop_length_A=1.0)
+    assert not result.tracer_diffusivity_cm2_per_s.is_limit
+    assert any("cannot be followed" in note for note in result.warnings)
+
+
+def test_a_single_ion_that_travels_far_diffuses():
+    replicas = [lattice_walkers(800, 1, seed=4, temperature_K=800)]
+    result = analyse_transport(replicas, species="Li", hop_length_A=1.0)
+    assert holds(result.tracer_diffusivity_cm2_per_s, 0.2 / 6 * 1e-4, slack=1.5)
+    tensor = analyse_tracer_tensor(replicas, species="Li", hop_length_A=1.0)
+    assert not tensor.mean_cm2_per_s.is_limit
