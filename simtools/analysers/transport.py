@@ -17,6 +17,7 @@ from simtools.analysers.replicas import (
     formal_charge_e,
     hopping_hosts,
 )
+from simtools.analysers.steadiness import pace_warnings
 from simtools.analysers.trapping import count_escapes
 from simtools.analysers.uncertainty import log_interval, poisson_upper_limit
 from simtools.analysers.window import local_exponent
@@ -252,6 +253,7 @@ def transport_of_blocks(
             f"{temperature_K:g} K: {note}"
             for note in (
                 *_warnings(blocks, slopes, tracer, charge, escapes, trapped),
+                *(() if _unmoved(blocks, escapes) else pace_warnings(blocks, slopes)),
                 *_doubts(tracer, escapes, host_hops, charge_e, species),
                 *few_replicas(blocks.n_replicas, charge),
             )

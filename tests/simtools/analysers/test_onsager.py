@@ -309,6 +309,6 @@ def test_isotropic_walkers_are_seldom_called_anisotropic():
 
 def test_one_run_of_few_long_windows_is_no_test_of_isotropy():
     result = analyse_tracer_tensor(
-        [lattice_walkers(400, 32, seed=1, rattle_A=0.05)], species="Li", hop_length_A=1.0
+        [lattice_walkers(400, 32, seed=1, hops_per_frame=0.012)], species="Li", hop_length_A=1.0
     )
     assert np.isnan(result.isotropy_p_value)
