@@ -30,6 +30,9 @@ _SEVERAL_REPLICAS = 4
 _RINGING_SHARE_OF_STEP = 0.5
 _RINGING_ERRORS = 3.0
 _VIBRATING_PS = 1.6
+_FLIGHT_EXPONENT = 1.1
+_FLIGHT_SHARE = 0.05
+_FLIGHT_ERRORS = 3.0
 _FIXED = 1e-10
 _RINGING_SHARE = 0.04
 _RINGING_MARGIN = 2.5
@@ -59,6 +62,9 @@ class Slopes:
         True where the summed displacement stays zero: all mobile ions and no host, momentum conserved.
     trend : float
         Part of the tracer slope that was extrapolated away, relative.
+    flight : float
+        Part of the tracer slope that is missing in the collective window since ions still run straight on
+        there, relative; 0 where they do not.
     independent_stderr : float
         What the tracer's error would be if the ions moved independently (generalised least squares with
         windows that do not overlap), Å²/ps.
@@ -80,6 +86,7 @@ class Slopes:
     ordinary_slope: float
     fixed_sum: bool
     trend: float
+    flight: float
     independent_stderr: float
     weights_qk: np.ndarray
     correlation_blocks: np.ndarray
@@ -126,8 +133,9 @@ def fit_slopes(blocks, *, hop_length_A):
     slope, the exact variance of a Brownian walker plus one over the number of hops, which counts as 20. Where
     the tracer's slope has not settled or had to be extrapolated by over 10 %, the collective slope inherits
     the doubt: the part extrapolated, or, beyond 30 %, all by which the tracer's slope in the collective
-    window exceeds its final one. Where replicas scatter more than all that explains (chance below 1 %, or
-    0.1 % with fewer than four, whose scatter alone says next to nothing), the error is their scatter.
+    window exceeds its final one. Where the MSD still rises faster than the lag there, it inherits what is
+    missing of the tracer's final slope. Where replicas scatter more than all that explains (chance below
+    1 %, or 0.1 % with fewer than four, whose scatter alone says next to nothing), the error is their scatter.
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
@@ -163,6 +171,9 @@ def fit_slopes(blocks, *, hop_length_A):
         unknown = not settled or trend > _UNKNOWN_TREND
         covariance[1, 1] += _inherited_doubt(blocks, values, charge_window, None if unknown else trend) ** 2
 
+    flight = _flight(blocks, charge_window, values[0], np.sqrt(covariance[0, 0]))
+    covariance[1, 1] += (flight * values[1]) ** 2
+
     used = slice(window.first, window.last + 1)
     times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
     return Slopes(
@@ -177,6 +188,7 @@ def fit_slopes(blocks, *, hop_length_A):
         ordinary_slope=float(np.polyfit(times, msd, 1)[0]),
         fixed_sum=fixed_sum,
         trend=trend,
+        flight=flight,
         independent_stderr=float(np.sqrt(alone)),
         weights_qk=np.stack([tracer_k, charge_window.weights_k]),
         correlation_blocks=np.array([window.correlation_blocks, charge_window.correlation_blocks]),
@@ -299,6 +311,22 @@ def _hop_noise(blocks, window):
     excess = blocks.quartic_k[used] / np.maximum(blocks.msd_k[used] ** 2, 1e-300) - 5 / 3
     per_ion = float(np.mean(np.maximum(excess, 0.0) * blocks.lags[used]))
     return min(1 / max(blocks.n_hops, 1), per_ion / (blocks.n_ions * sum(blocks.n_frames)))
+
+
+def _flight(blocks, charge_window, slope, stderr):
+    """Return the part of the tracer's slope by which motion that still runs on falls short in the window.
+
+    Vibrations and jumps back leave the MSD rising more slowly than the lag, so only a faster rise counts.
+    """
+    first, last = charge_window.first, charge_window.last
+    msd, lags = blocks.msd_k, blocks.lags
+    if not slope > 0 or not msd[first] > 0:
+        return 0.0
+    exponent = np.log(msd[last] / msd[first]) / np.log(lags[last] / lags[first])
+    missing = float(1 - charge_window.weights_k @ msd / slope)
+    if exponent < _FLIGHT_EXPONENT or missing < max(_FLIGHT_SHARE, _FLIGHT_ERRORS * stderr / slope):
+        return 0.0
+    return missing
 
 
 def _inherited_doubt(blocks, values, charge_window, trend):

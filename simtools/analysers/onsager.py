@@ -239,6 +239,11 @@ def analyse_onsager(
         )
     if not slopes.settled:
         warnings.append("the mobile ion's slope still changes at the longest usable lag; run longer")
+    if slopes.flight:
+        warnings.append(
+            "ions still run straight on at the lags that are used: the conductivity is low by up to "
+            f"{100 * slopes.flight:.0f} %, and so are the coefficients; run longer"
+        )
     warnings += few_replicas(len(trajectories), conductivity)
     return OnsagerResult(
         species=species,

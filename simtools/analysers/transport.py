@@ -397,6 +397,11 @@ def _warnings(blocks, slopes, tracer, charge, escapes, trapped):
             f"the run is short beside the time in which jumps back die out; the slope of the MSD "
             f"was extrapolated by {-100 * slopes.trend:.0f} %"
         )
+    if slopes.flight:
+        yield (
+            "ions still run straight on at the lags that D_sigma is read from (the slope of the MSD there is "
+            f"{100 * slopes.flight:.0f} % too low), so D_sigma and sigma are low and H_R is high; run longer"
+        )
     if slopes.replicas_differ:
         yield "replicas differ more than their time blocks explain; errors are their scatter"
     if abs(slopes.ordinary_slope - slopes.values[0]) > 3 * np.sqrt(slopes.covariance[0, 0]) + 0.02 * abs(

@@ -423,3 +423,35 @@ def test_a_single_ion_that_travels_far_diffuses():
     assert holds(result.tracer_diffusivity_cm2_per_s, 0.2 / 6 * 1e-4, slack=1.5)
     tensor = analyse_tracer_tensor(replicas, species="Li", hop_length_A=1.0)
     assert not tensor.mean_cm2_per_s.is_limit
+
+
+def persistent_walkers(n_frames, n_ions, *, seed, memory_frames, diffusivity_A2_per_ps=0.1):
+    """Return walkers whose velocity is forgotten over `memory_frames` frames of 0.5 ps."""
+    rng = np.random.default_rng(seed)
+    keep = np.exp(-1 / memory_frames)
+    speed = np.sqrt(4 * diffusivity_A2_per_ps * (1 - keep) / (1 + keep))
+    velocity = speed * rng.normal(size=(n_ions, 3))
+    positions = np.zeros((n_frames, n_ions, 3))
+    for t in range(1, n_frames):
+        velocity = keep * velocity + speed * np.sqrt(1 - keep**2) * rng.normal(size=(n_ions, 3))
+        positions[t] = positions[t - 1] + velocity * 0.5
+    return Trajectory(
+        positions_A=positions,
+        species=np.full(n_ions, "Li"),
+        cells_A=12 * np.eye(3),
+        frame_interval_ps=0.5,
+        temperature_K=800,
+        formal_charges_e={"Li": 1},
+    )
+
+
+def test_motion_that_runs_straight_on_puts_the_charge_diffusivity_in_doubt():
+    held = 0
+    for seed in range(10):
+        replicas = [persistent_walkers(400, 24, seed=10 * seed + r, memory_frames=8) for r in range(4)]
+        result = analyse_transport(replicas, species="Li", hop_length_A=2.8)
+        assert any("run straight on" in note or "still changes" in note for note in result.warnings)
+        held += holds(result.charge_diffusivity_cm2_per_s, 0.1e-4)
+    assert held >= 8
+    hoppers = analyse_transport(walks(4, rattle_A=0.1), species="Li", hop_length_A=1.0)
+    assert not any("run straight on" in note for note in hoppers.warnings)
