@@ -455,3 +455,19 @@ def test_motion_that_runs_straight_on_puts_the_charge_diffusivity_in_doubt():
     assert held >= 8
     hoppers = analyse_transport(walks(4, rattle_A=0.1), species="Li", hop_length_A=1.0)
     assert not any("run straight on" in note for note in hoppers.warnings)
+
+
+@pytest.mark.parametrize("start", [0, 100])
+def test_frames_that_are_given_twice_are_refused(start):
+    first, second = walks(2, rattle_A=0.05)
+    again = replace(first, positions_A=first.positions_A[start:])
+    with pytest.raises(ConfigError, match=f"replica 2 repeats replica 0 from its frame {start} on"):
+        analyse_transport([first, second, again], species="Li", hop_length_A=1.0)
+
+
+def test_a_run_cut_in_two_at_a_shared_frame_is_two_replicas():
+    whole = walks(1, n_frames=801, rattle_A=0.05)[0]
+    halves = [
+        replace(whole, positions_A=whole.positions_A[part]) for part in (slice(0, 401), slice(400, None))
+    ]
+    assert analyse_transport(halves, species="Li", hop_length_A=1.0).n_replicas == 2
