@@ -262,10 +262,11 @@ def _extrapolated(blocks, windows, independent, moved):
         True where the slope swings instead of falling: a vibration is still dying out, and there is no trend.
     """
     still = [item for item in windows if blocks.lag_times_ps[item.first] >= _VIBRATING_PS]
-    windows = still if len(still) > 1 else windows
+    windows = still if len(still) > 1 or (still and moved) else windows
     earlier, window = windows[0], windows[-1]
     if earlier is window:  # nothing is known of a trend but that it should be small
-        return window.weights_k, 0.0, _TREND_PRIOR * abs(float(window.weights_k @ blocks.msd_k)), False
+        doubt = 0.0 if moved else _TREND_PRIOR * abs(float(window.weights_k @ blocks.msd_k))
+        return window.weights_k, 0.0, doubt, False
     slope_w = np.array([item.weights_k @ blocks.msd_k for item in windows])
     slope, step, swing = slope_w[-1], slope_w[0] - slope_w[-1], slope_w[-1] - slope_w.min()
     step_k = earlier.weights_k - window.weights_k
