@@ -30,6 +30,9 @@ _SEVERAL_REPLICAS = 4
 _RINGING_SHARE_OF_STEP = 0.5
 _RINGING_ERRORS = 3.0
 _VIBRATING_PS = 1.6
+_FLIGHT_EXPONENT = 1.1
+_FLIGHT_SHARE = 0.05
+_FLIGHT_ERRORS = 3.0
 _FIXED = 1e-10
 _RINGING_SHARE = 0.04
 _RINGING_MARGIN = 2.5
@@ -50,7 +53,7 @@ class Slopes:
     windows_ps : ndarray
         First and last lag of each fit, shape (2, 2), ps.
     settled : bool
-        False when the tracer slope still changes at the longest usable lag.
+        False when the tracer slope still changes at the longest usable lag, or there is one window only.
     replicas_differ : bool
         True when replicas scatter more than their own time blocks explain; the error is then theirs.
     ordinary_slope : float
@@ -59,6 +62,9 @@ class Slopes:
         True where the summed displacement stays zero: all mobile ions and no host, momentum conserved.
     trend : float
         Part of the tracer slope that was extrapolated away, relative.
+    flight : float
+        Part of the tracer slope that is missing in the collective window since ions still run straight on
+        there, relative; 0 where they do not.
     independent_stderr : float
         What the tracer's error would be if the ions moved independently (generalised least squares with
         windows that do not overlap), Å²/ps.
@@ -80,6 +86,7 @@ class Slopes:
     ordinary_slope: float
     fixed_sum: bool
     trend: float
+    flight: float
     independent_stderr: float
     weights_qk: np.ndarray
     correlation_blocks: np.ndarray
@@ -108,8 +115,9 @@ def fit_slopes(blocks, *, hop_length_A):
     fall further by as much as it fell over the last octave (a trend that falls as 1/t does so). That fall is
     noisy: it is combined with a prior that it lies between zero and a few per cent of the slope, and half of
     what is taken off is left as doubt. Where ions have moved that far, only a significant trend is taken off.
-    Lags below 1.6 ps may still vibrate and tell no trend; a slope that swings there is left as it is, with
-    half of the swing as doubt.
+    Lags below 1.6 ps may still vibrate and tell no trend where there are two later ones; a slope that swings
+    there is left as it is, with half of the swing as doubt. A run so short that it has one window only counts
+    as not settled.
 
     *Collective.* One walker per replica, so the earliest window pays. The optical vibration of the whole
     sublattice would drown it: a running mean over 0.8 ps takes it out and leaves slopes beyond that lag as
@@ -125,8 +133,9 @@ def fit_slopes(blocks, *, hop_length_A):
     slope, the exact variance of a Brownian walker plus one over the number of hops, which counts as 20. Where
     the tracer's slope has not settled or had to be extrapolated by over 10 %, the collective slope inherits
     the doubt: the part extrapolated, or, beyond 30 %, all by which the tracer's slope in the collective
-    window exceeds its final one. Where replicas scatter more than all that explains (chance below 1 %, or
-    0.1 % with fewer than four, whose scatter alone says next to nothing), the error is their scatter.
+    window exceeds its final one. Where the MSD still rises faster than the lag there, it inherits what is
+    missing of the tracer's final slope. Where replicas scatter more than all that explains (chance below
+    1 %, or 0.1 % with fewer than four, whose scatter alone says next to nothing), the error is their scatter.
     """
     weights_r = blocks.weights_r
     windows = tracer_windows(blocks)
@@ -162,6 +171,9 @@ def fit_slopes(blocks, *, hop_length_A):
         unknown = not settled or trend > _UNKNOWN_TREND
         covariance[1, 1] += _inherited_doubt(blocks, values, charge_window, None if unknown else trend) ** 2
 
+    flight = _flight(blocks, charge_window, values[0], np.sqrt(covariance[0, 0]))
+    covariance[1, 1] += (flight * values[1]) ** 2
+
     used = slice(window.first, window.last + 1)
     times, msd = blocks.lag_times_ps[used], blocks.msd_k[used]
     return Slopes(
@@ -171,11 +183,12 @@ def fit_slopes(blocks, *, hop_length_A):
         windows_ps=blocks.lag_times_ps[
             [[window.first, window.last], [charge_window.first, charge_window.last]]
         ],
-        settled=settled and not rings,
+        settled=settled and not rings and len(windows) > 1,
         replicas_differ=differ,
         ordinary_slope=float(np.polyfit(times, msd, 1)[0]),
         fixed_sum=fixed_sum,
         trend=trend,
+        flight=flight,
         independent_stderr=float(np.sqrt(alone)),
         weights_qk=np.stack([tracer_k, charge_window.weights_k]),
         correlation_blocks=np.array([window.correlation_blocks, charge_window.correlation_blocks]),
@@ -248,8 +261,12 @@ def _extrapolated(blocks, windows, independent, moved):
     rings : bool
         True where the slope swings instead of falling: a vibration is still dying out, and there is no trend.
     """
-    windows = [item for item in windows if blocks.lag_times_ps[item.first] >= _VIBRATING_PS] or windows
+    still = [item for item in windows if blocks.lag_times_ps[item.first] >= _VIBRATING_PS]
+    windows = still if len(still) > 1 or (still and moved) else windows
     earlier, window = windows[0], windows[-1]
+    if earlier is window:  # nothing is known of a trend but that it should be small
+        doubt = 0.0 if moved else _TREND_PRIOR * abs(float(window.weights_k @ blocks.msd_k))
+        return window.weights_k, 0.0, doubt, False
     slope_w = np.array([item.weights_k @ blocks.msd_k for item in windows])
     slope, step, swing = slope_w[-1], slope_w[0] - slope_w[-1], slope_w[-1] - slope_w.min()
     step_k = earlier.weights_k - window.weights_k
@@ -296,6 +313,22 @@ def _hop_noise(blocks, window):
     excess = blocks.quartic_k[used] / np.maximum(blocks.msd_k[used] ** 2, 1e-300) - 5 / 3
     per_ion = float(np.mean(np.maximum(excess, 0.0) * blocks.lags[used]))
     return min(1 / max(blocks.n_hops, 1), per_ion / (blocks.n_ions * sum(blocks.n_frames)))
+
+
+def _flight(blocks, charge_window, slope, stderr):
+    """Return the part of the tracer's slope by which motion that still runs on falls short in the window.
+
+    Vibrations and jumps back leave the MSD rising more slowly than the lag, so only a faster rise counts.
+    """
+    first, last = charge_window.first, charge_window.last
+    msd, lags = blocks.msd_k, blocks.lags
+    if not slope > 0 or not msd[first] > 0:
+        return 0.0
+    exponent = np.log(msd[last] / msd[first]) / np.log(lags[last] / lags[first])
+    missing = float(1 - charge_window.weights_k @ msd / slope)
+    if exponent < _FLIGHT_EXPONENT or missing < max(_FLIGHT_SHARE, _FLIGHT_ERRORS * stderr / slope):
+        return 0.0
+    return missing
 
 
 def _inherited_doubt(blocks, values, charge_window, trend):

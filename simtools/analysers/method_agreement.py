@@ -9,6 +9,7 @@ from simtools.analysers.bootstrap import bootstrap_means
 from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.replicas import check_replicas
+from simtools.analysers.steadiness import compare_halves
 from simtools.analysers.uncertainty import covariance_of_means, log_interval
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -209,20 +210,16 @@ def _ordinary(table, blocks, slopes, influence_rbq):
 
 def _halves(table, blocks, influence_rbq, correlation):
     """Compare the first with the second half of every run: a system that has settled does not change."""
-    middle = blocks.n_blocks // 2
-    if middle < 2:
-        return
     for q, name in enumerate(_QUANTITIES[: influence_rbq.shape[-1]]):
-        halves = [
-            _mean(part, blocks.weights_r, correlation)
-            for part in (influence_rbq[:, :middle, q], influence_rbq[:, -middle:, q])
-        ]
-        for (value, error, dof), method in zip(halves, ("first half", "second half"), strict=True):
+        halves = compare_halves(influence_rbq[..., q], weights_r=blocks.weights_r, correlation=correlation)
+        if halves is None:
+            return
+        one, two = halves.values
+        for value, error, dof, method in zip(
+            halves.values, halves.stderr, halves.dof, ("first half", "second half"), strict=True
+        ):
             table.add(name, method, _slope(value, error, dof, f"{method} of every run", dof))
-        (one, one_error, one_dof), (two, two_error, two_dof) = halves
-        error = np.hypot(one_error, two_error)
-        dof = error**4 / max(one_error**4 / one_dof + two_error**4 / two_dof, 1e-300)
-        if abs(two - one) > _NOTABLE * abs(one + two) / 2 and _significant(two - one, error, dof):
+        if abs(two - one) > _NOTABLE * abs(one + two) / 2 and halves.p_value < _SIGNIFICANCE:
             table.differ(
                 name, "the first half", "the second half",
                 f"{one * _UNIT:.3g} and {two * _UNIT:.3g} cm2/s, the system changes; skip more of the start",

@@ -128,8 +128,9 @@ def analyse_onsager(
     the quadratic form of the matrix, and a common drift of a neutral cell leaves it unchanged. Window and
     error of the total charge are those of the collective slope in `fit_slopes`. The covariance of the matrix
     is that of time blocks and replicas pooled, with 20 degrees of freedom, with that of Brownian walkers,
-    :math:`\mathrm{cov}(L_{ab}, L_{cd}) = \tfrac{r}{2} (L_{ac} L_{bd} + L_{ad} L_{bc})`. Beside it stands a
-    moving-block bootstrap; a warning says when the two errors differ by more than a factor of two.
+    :math:`\mathrm{cov}(L_{ab}, L_{cd}) = \tfrac{r}{2} (L_{ac} L_{bd} + L_{ad} L_{bc})`, to which a species
+    that hops more rarely than `mobile` adds one over its number of hops. Beside it stands a moving-block
+    bootstrap; a warning says when the two errors differ by more than a factor of two.
 
     A molecule whose charge is split over its atoms has the same slope in the end, but its turning dipole adds
     noise, and a rise at lags shorter than its reorientation: group it first. A warning says so where hydrogen
@@ -192,7 +193,12 @@ def analyse_onsager(
     known = slopes.values[1] != 0 and not slopes.fixed_sum
     relative = slopes.covariance[1, 1] / slopes.values[1] ** 2 if known else np.inf
     dof = float(slopes.dof[1])
-    covariance = _pooled(measured, _wishart(_moved(pairs_rbkv, blocks, weights_k), min(relative, 1.0)))
+    theory = _wishart(_moved(pairs_rbkv, blocks, weights_k), min(relative, 1.0))
+    others = [name for name in species if name != mobile and name not in host_species]
+    for name, noise in _rare_hops(framed, others, blocks, slopes.weights_qk[0], hop_length_A).items():
+        pair = _diagonal(species, name)
+        theory[pair, pair] += noise * values_p[pair] ** 2
+    covariance = _pooled(measured, theory)
     if known:
         variance = form @ covariance @ form
         covariance *= (form @ values_p) ** 2 * relative / variance
@@ -244,6 +250,11 @@ def analyse_onsager(
         )
     if not slopes.settled:
         warnings.append("the mobile ion's slope still changes at the longest usable lag; run longer")
+    if slopes.flight:
+        warnings.append(
+            "ions still run straight on at the lags that are used: the conductivity is low by up to "
+            f"{100 * slopes.flight:.0f} %, and so are the coefficients; run longer"
+        )
     warnings += few_replicas(len(trajectories), conductivity)
     return OnsagerResult(
         species=species,
@@ -298,6 +309,43 @@ def _charge(trajectory, name):
     if charge is None:
         raise ConfigError(f"formal_charges_e has no entry for {name}: every species needs its integer charge")
     return charge
+
+
+def _diagonal(species, name):
+    """Return where the pair of a species with itself stands in the upper triangle."""
+    i, j = np.triu_indices(len(species))
+    return int(np.flatnonzero((i == j) & (i == species.index(name)))[0])
+
+
+def _rare_hops(framed, others, blocks, weights_k, hop_length_A):
+    """Return {species: relative variance} that rare hops add, beyond those of the mobile ion.
+
+    A Brownian walker has no such noise, and the fit of the total charge knows the mobile ion's hops only.
+    """
+    known, noises = _hop_noise(blocks, weights_k), {}
+    for name in others:
+        own = blocked_displacements(
+            [item.positions_of(name) for item in framed],
+            frame_interval_ps=blocks.frame_interval_ps,
+            hop_length_A=hop_length_A,
+        )
+        noises[name] = max(_hop_noise(own, weights_k) - known, 0.0)
+    return noises
+
+
+def _hop_noise(blocks, weights_k):
+    """Return one over the number of hops, or less where the fourth cumulant of displacements allows no more.
+
+    Vibrations add nothing to that cumulant, so it is held against the squared slope, not the squared MSD.
+    """
+    counted = 1 / max(blocks.n_hops, 1)
+    slope = float(weights_k @ blocks.msd_k)
+    if slope <= 0:
+        return counted
+    used = np.flatnonzero(weights_k)
+    cumulant_k = np.maximum(blocks.quartic_k[used] - 5 / 3 * blocks.msd_k[used] ** 2, 0.0)
+    per_ion = float(np.mean(cumulant_k * blocks.lags[used] / (slope * blocks.lag_times_ps[used]) ** 2))
+    return min(counted, per_ion / (blocks.n_ions * sum(blocks.n_frames)))
 
 
 def _symmetric(values_p, n):

@@ -24,6 +24,7 @@ _CHUNK_FRAMES = 256
 _DRIFT_SEGMENTS = 10
 _DRIFT_SIGNIFICANCE = 1e-6
 _DRIFT_HOPS = 0.3
+_REPEATED_FRAMES = 8
 
 
 def default_host(species, symbols, formal_charges_e):
@@ -87,7 +88,8 @@ def check_replicas(trajectories, species):
     ------
     ConfigError
         Naming what differs: ions, frame interval, temperature, formal charges, or volume by over 2 %; or
-        where an atom steps across more than half the cell between frames.
+        where an atom steps across more than half the cell between frames; or where one replica repeats
+        frames of another.
     UnknownSpeciesError
         If there is no such ion.
     """
@@ -119,6 +121,7 @@ def check_replicas(trajectories, species):
                 f"{first.mean_volume_A3:.6g} A^3: analyse different systems apart"
             )
         _check_unwrapped(item, number)
+    _refuse_repeated(trajectories, species)
 
 
 def _composition(trajectory):
@@ -256,3 +259,26 @@ def hopping_hosts(trajectories, host_species, *, window, threshold_A):
         if count:
             hops[name] = count
     return hops
+
+
+def _refuse_repeated(trajectories, species):
+    """Refuse frames that are counted twice: the error would shrink for nothing."""
+    ions = trajectories[0].indices_of(species)
+    for one, a in enumerate(trajectories):
+        for other, b in enumerate(trajectories):
+            if other == one or len(a.species) != len(b.species):
+                continue
+            a_tnc, b_tnc = a.positions_A, b.positions_A
+            starts = np.arange(max(len(a_tnc) - _REPEATED_FRAMES, 0))
+            for ion in ions:
+                starts = starts[a_tnc[starts, ion, 0] == b_tnc[0, ion, 0]]
+                if len(starts) == 0:
+                    break
+            for start in starts[:_REPEATED_FRAMES]:
+                shared = min(len(a_tnc) - start, len(b_tnc))
+                moved = not np.array_equal(b_tnc[0, ions], b_tnc[shared - 1, ions])
+                if moved and np.array_equal(a_tnc[start : start + shared, ions], b_tnc[:shared, ions]):
+                    raise ConfigError(
+                        f"replica {other} repeats replica {one} from its frame {start} on ({shared} frames): "
+                        "give every frame once, and every replica a seed of its own"
+                    )

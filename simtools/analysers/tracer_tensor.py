@@ -140,7 +140,7 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
         dof=dof,
         principal_values_cm2_per_s=principal * factor,
         principal_axes=axes,
-        isotropy_p_value=_isotropy(values, covariance, dof),
+        isotropy_p_value=_isotropy(values, covariance, measured.dof),
         window_ps=slopes.windows_ps[0],
         provenance=collect_provenance(
             species=species, hop_length_A=hop_length_A, host_species=list(host_species)
@@ -157,7 +157,8 @@ def _least_A2_per_ps(blocks, escapes, slope_A2_per_ps, hop_length_A):
     trapped = escapes.verdict(slope_A2_per_ps * ion_time_ps)
     if trapped:
         return escapes.bound_A2 / ion_time_ps / 6, f"{trapped}: "
-    if escapes.n_vacancies == 0 and blocks.n_travelled < _FEWEST_TRAVELLED:
+    fewest = min(_FEWEST_TRAVELLED, blocks.n_ions * blocks.n_replicas)
+    if escapes.n_vacancies == 0 and blocks.n_travelled < fewest:
         bound = poisson_upper_limit(blocks.n_hops) / ion_time_ps * hop_length_A**2
         return bound / 6, f"{blocks.n_travelled} ions went farther than a neighbour: "
     return 0.0, ""

@@ -17,6 +17,7 @@ from simtools.analysers.replicas import (
     formal_charge_e,
     hopping_hosts,
 )
+from simtools.analysers.steadiness import pace_warnings
 from simtools.analysers.trapping import count_escapes
 from simtools.analysers.uncertainty import log_interval, poisson_upper_limit
 from simtools.analysers.window import local_exponent
@@ -252,6 +253,7 @@ def transport_of_blocks(
             f"{temperature_K:g} K: {note}"
             for note in (
                 *_warnings(blocks, slopes, tracer, charge, escapes, trapped),
+                *(() if _unmoved(blocks, escapes) else pace_warnings(blocks, slopes)),
                 *_doubts(tracer, escapes, host_hops, charge_e, species),
                 *few_replicas(blocks.n_replicas, charge),
             )
@@ -332,7 +334,9 @@ def _unmoved(blocks, escapes):
     """Return why this is not diffusion, or an empty string."""
     if blocks.n_hops < _FEWEST_HOPS:
         return f"{blocks.n_hops} lasting hops seen, {_FEWEST_HOPS} are needed"
-    if escapes.n_vacancies == 0 and blocks.n_travelled < _FEWEST_TRAVELLED:
+    if escapes.n_vacancies == 0 and blocks.n_travelled < min(
+        _FEWEST_TRAVELLED, blocks.n_ions * blocks.n_replicas
+    ):
         return (
             f"{blocks.n_hops} lasting hops seen, but {blocks.n_travelled} ions went farther than a neighbour"
         )
@@ -387,11 +391,16 @@ def _warnings(blocks, slopes, tracer, charge, escapes, trapped):
     elif charge.is_limit:
         yield "the summed displacement does not grow significantly; D_sigma is an upper limit"
     if not slopes.settled:
-        yield "the slope of the MSD still changes at the longest usable lag; run longer"
+        yield "the slope of the MSD still changes at the longest usable lag or cannot be followed; run longer"
     if slopes.trend > NOTABLE_TREND:
         yield (
             f"the run is short beside the time in which jumps back die out; the slope of the MSD "
             f"was extrapolated by {-100 * slopes.trend:.0f} %"
+        )
+    if slopes.flight:
+        yield (
+            "ions still run straight on at the lags that D_sigma is read from (the slope of the MSD there is "
+            f"{100 * slopes.flight:.0f} % too low), so D_sigma and sigma are low and H_R is high; run longer"
         )
     if slopes.replicas_differ:
         yield "replicas differ more than their time blocks explain; errors are their scatter"

@@ -254,3 +254,71 @@ def test_species_that_only_vibrate_have_a_transport_number_of_zero_within_its_er
         assert share.stderr < 0.2
         pulls.append(share.value / share.stderr)
     assert np.abs(pulls).max() < 2.5
+
+
+def slow_species(n_frames=500, n_slow=2, hops_per_frame=0.01, step_A=2.0, seed=0, continuous=False):
+    """Return 24 fast Li and a slow O with a host at rest; O hops, or moves as a Brownian walker."""
+    rng = np.random.default_rng(seed)
+    fast = step_A * _hops(rng, 0.1, n_frames, 24)
+    slow = step_A * _hops(rng, hops_per_frame, n_frames, n_slow)
+    if continuous:
+        slow = np.sqrt(hops_per_frame / 3) * step_A * rng.normal(size=slow.shape)
+    moved = np.cumsum(np.concatenate([fast, slow, np.zeros((n_frames, 12, 3))], axis=1), axis=0)
+    return Trajectory(
+        positions_A=moved + rng.uniform(0, 14, (1, 36 + n_slow, 3)) + 0.1 * rng.normal(size=moved.shape),
+        species=np.array(["Li"] * 24 + ["O"] * n_slow + ["Cl"] * 12),
+        cells_A=14 * np.eye(3),
+        frame_interval_ps=0.5,
+        temperature_K=800,
+        formal_charges_e={"Li": 1, "O": -2, "Cl": -1},
+    )
+
+
+def _hops(rng, rate, n_frames, n_ions):
+    axes = rng.multinomial(rng.poisson(rate, (n_frames, n_ions)), np.full(6, 1 / 6))
+    return axes[..., ::2] - axes[..., 1::2]
+
+
+def test_a_species_that_hops_rarely_carries_the_noise_of_its_hops():
+    pulls = []
+    for seed in range(40):
+        result = onsager([slow_species(seed=seed)], host_species=("Cl",), hop_length_A=2.0)
+        apart = result.coefficients_A2_per_ps[2, 2] - 2 * 0.01 * 2.0**2 / 6 / 0.5
+        pulls.append(apart / result.stderr_A2_per_ps[2, 2])
+        error = result.ionic_conductivity_S_per_cm.stderr
+        assert error < 0.2 * result.ionic_conductivity_S_per_cm.value
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.2
+
+
+def test_slow_continuous_motion_has_no_noise_of_hops():
+    error = {}
+    for continuous in (False, True):
+        errors = [
+            result.stderr_A2_per_ps[2, 2]
+            for result in (
+                onsager(
+                    [slow_species(seed=seed, continuous=continuous)], host_species=("Cl",), hop_length_A=2.0
+                )
+                for seed in range(10)
+            )
+        ]
+        error[continuous] = np.mean(errors)
+    assert error[False] > 2.1 * error[True]
+
+
+def test_isotropic_walkers_are_seldom_called_anisotropic():
+    chances = [
+        analyse_tracer_tensor(
+            [lattice_walkers(200, 16, seed=10 * seed + r, temperature_K=800) for r in range(2)],
+            species="Li", hop_length_A=1.0,
+        ).isotropy_p_value
+        for seed in range(40)
+    ]  # fmt: skip
+    assert np.mean(np.array(chances) < 0.1) < 0.25
+
+
+def test_one_run_of_few_long_windows_is_no_test_of_isotropy():
+    result = analyse_tracer_tensor(
+        [lattice_walkers(400, 32, seed=1, hops_per_frame=0.012)], species="Li", hop_length_A=1.0
+    )
+    assert np.isnan(result.isotropy_p_value)

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.replicas import default_host
+from simtools.analysers.tracer_tensor import analyse_tracer_tensor
 from simtools.analysers.transport import TransportResult, analyse_transport
 from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
@@ -390,3 +391,90 @@ def test_a_run_with_one_usable_window_after_the_vibrations_gives_finite_numbers(
     replicas = walks(2, n_frames=n_frames, hops_per_frame=0.05, frame_interval_ps=0.2, rattle_A=0.02)
     estimate = analyse_transport(replicas, species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
     assert np.isfinite(estimate.upper_limit if estimate.is_limit else estimate.value)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "interval_ps", "hops_per_frame"),
+    [(8, 0.5, 0.2), (12, 0.5, 0.2), (270, 0.05, 0.0015), (300, 0.05, 0.0015), (330, 0.05, 0.0015)],
+)
+def test_runs_with_one_usable_window_have_a_value_or_a_limit_and_never_nan(
+    n_frames, interval_ps, hops_per_frame
+):
+    held = 0
+    for seed in range(12):
+        replicas = [
+            lattice_walkers(
+                n_frames, 48, seed=20 * seed + r, frame_interval_ps=interval_ps,
+                hops_per_frame=hops_per_frame, temperature_K=800, rattle_A=0.05,
+            )
+            for r in range(3)
+        ]  # fmt: skip
+        tracer = analyse_transport(replicas, species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
+        truth = hops_per_frame / interval_ps / 6 * 1e-4
+        if tracer.is_limit:
+            held += tracer.upper_limit > truth
+        else:
+            held += tracer.ci95[0] < truth < tracer.ci95[1]
+    assert held >= 9
+
+
+def test_a_run_too_short_to_follow_its_slope_says_so():
+    result = analyse_transport(walks(4, n_frames=10, hops_per_frame=0.4), species="Li", hop_length_A=1.0)
+    assert not result.tracer_diffusivity_cm2_per_s.is_limit
+    assert any("cannot be followed" in note for note in result.warnings)
+
+
+def test_a_single_ion_that_travels_far_diffuses():
+    replicas = [lattice_walkers(800, 1, seed=4, temperature_K=800)]
+    result = analyse_transport(replicas, species="Li", hop_length_A=1.0)
+    assert holds(result.tracer_diffusivity_cm2_per_s, 0.2 / 6 * 1e-4, slack=1.5)
+    tensor = analyse_tracer_tensor(replicas, species="Li", hop_length_A=1.0)
+    assert not tensor.mean_cm2_per_s.is_limit
+
+
+def persistent_walkers(n_frames, n_ions, *, seed, memory_frames, diffusivity_A2_per_ps=0.1):
+    """Return walkers whose velocity is forgotten over `memory_frames` frames of 0.5 ps."""
+    rng = np.random.default_rng(seed)
+    keep = np.exp(-1 / memory_frames)
+    speed = np.sqrt(4 * diffusivity_A2_per_ps * (1 - keep) / (1 + keep))
+    velocity = speed * rng.normal(size=(n_ions, 3))
+    positions = np.zeros((n_frames, n_ions, 3))
+    for t in range(1, n_frames):
+        velocity = keep * velocity + speed * np.sqrt(1 - keep**2) * rng.normal(size=(n_ions, 3))
+        positions[t] = positions[t - 1] + velocity * 0.5
+    return Trajectory(
+        positions_A=positions,
+        species=np.full(n_ions, "Li"),
+        cells_A=12 * np.eye(3),
+        frame_interval_ps=0.5,
+        temperature_K=800,
+        formal_charges_e={"Li": 1},
+    )
+
+
+def test_motion_that_runs_straight_on_puts_the_charge_diffusivity_in_doubt():
+    held = 0
+    for seed in range(10):
+        replicas = [persistent_walkers(400, 24, seed=10 * seed + r, memory_frames=8) for r in range(4)]
+        result = analyse_transport(replicas, species="Li", hop_length_A=2.8)
+        assert any("run straight on" in note or "still changes" in note for note in result.warnings)
+        held += holds(result.charge_diffusivity_cm2_per_s, 0.1e-4)
+    assert held >= 8
+    hoppers = analyse_transport(walks(4, rattle_A=0.1), species="Li", hop_length_A=1.0)
+    assert not any("run straight on" in note for note in hoppers.warnings)
+
+
+@pytest.mark.parametrize("start", [0, 100])
+def test_frames_that_are_given_twice_are_refused(start):
+    first, second = walks(2, rattle_A=0.05)
+    again = replace(first, positions_A=first.positions_A[start:])
+    with pytest.raises(ConfigError, match=f"replica 2 repeats replica 0 from its frame {start} on"):
+        analyse_transport([first, second, again], species="Li", hop_length_A=1.0)
+
+
+def test_a_run_cut_in_two_at_a_shared_frame_is_two_replicas():
+    whole = walks(1, n_frames=801, rattle_A=0.05)[0]
+    halves = [
+        replace(whole, positions_A=whole.positions_A[part]) for part in (slice(0, 401), slice(400, None))
+    ]
+    assert analyse_transport(halves, species="Li", hop_length_A=1.0).n_replicas == 2
