@@ -288,8 +288,7 @@ def _extrapolated(blocks, windows, independent, moved):
     if moved or slope <= 0:
         return window.weights_k - plain * step_k, plain * step, plain * step, False
     prior = _TREND_PRIOR * slope
-    # of a single window there is no trend to see, and the prior is all that is known
-    share = prior**2 / (prior**2 + variance) if len(windows) > 1 else 0.0
+    share = prior**2 / (prior**2 + variance)
     error = prior * np.sqrt(1 - share)
     z = share * step / error
     hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logcdf(z))
