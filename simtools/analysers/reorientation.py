@@ -18,7 +18,7 @@ _PRODUCTS = ((0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0), (0, 1, 2.0), (0, 2, 2.0), (1
 _FEWEST_UNITS = 12
 _N_LAGS = 120
 _N_FITTED = 40
-_RESAMPLES = 100
+_GROUPS = 24
 _RELAXED = 0.1
 _SHORTEST_STEPS = 3
 
@@ -123,13 +123,13 @@ def reorientation(
     max_lag_ps
         Longest lag, ps; by default a third of the shortest run.
     seed
-        Seed of the bootstrap over rotors.
+        Seed of the groups that are left out in turn, where there are more than 24 rotors.
 
     Returns
     -------
     ReorientationResult
-        Errors are those of a bootstrap over rotors and replicas, bonds of one rotor together; with fewer than
-        12 of them over stretches in time that are three times the longest lag or more.
+        Errors are a jackknife over rotors and replicas, bonds of one rotor together; with fewer than 12 of
+        them over stretches in time that are three times the longest lag or more.
 
     Raises
     ------
@@ -170,22 +170,29 @@ def reorientation(
     mean = units.mean(axis=0)
     stderr = units.std(axis=0, ddof=1) / np.sqrt(len(units)) if len(units) > 1 else np.full_like(mean, np.nan)
     fits = [_fit(interval_ps, mean[which]) for which in (0, 1)]
-    rng = np.random.default_rng(seed)
-    draws = np.empty((_RESAMPLES if len(units) > 1 else 0, 2, 3))
-    for draw in draws:
-        sample = units[rng.integers(len(units), size=len(units))].mean(axis=0)
+    groups = np.array_split(np.random.default_rng(seed).permutation(len(units)), min(_GROUPS, len(units)))
+    left_out = np.empty((len(groups) if len(units) > 1 else 0, 2, 3))
+    for row, group in zip(left_out, groups, strict=False):
+        sample = np.delete(units, group, axis=0).mean(axis=0)
         for which in (0, 1):
             fit = _fit(interval_ps, sample[which], start=fits[which].parameters)
-            draw[which] = fit.tau_ps, fit.integral_ps, fit.plateau
-    method = f"bootstrap over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}"
+            row[which] = fit.tau_ps, fit.integral_ps, fit.plateau
+    method = f"jackknife over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}, Student"
     estimates = [
         [
-            _estimate(value, draws[:, which, k], len(units), method)
-            for k, value in enumerate((fits[which].tau_ps, fits[which].integral_ps, fits[which].plateau))
+            _estimate(fits[which].tau_ps, left_out[:, which, 0], len(units), method, logarithmic=True),
+            _estimate(fits[which].integral_ps, left_out[:, which, 1], len(units), method),
+            _estimate(fits[which].plateau, left_out[:, which, 2], len(units), method),
         ]
         for which in (0, 1)
     ]
-    ratio = _estimate(fits[0].tau_ps / fits[1].tau_ps, draws[:, 0, 0] / draws[:, 1, 0], len(units), method)
+    ratio = _estimate(
+        fits[0].tau_ps / fits[1].tau_ps,
+        left_out[:, 0, 0] / left_out[:, 1, 0],
+        len(units),
+        method,
+        logarithmic=True,
+    )
     relaxed = tuple(fit.left < _RELAXED for fit in fits)
     return ReorientationResult(
         name=parts[0].name,
@@ -253,19 +260,22 @@ def _fit(interval_ps, c_k, start=None):
     return _Fit(p, tau, integral, plateau, left)
 
 
-def _estimate(value, draws, n_units, method):
-    if len(draws) == 0:
+def _estimate(value, left_out, n_units, method, *, logarithmic=False):
+    """Return the delete-a-group jackknife's interval, of the logarithm for a positive quantity."""
+    g = len(left_out)
+    if g == 0:
         nan = float("nan")
         return Estimate(
             value=float(value), stderr=nan, ci95=(nan, nan), method="one rotor: no error", n_eff=1.0
         )
-    # a sample of n spreads by sqrt((n - 1)/n) too little, and its quantiles are Student's
-    factor = np.sqrt(n_units / (n_units - 1)) * stats.t.ppf(0.975, n_units - 1) / stats.norm.ppf(0.975)
-    low, high = value + factor * (np.percentile(draws, [2.5, 97.5]) - value)
+    points = np.log(left_out) if logarithmic else left_out
+    error = np.sqrt((g - 1) / g * np.sum((points - points.mean()) ** 2))
+    half = stats.t.ppf(0.975, g - 1) * error
+    ci95 = (value * np.exp(-half), value * np.exp(half)) if logarithmic else (value - half, value + half)
     return Estimate(
         value=float(value),
-        stderr=float(draws.std(ddof=1)),
-        ci95=(float(low), float(high)),
+        stderr=float(error * value if logarithmic else error),
+        ci95=(float(ci95[0]), float(ci95[1])),
         method=method,
         n_eff=float(n_units),
     )
