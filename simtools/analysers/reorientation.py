@@ -162,7 +162,7 @@ def reorientation(
             for part in parts
             for rotor in range(part.n_rotors)
             for stretch in np.array_split(part.vectors[:, rotor], stretches)
-        ]
+        ],
     )
     lags = np.unique(np.round(np.geomspace(1, n_lags - 1, _N_LAGS)).astype(int))
     lags = np.concatenate([[0], lags])
@@ -171,9 +171,10 @@ def reorientation(
     stderr = units.std(axis=0, ddof=1) / np.sqrt(len(units)) if len(units) > 1 else np.full_like(mean, np.nan)
     fits = [_fit(interval_ps, mean[which]) for which in (0, 1)]
     groups = np.array_split(np.random.default_rng(seed).permutation(len(units)), min(_GROUPS, len(units)))
+    total = units.sum(axis=0)
     left_out = np.empty((len(groups) if len(units) > 1 else 0, 2, 3))
     for row, group in zip(left_out, groups, strict=False):
-        sample = np.delete(units, group, axis=0).mean(axis=0)
+        sample = (total - units[group].sum(axis=0)) / (len(units) - len(group))
         for which in (0, 1):
             fit = _fit(interval_ps, sample[which], start=fits[which].parameters)
             row[which] = fit.tau_ps, fit.integral_ps, fit.plateau
