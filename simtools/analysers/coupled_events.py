@@ -35,6 +35,8 @@ class RotorHops:
         Shape (3, 3), Å.
     duration_ps : float
         Time in which both can be seen, ps.
+    start_ps : float
+        Where it begins in the trajectory, ps.
     """
 
     rotation_rotors: np.ndarray
@@ -46,6 +48,7 @@ class RotorHops:
     rotor_centres_A: np.ndarray
     cell_A: np.ndarray
     duration_ps: float
+    start_ps: float = 0.0
 
     def __post_init__(self):
         n, m = len(self.rotation_rotors), len(self.hop_times_ps)
@@ -165,4 +168,5 @@ def common_events(reorientations: Reorientations, jumps: Jumps) -> RotorHops:
         rotor_centres_A=reorientations.centres_A,
         cell_A=jumps.cell_A,
         duration_ps=float(end - start),
+        start_ps=float(start),
     )
