@@ -11,7 +11,7 @@ from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import cell_heights_A, minimum_image
 from simtools.md.trajectory import Trajectory
 
-__all__ = ["BondChange", "Molecules", "bond_cutoff_A", "find_molecules"]
+__all__ = ["BondChange", "Molecules", "bond_cutoff_A", "find_molecules", "without_ligands"]
 
 _COVALENT = 1.25
 _BROKEN = 1.5
@@ -254,6 +254,31 @@ def find_molecules(
         changes=_changes(trajectory, cells, inverse, centre_atoms, kept, bound, bonds, limit_ml),
         others=others,
     )
+
+
+def without_ligands(trajectory: Trajectory, molecules: Molecules) -> Trajectory:
+    """Return the trajectory without the ligands: each molecule is its central atom, on one lattice site.
+
+    Ligands would otherwise be taken for ions on whatever site is nearest (H of hydroxide on a lithium site).
+    """
+    kept = np.setdiff1d(np.arange(len(trajectory.species)), molecules.ligands)
+    velocities = trajectory.velocities_A_per_ps
+    return replace(
+        trajectory,
+        positions_A=trajectory.positions_A[:, kept],
+        species=trajectory.species[kept],
+        masses_amu=None if trajectory.masses_amu is None else trajectory.masses_amu[kept],
+        velocities_A_per_ps=None if velocities is None else velocities[:, kept],
+        defects=tuple(_renumbered(defect, kept) for defect in trajectory.defects),
+    )
+
+
+def _renumbered(defect, kept):
+    """Return what the builder put in, with the numbers that its atoms now have."""
+    if "atom_indices" not in defect:
+        return defect
+    atoms = [int(atom) for atom in defect["atom_indices"]]
+    return {**defect, "atom_indices": [int(np.searchsorted(kept, atom)) for atom in atoms if atom in kept]}
 
 
 def _cutoffs(centre, symbols, given):

@@ -19,6 +19,7 @@ from simtools.md.trajectory import Trajectory
 __all__ = [
     "DipoleToVacancies",
     "TiltAtHops",
+    "checked_cells",
     "coordination_levels",
     "dipole_to_vacancies",
     "ions_near",
@@ -75,14 +76,15 @@ def vacancies_near(vacancies_A: np.ndarray, orientations: Orientations, *, radiu
 
 
 def _count(r_tnc, orientations, cells_A, radius_A):
-    cells = _checked_cells(cells_A, radius_A)
+    cells = checked_cells(cells_A, radius_A)
     counts = np.zeros((len(r_tnc), orientations.n_rotors), dtype=np.int8)
     centres = np.ascontiguousarray(orientations.centres_A)
     kernels.count_near(np.ascontiguousarray(r_tnc), centres, cells, np.linalg.inv(cells), radius_A, counts)
     return counts
 
 
-def _checked_cells(cells_A, radius_A):
+def checked_cells(cells_A, radius_A: float) -> np.ndarray:
+    """Return cells of shape (n, 3, 3); refuse a radius over half the smallest height of any."""
     cells = np.ascontiguousarray(np.reshape(cells_A, (-1, 3, 3)))
     room_A = 0.5 * min(float(cell_heights_A(cell).min()) for cell in cells)
     if not 0 < radius_A <= room_A:
@@ -151,7 +153,7 @@ def dipole_to_vacancies(
     """
     if not orientations.is_linear:
         raise ConfigError(f"{orientations.name} has no axis to point with: expected linear rotors")
-    cells = _checked_cells(orientations.cells_A, radius_A)
+    cells = checked_cells(orientations.cells_A, radius_A)
     stride = max(1, orientations.n_frames // _MOST_FRAMES)
     u = orientations.points()[::stride]
     centres, vacancies = orientations.centres_A[::stride], vacancies_A[::stride]
