@@ -102,6 +102,7 @@ def _parser():
     defects.set_defaults(command=_defects)
 
     _add_analyse(commands)
+    _add_rotations(commands)
 
     build = commands.add_parser("build", help="the simulation cell only")
     _add_recipe(build)
@@ -135,25 +136,57 @@ def _parser():
 def _add_analyse(commands):
     analyse = commands.add_parser("analyse", help="transport from trajectory files of any program")
     add = analyse.add_argument
-    add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
-    add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
-    add("--replica", action="append", nargs="+", metavar="FILE", help="consecutive parts of one replica")
+    _add_files(analyse)
     add("--mobile", action="append", required=True, metavar="SPECIES", help="mobile ion; may be repeated")
     add("--charge", action="append", default=[], metavar="SPECIES=E", help="integer formal charge, e")
     add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
     add("--host", metavar="A,B", help="immobile species; default: those of opposite charge")
     add("--hop-length", type=float, metavar="ANGSTROM", help="between neighbouring sites; default: measured")
+    add("--strict-steps", action="store_true", help="refuse wrapped steps over half of --hop-length")
+    add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
+    analyse.set_defaults(command=_analyse)
+
+
+def _add_rotations(commands):
+    rotations = commands.add_parser(
+        "rotations", help="rotation of molecular anions, and what it has to do with hops of ions"
+    )
+    add = rotations.add_argument
+    _add_files(rotations)
+    add("--anion", required=True, metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add(
+        "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; default: rotation only"
+    )
+    add("--temperature", type=float, metavar="K", help="temperature, K")
+    add("--host", metavar="A,B", help="species in whose frame hops are seen; default: all others")
+    add("--bond", type=float, metavar="ANGSTROM", help="longest bond; default: from covalent radii")
+    add(
+        "--radius",
+        type=float,
+        metavar="ANGSTROM",
+        help="hops this near are beside a rotor; default: measured",
+    )
+    add("--site-symmetry", default="1", metavar="GROUP", help="of the anion's site, as m-3m, for its map")
+    add("--angle", type=float, default=45.0, metavar="DEGREES", help="smallest rotation that counts")
+    add("--shifts", type=int, default=1000, metavar="N", help="shifted copies behind every p")
+    add("--seed", type=int, default=0, metavar="N", help="of the shifted copies")
+    add("-o", "--output", dest="directory", type=Path, default=Path("rotations"), metavar="DIR")
+    rotations.set_defaults(command=_rotations)
+
+
+def _add_files(parser):
+    add = parser.add_argument
+    add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
+    add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
+    add("--replica", action="append", nargs="+", metavar="FILE", help="consecutive parts of one replica")
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
     add("--cell", metavar="A,B,C", help="edges (3) or lattice vectors (9 numbers), where the files have none")
     add("--unwrapped", action="store_true", help="positions are unwrapped: take them as they are")
-    add("--strict-steps", action="store_true", help="refuse wrapped steps over half of --hop-length")
     add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
     add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
     add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
-    add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
-    analyse.set_defaults(command=_analyse)
 
 
 def _add_recipe(parser):
@@ -257,13 +290,9 @@ def _defects(arguments):
 def _analyse(arguments):
     from workflows.analyse import analyse_files, analysis_text, write_analysis
 
-    if bool(arguments.trajectories) == bool(arguments.replica):
-        raise _UsageError("give either TRAJECTORY files or --replica groups")
+    replicas = _replicas(arguments)
     if arguments.strict_steps and arguments.hop_length is None:
         raise _UsageError("--strict-steps needs --hop-length")
-    replicas = arguments.replica or (
-        [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
-    )
     for name, value in (("--temperature", arguments.temperature), ("--hop-length", arguments.hop_length)):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{name} must be positive, got {value:g}")
@@ -281,6 +310,41 @@ def _analyse(arguments):
     return DONE
 
 
+def _rotations(arguments):
+    from workflows.rotations import analyse_rotation_files, rotations_text, write_rotations
+
+    replicas = _replicas(arguments)
+    for name in ("temperature", "bond", "radius"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"--{name} must be positive, got {value:g}")
+    analysis = analyse_rotation_files(
+        replicas,
+        anion=arguments.anion,
+        mobile=arguments.mobile,
+        temperature_K=arguments.temperature,
+        host_species=arguments.host.split(",") if arguments.host else None,
+        cutoff_A=arguments.bond,
+        radius_A=arguments.radius,
+        site_symmetry=arguments.site_symmetry,
+        threshold_deg=arguments.angle,
+        n_shifts=arguments.shifts,
+        seed=arguments.seed,
+        **_reading_options(arguments),
+    )
+    page = write_rotations(analysis, arguments.directory)
+    print(f"{rotations_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
+    return DONE
+
+
+def _replicas(arguments):
+    if bool(arguments.trajectories) == bool(arguments.replica):
+        raise _UsageError("give either TRAJECTORY files or --replica groups")
+    return arguments.replica or (
+        [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
+    )
+
+
 def _reading_options(arguments):
     options = {
         "topology": arguments.topology,
@@ -291,7 +355,7 @@ def _reading_options(arguments):
         "skip_ps": arguments.skip,
         "stride": arguments.stride,
     }
-    if arguments.strict_steps:
+    if getattr(arguments, "strict_steps", False):
         options["hop_length_A"] = arguments.hop_length
     if arguments.cell is not None:
         try:

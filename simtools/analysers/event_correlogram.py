@@ -9,6 +9,7 @@ from scipy.fft import irfft, rfft
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.kernels import coupling as kernels
+from simtools.analysers.uncertainty import poisson_upper_limit
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -17,6 +18,7 @@ __all__ = ["EventCorrelogram", "checked_runs", "event_correlogram", "randomisati
 
 _FEWEST_BINS = 20
 _BAND = 0.95
+_FEW_PAIRS = 20
 _MOST_BLOCKS = 40
 _WINDOWS_PER_BLOCK = 10
 
@@ -279,8 +281,8 @@ def _result(runs, own, common, leads, edges_A, half, lag_bin_ps, window_ps, n_ne
         coupled_fraction=values[1],
         excess_p_value=randomisation_p(excess),
         excess_common_p_value=randomisation_p(excess_common),
-        excess_upper_limit=_upper(values[0]),
-        coupled_fraction_upper_limit=_upper(values[1]),
+        excess_upper_limit=_upper(excess, n_rotations),
+        coupled_fraction_upper_limit=min(1.0, _upper(excess, n_near)),
         lead=lead,
         lead_p_value=lead_p,
         peak_lag_ps=float(lag_bin_ps * (int(deviation.argmax()) - half)),
@@ -339,5 +341,12 @@ def _above(values, scale):
     )
 
 
-def _upper(estimate):
-    return float(max(0.0, estimate.value + stats.norm.ppf(_BAND) * estimate.stderr))
+def _upper(values, scale):
+    """Return the one-sided 95 % limit of what is above the null's mean, over `scale`; Poisson's if few."""
+    if scale == 0:
+        return float("inf")
+    above = _above(values, scale)
+    limit = above.value + stats.norm.ppf(_BAND) * above.stderr
+    if values[0] < _FEW_PAIRS:
+        limit = max(limit, (poisson_upper_limit(int(values[0])) - values[1:].mean()) / scale)
+    return float(max(0.0, limit))

@@ -20,7 +20,7 @@ __all__ = [
     "star_of",
 ]
 
-_MOST_VECTORS = 200_000
+_MOST_IMAGES = 1_000_000
 _SAME = 1e-6
 _C4Z = ((0, -1, 0), (1, 0, 0), (0, 0, 1))
 _C4X = ((1, 0, 0), (0, 0, -1), (0, 1, 0))
@@ -62,7 +62,7 @@ class OrientationDensity(Result):
         -k_B T ln of the density over its maximum, infinite where nothing was seen; nan without a
         temperature.
     n_directions : int
-        Directions before symmetry: frames (thinned to 200000 directions at most) times bonds times rotors.
+        Directions before symmetry: frames (thinned to a million images in all) times bonds times rotors.
     site_symmetry : str
     """
 
@@ -156,7 +156,7 @@ def orientation_density(
     counts = np.zeros(n_z * n_angles, dtype=np.int64)
     n_directions = 0
     for part in parts:
-        share = _MOST_VECTORS // len(parts)
+        share = max(1, _MOST_IMAGES // (len(parts) * len(operations)))
         stride = max(1, part.vectors.size // 3 // share)
         u = part.vectors[::stride].reshape(-1, 3)
         n_directions += len(u)

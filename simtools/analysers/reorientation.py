@@ -1,7 +1,7 @@
 """Reorientation functions C_1 and C_2, relaxation times, plateaus and what their ratio says of the motion."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -21,6 +21,8 @@ _N_FITTED = 40
 _GROUPS = 24
 _RELAXED = 0.1
 _SHORTEST_STEPS = 3
+_LOWEST = -0.3
+_AT_BOUND = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -183,7 +185,7 @@ def reorientation(
         [
             _estimate(fits[which].tau_ps, left_out[:, which, 0], len(units), method, logarithmic=True),
             _estimate(fits[which].integral_ps, left_out[:, which, 1], len(units), method),
-            _estimate(fits[which].plateau, left_out[:, which, 2], len(units), method),
+            _plateau(fits[which], left_out[:, which, 2], len(units), method),
         ]
         for which in (0, 1)
     ]
@@ -243,7 +245,7 @@ def _fit(interval_ps, c_k, start=None):
         return p[0] + p[1] * np.exp(-((times / np.exp(p[2])) ** p[3]))
 
     longest = np.log(100 * t[-1])
-    low, high = [-0.1, 0.0, np.log(interval_ps / 20), 0.3], [1.0, 1.1, longest, 1.2]
+    low, high = [_LOWEST, 0.0, np.log(interval_ps / 20), 0.3], [1.0, 1.1, longest, 1.2]
     if start is None:
         drop = np.flatnonzero(y < y[-1] + (1 - y[-1]) / np.e)
         guess = t[drop[0]] if len(drop) else t[-1]
@@ -258,6 +260,8 @@ def _fit(interval_ps, c_k, start=None):
     share = (c_k - plateau) / max(1 - plateau, 1e-12)
     integral = float(interval_ps * (share.sum() - 0.5 * (share[0] + share[-1])))
     left = float(np.exp(-((t[-1] / np.exp(p[2])) ** p[3])))
+    if plateau < _LOWEST + _AT_BOUND or p[2] > longest - _AT_BOUND:
+        left = 1.0
     return _Fit(p, tau, integral, plateau, left)
 
 
@@ -279,6 +283,17 @@ def _estimate(value, left_out, n_units, method, *, logarithmic=False):
         ci95=(float(ci95[0]), float(ci95[1])),
         method=method,
         n_eff=float(n_units),
+    )
+
+
+def _plateau(fit, left_out, n_units, method):
+    """Return the plateau; its interval is unknown where the run does not reach it."""
+    estimate = _estimate(fit.plateau, left_out, n_units, method)
+    if fit.left < _RELAXED:
+        return estimate
+    nan = float("nan")
+    return replace(
+        estimate, stderr=nan, ci95=(nan, nan), method="fit that the run does not reach: no interval"
     )
 
 

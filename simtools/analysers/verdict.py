@@ -161,6 +161,7 @@ def reach_verdict(
     carry: CarryTest | None = None,
     coupled_angle_deg: float | None = None,
     cradle: tuple = (),
+    further: tuple = (),
     counterfactuals: Counterfactuals | None = None,
 ) -> Verdict:
     """Return the verdict on coupled rotation and hopping, with the ladder that led there.
@@ -182,7 +183,9 @@ def reach_verdict(
     coupled_angle_deg
         Median angle of the rotations that come with hops, degrees.
     cradle
-        Tests (`CouplingTest`) of small-angle motion with ions: librations, not rotations.
+        Tests (`CouplingTest`) of small-angle motion at hops: librations, not rotations.
+    further
+        Tests that belong to the table but decide nothing.
     counterfactuals
         Ratios of diffusivities.
 
@@ -203,12 +206,21 @@ def reach_verdict(
         [
             *event_tests(correlogram, crude=crude, adjusted=adjusted, reverse=reverse, carry=carry),
             *cradle,
+            *further,
         ]
     )
     q = {test.name: test.q_value for test in tests}
     limit = correlogram.coupled_fraction_upper_limit
     ladder = _Ladder(
-        correlogram, crude, adjusted, reverse, carry, coupled_angle_deg, tests, q, counterfactuals
+        correlogram,
+        crude=crude,
+        adjusted=adjusted,
+        reverse=reverse,
+        carry=carry,
+        angle=coupled_angle_deg,
+        cradle=[test for test in tests if test.name in {item.name for item in cradle}],
+        q=q,
+        counterfactuals=counterfactuals,
     )
     verdict, reason = ladder.climb()
     return Verdict(
@@ -225,10 +237,10 @@ def reach_verdict(
 
 
 class _Ladder:
-    def __init__(self, correlogram, crude, adjusted, reverse, carry, angle, tests, q, counterfactuals):
+    def __init__(self, correlogram, *, crude, adjusted, reverse, carry, angle, cradle, q, counterfactuals):
         self.correlogram, self.crude, self.adjusted = correlogram, crude, adjusted
         self.reverse, self.carry, self.angle = reverse, carry, angle
-        self.tests, self.q, self.counterfactuals = tests, q, counterfactuals
+        self.cradle, self.q, self.counterfactuals = cradle, q, counterfactuals
         self.rungs, self.confirmed = [], False
 
     def say(self, question, answer, evidence):
@@ -264,7 +276,7 @@ class _Ladder:
         return self._at_equal_surroundings()
 
     def _apart(self):
-        small = [t for t in self.tests if t.name not in _EVENT_NAMES and t.q_value <= _LEVEL]
+        small = [test for test in self.cradle if test.q_value <= _LEVEL and test.estimate.value > 0]
         if small:
             names = ", ".join(test.name for test in small)
             self.say("Does small-angle motion go with ions?", "yes", names)
@@ -294,13 +306,12 @@ class _Ladder:
             return self._who_leads()
         explained = crude is not None and crude.value > self.adjusted.upper_limit
         self.say(question, "no" if explained else "open", text)
-        if explained:
-            return (
-                "co-triggered",
-                ("vacancies that pass make rotors turn and ions hop; beyond that nothing was found"),
-            )
         if self._reversed():
             return "co-triggered", "rotors turn after ions have hopped, not before: they follow the vacancy"
+        if explained:
+            return "co-triggered", (
+                "vacancies that pass make rotors turn and ions hop; beyond that nothing was found"
+            )
         return "undetermined", (
             "rotations and hops come together; whether beyond what vacancies do to both is within the error"
         )
@@ -369,9 +380,6 @@ class _Ladder:
             return "co-triggered", "without large rotations ions are as fast: hops do not need them"
         self.say(question, "open", text)
         return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
-
-
-_EVENT_NAMES = {_EXCESS, _LEAD, _CRUDE, _ADJUSTED, _REVERSE, _CARRY}
 
 
 def typical_angle_deg(runs, *, radius_A: float, window_ps: float) -> float | None:
