@@ -61,3 +61,45 @@ def nearest_centres(r_tnc, cells_tcc, inverse_tcc, frame_q, ligand_q, centre_m):
                 nearest_q[q] = m
         distance_q[q] = np.sqrt(distance_q[q])
     return nearest_q, distance_q
+
+
+@kernel
+def octahedron_vertices(r_tnc, centre_tmc, cells_tcc, inverse_tcc, axes_vc, cutoff, vertices_tmvc, found_tmv):
+    """Fill the nearest point about each of six axes through each centre, and whether there is one.
+
+    A point belongs to the axis that it is nearest to in angle.
+    """
+    gap = np.empty(3)
+    fraction = np.empty(3)
+    nearest = np.empty(6)
+    for t in range(r_tnc.shape[0]):
+        k = t if cells_tcc.shape[0] > 1 else 0
+        for m in range(centre_tmc.shape[1]):
+            nearest[:] = cutoff * cutoff
+            for n in range(r_tnc.shape[1]):
+                for c in range(3):
+                    fraction[c] = 0.0
+                for d in range(3):
+                    step = r_tnc[t, n, d] - centre_tmc[t, m, d]
+                    for c in range(3):
+                        fraction[c] += step * inverse_tcc[k, d, c]
+                squared = 0.0
+                for c in range(3):
+                    fraction[c] -= np.rint(fraction[c])
+                for c in range(3):
+                    gap[c] = 0.0
+                    for d in range(3):
+                        gap[c] += fraction[d] * cells_tcc[k, d, c]
+                    squared += gap[c] * gap[c]
+                if squared > cutoff * cutoff or squared == 0.0:
+                    continue
+                axis, along = 0, -np.inf
+                for v in range(6):
+                    product = gap[0] * axes_vc[v, 0] + gap[1] * axes_vc[v, 1] + gap[2] * axes_vc[v, 2]
+                    if product > along:
+                        axis, along = v, product
+                if squared < nearest[axis]:
+                    nearest[axis] = squared
+                    found_tmv[t, m, axis] = 1.0
+                    for c in range(3):
+                        vertices_tmvc[t, m, axis, c] = gap[c]
