@@ -21,6 +21,7 @@ from simtools.analysers.event_correlogram import event_correlogram
 from simtools.analysers.hazard import hazard_ratio
 from simtools.analysers.verdict import reach_verdict, typical_angle_deg
 from simtools.core.provenance import library_versions
+from simtools.plots import plot_false_positives
 from simtools.testing.coupled import planted_events
 
 RADIUS_A, SHELLS_A, N_SHIFTS = 2.2, (0.0, 2.2, 3.6), 200
@@ -46,6 +47,8 @@ TESTS = (
     "reverse hazard",
     "carry",
 )
+
+CONFOUNDED_TESTS = ("lead", "adjusted hazard", "reverse hazard", "carry")
 
 
 def one_repeat(case, repeat):
@@ -131,6 +134,7 @@ def main():
     parser.add_argument("--null-repeats", type=int, default=2000)
     parser.add_argument("--power-repeats", type=int, default=500)
     parser.add_argument("--case", action="append", choices=list(CASES), help="only these")
+    parser.add_argument("--figure", type=Path, help="draw false positives into this file")
     parser.add_argument("--rows", type=Path, help="keep every repeat in this folder, and resume from it")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/paddlewheel_calibration.json")
@@ -160,6 +164,22 @@ def main():
         "cases": summaries,
     }
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if arguments.figure is not None:
+        draw(summaries, arguments.figure)
+
+
+def draw(summaries, path):
+    """Write the figure of false positives: where a vacancy triggers both, only tests that allow for that."""
+    shown = {}
+    for item in summaries:
+        if item["case"] in NULL_CASES:
+            confounded = item["case"] == "vacancy triggers both"
+            shown[item["case"]] = {
+                test: share
+                for test, share in item["positive"].items()
+                if not confounded or test in CONFOUNDED_TESTS
+            }
+    plot_false_positives(shown, TESTS).figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":
