@@ -23,6 +23,7 @@ from simtools.analysers.coupling_velocities import (
 from simtools.analysers.density import find_sites, ion_density
 from simtools.analysers.event_correlogram import EventCorrelogram, event_correlogram
 from simtools.analysers.hazard import HazardRatio, hazard_ratio
+from simtools.analysers.hop_geometry import BottleneckAtHops, bottleneck_at_hops
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.molecules import without_ligands
 from simtools.analysers.multiple_testing import CouplingTest
@@ -63,7 +64,7 @@ class CouplingAnalysis:
         Within which the middle of a hop is near a rotor, Å.
     correlogram, crude, adjusted, reverse, carry
         Tests of events; `adjusted` and `reverse` are None where surroundings are unknown.
-    dipole, tilts, conditional, information, coherence, joint
+    dipole, tilts, bottleneck, conditional, information, coherence, joint
         Further measures, of the first replica where they need its frames; None where they cannot be had.
     verdict : Verdict
     warnings : tuple of str
@@ -79,6 +80,7 @@ class CouplingAnalysis:
     carry: CarryTest
     dipole: DipoleToVacancies | None
     tilts: TiltAtHops | None
+    bottleneck: BottleneckAtHops | None
     conditional: ConditionalDisplacement | None
     information: InformationFlow | None
     coherence: VelocityCoherence | None
@@ -97,6 +99,7 @@ class CouplingAnalysis:
             "carry": self.carry,
             "dipole_to_vacancies": self.dipole,
             "tilt_at_hops": self.tilts,
+            "bottleneck_at_hops": self.bottleneck,
             "conditional_displacement": self.conditional,
             "information_flow": self.information,
             "velocity_coherence": self.coherence,
@@ -239,6 +242,16 @@ def analyse_coupling(
         n_shifts=few,
         seed=seed,
     )
+    bottleneck = attempt(
+        "no bottleneck at hops",
+        bottleneck_at_hops,
+        trajectories[0],
+        runs[0],
+        mobile=mobile,
+        longest_lag_ps=lag_ps,
+        window_ps=window_ps / 4,
+        seed=seed,
+    )
     conditional = attempt(
         "no conditional displacement",
         lambda: conditional_displacement(
@@ -269,7 +282,7 @@ def analyse_coupling(
             radius_A=reach_A,
             seed=seed,
         )
-    further, cradle = _further_tests(tilts, conditional, information, coherence, dipole)
+    further, cradle = _further_tests(tilts, bottleneck, conditional, information, coherence, dipole)
     verdict = reach_verdict(
         correlogram,
         crude=crude,
@@ -292,6 +305,7 @@ def analyse_coupling(
         carry=carry,
         dipole=dipole,
         tilts=tilts,
+        bottleneck=bottleneck,
         conditional=conditional,
         information=information,
         coherence=coherence,
@@ -359,7 +373,7 @@ def _surroundings(hosts, rotation, runs, mobile, reach_A, notes):
     return covariates, first
 
 
-def _further_tests(tilts, conditional, information, coherence, dipole):
+def _further_tests(tilts, bottleneck, conditional, information, coherence, dipole):
     """Return the tests that stand in the table only, and those of small-angle motion with ions."""
     further, cradle = [], []
 
@@ -377,6 +391,9 @@ def _further_tests(tilts, conditional, information, coherence, dipole):
 
     if tilts is not None:
         add(cradle, "tilt at hops, below 45 degrees", tilts.excess, "degree", 0.0, tilts.p_value)
+    if bottleneck is not None:
+        width = bottleneck.excess
+        add(further, "width of the bottleneck at hops", width, "angstrom", 0.0, bottleneck.p_value)
     if conditional is not None:
         c = conditional
         add(further, "displacement beside rotors that turned", c.large, "ratio", 1.0, c.large_p_value)
