@@ -283,7 +283,8 @@ class _Ladder:
             return "soft cradle", f"ions move with librations ({names}), not with rotations; {self.exclusion}"
         if self.correlogram.coupled_fraction_upper_limit <= _NEGLIGIBLE:
             return "uncoupled", f"no coupling was found, and {self.exclusion}"
-        return "undetermined", f"no coupling was found, but only {self.exclusion}"
+        share = 100 * self.correlogram.coupled_fraction_upper_limit
+        return "undetermined", f"no coupling was found, but up to {share:.2g} % of hops are not excluded"
 
     def _at_equal_surroundings(self):
         question = "Also at equal surroundings (vacancies)?"

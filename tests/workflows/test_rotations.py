@@ -96,8 +96,14 @@ def test_independent_hydroxides_are_not_called_coupled(tmp_path):
     assert 0 < verdict["excluded_coupled_fraction"] < 0.3
 
 
-def test_without_a_mobile_ion_there_is_rotation_only(tmp_path, following):
-    summary, out = rotations(tmp_path, "c", following, "--anion", "OH", "--frame-interval", 0.05)
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    crystal = hydroxide_crystal(220, seed=7, wrapped=True)
+    return write_extxyz(tmp_path_factory.mktemp("short") / "short.xyz", crystal)
+
+
+def test_without_a_mobile_ion_there_is_rotation_only(tmp_path, short):
+    summary, out = rotations(tmp_path, "c", short, "--anion", "OH", "--frame-interval", 0.05)
     assert summary["coupling"] == summary["verdict"] == []
     assert len(summary["rotation"]) == 1
     assert (out / "report.html").exists()
@@ -116,10 +122,10 @@ def test_without_a_mobile_ion_there_is_rotation_only(tmp_path, following):
         (["--anion", "OH", "--mobile", "Li", "--radius", "30"], "at most half the smallest height"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, following, capsys, arguments, message):
+def test_bad_input_is_one_line(tmp_path, short, capsys, arguments, message):
     command = [
         "rotations",
-        str(following),
+        str(short),
         "--frame-interval",
         "0.05",
         *arguments,

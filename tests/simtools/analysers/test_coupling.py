@@ -94,6 +94,7 @@ def test_the_committed_calibration_is_within_what_is_promised():
     assert "paddlewheel" not in confounded
 
 
+@pytest.mark.kernel
 def test_hops_near_a_rotor_are_those_of_the_minimum_image():
     rng = np.random.default_rng(2)
     cell = np.array([[9.0, 0, 0], [3.0, 8.0, 0], [-1.0, 2.0, 10.0]])
@@ -227,6 +228,7 @@ def test_too_few_events_have_no_ratio():
     assert found.upper_limit == np.inf
 
 
+@pytest.mark.kernel
 def test_what_is_carried_is_the_rotation_of_the_place():
     turn = np.array([[0.0, 0.0, np.pi / 2], [0.3, -0.4, 1.1]])
     place = np.array([[2.0, 0, 0], [0.5, 1.0, -1.5]])

@@ -51,6 +51,7 @@ def test_ions_that_move_with_large_turns_are_found_and_small_ones_too():
     assert cradle.small_correlation.value > 0.1
 
 
+@pytest.mark.kernel
 def test_steps_are_those_of_the_trajectory():
     n_frames = 41
     r_tnc = np.zeros((n_frames, 4, 3))

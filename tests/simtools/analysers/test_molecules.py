@@ -24,6 +24,7 @@ def test_molecules_of_any_size_are_found_in_wrapped_and_unwrapped_positions(n_li
     assert_allclose(folded.bonds_A, flat.bonds_A, atol=1e-12)
 
 
+@pytest.mark.kernel
 def test_bonds_follow_a_sheared_cell_that_changes():
     rng = np.random.default_rng(3)
     cells = np.array([[8.0, 0, 0], [3.5, 7.0, 0], [-2.0, 1.0, 9.0]]) * rng.uniform(0.95, 1.05, (20, 1, 1))
@@ -47,6 +48,7 @@ def hydroxides(x_t):
     )
 
 
+@pytest.mark.kernel
 def test_an_exchange_and_a_dissociation_are_named_and_left_out():
     exchanged = find_molecules(hydroxides([0.97, 1.0, 1.5, 1.53, 0.97]), centre="O", ligands="H")
     (change,) = exchanged.changes

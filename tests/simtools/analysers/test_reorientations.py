@@ -184,6 +184,7 @@ def test_jumps_between_basins_are_found_and_librations_are_not(with_basins):
     assert find_reorientations(rotors_of(librating(still, SIX), interval_ps=0.02)).n_events == 0
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("with_basins", [False, True])
 def test_an_excursion_is_a_recrossing_and_what_stays_is_an_event(with_basins):
     index = np.zeros((200, 1), dtype=int)
@@ -197,6 +198,7 @@ def test_an_excursion_is_a_recrossing_and_what_stays_is_an_event(with_basins):
     assert_allclose(events.vectors_rad, [[0, 0, np.pi / 2]], atol=0.05)
 
 
+@pytest.mark.kernel
 def test_permutations_of_a_tetrahedron_are_rotations_by_the_full_angle():
     third = 2 * np.pi / 3
     angles = np.repeat([0.0, third, 2 * third, 3 * third], 100) + 0.1 * np.random.default_rng(0).normal(

@@ -60,6 +60,7 @@ def test_a_corner_may_be_missing_and_shared_corners_may_be_wrapped():
     assert_allclose(tilts.mean_square_deg2, [0, 0, 36.0], atol=1e-6)
 
 
+@pytest.mark.kernel
 def test_other_axes_and_limits_of_use():
     tilted = turned(np.full((3, 64), 45.0))
     axes = Rotation.from_rotvec([0, 0, np.pi / 4]).as_matrix().T
