@@ -6,7 +6,7 @@ RUNS ?= runs
 BIN = $(VENV)/bin
 RUN_PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-nojit physics lint clean
+.PHONY: demo test test-nojit physics peers lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simtools run li3ocl-demo -o $(RUNS)/li3ocl-demo
@@ -20,6 +20,9 @@ test-nojit: $(VENV)/.installed-dev
 
 physics: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m physics -q -rs
+
+peers: $(VENV)-peers/.installed
+	$(VENV)-peers/bin/python -m pytest tests/peers -m '' -q -rs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -39,5 +42,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 		echo "no sqsgenerator wheel for this system: the tests of quasirandom cells will be skipped"
 	@touch $@
 
+# an environment of its own: GEMDAT holds matplotlib below 3.11
+$(VENV)-peers/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; set PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[dev,peers]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers build *.egg-info .pytest_cache .ruff_cache .hypothesis

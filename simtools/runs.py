@@ -10,6 +10,11 @@ import pandas as pd
 from simtools.analysers.arrhenius import ArrheniusResult
 from simtools.analysers.association import AssociationResult
 from simtools.analysers.binding import BindingResult
+from simtools.analysers.green_kubo import GreenKuboResult
+from simtools.analysers.hop_statistics import HopStatistics
+from simtools.analysers.method_agreement import MethodComparison
+from simtools.analysers.onsager import OnsagerResult
+from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
 from simtools.core.results import Estimate
@@ -75,6 +80,12 @@ class Run:
         What to distrust.
     binding
         One `BindingResult` per kind of partner that vacancies can bind to; may be empty.
+    hops
+        `HopStatistics` of every species and temperature where sites are known.
+    green_kubo, onsager, comparisons
+        `GreenKuboResult`, `OnsagerResult` and `MethodComparison` of the temperatures that have one.
+    temperature_laws
+        `TemperatureLawResult`, or None with fewer than four temperatures.
     """
 
     directory: Path
@@ -86,6 +97,11 @@ class Run:
     points: tuple
     warnings: tuple
     binding: tuple = ()
+    hops: tuple = ()
+    green_kubo: tuple = ()
+    onsager: tuple = ()
+    comparisons: tuple = ()
+    temperature_laws: TemperatureLawResult | None = None
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -172,7 +188,7 @@ def load_run(directory):
     summary_file = directory / "summary.json"
     summary = _read_json(summary_file) if summary_file.exists() else {}
     results = directory / "results"
-    arrhenius_file = results / "arrhenius.json"
+    arrhenius_file, laws_file = results / "arrhenius.json", results / "temperature-laws.json"
     return Run(
         directory=directory,
         recipe=recipe,
@@ -181,6 +197,11 @@ def load_run(directory):
         arrhenius=_read_result(ArrheniusResult, arrhenius_file) if arrhenius_file.exists() else None,
         association=_read_results(AssociationResult, results, "association-*.json"),
         binding=_read_results(BindingResult, results, "binding-*.json"),
+        hops=_read_results(HopStatistics, results, "hops-*.json"),
+        green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
+        onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
+        comparisons=_read_results(MethodComparison, results, "methods-*.json"),
+        temperature_laws=_read_result(TemperatureLawResult, laws_file) if laws_file.exists() else None,
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
@@ -206,7 +227,11 @@ def _read_points(directory, recipe, summary):
 
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
-    return tuple(sorted(found, key=lambda result: (getattr(result, "temperature_K", 0.0), result.species)))
+    return tuple(sorted(found, key=_place))
+
+
+def _place(result):
+    return getattr(result, "temperature_K", 0.0), str(getattr(result, "species", ""))
 
 
 def _read_result(cls, path):

@@ -18,6 +18,9 @@ from simtools.core.errors import ConfigError, SimtoolsError
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+_TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
+_LARGEST_CHARGE_E = 99
+_SMALLEST, _LARGEST = 1e-9, 1e9  # of a temperature, length, time or memory that can be meant
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -134,7 +137,9 @@ def _parser():
 
 
 def _add_analyse(commands):
-    analyse = commands.add_parser("analyse", help="transport from trajectory files of any program")
+    analyse = commands.add_parser(
+        "analyse", help="transport and mechanisms from trajectory files of any program"
+    )
     add = analyse.add_argument
     _add_files(analyse)
     add("--mobile", action="append", required=True, metavar="SPECIES", help="mobile ion; may be repeated")
@@ -142,7 +147,12 @@ def _add_analyse(commands):
     add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
     add("--host", metavar="A,B", help="immobile species; default: those of opposite charge")
     add("--hop-length", type=float, metavar="ANGSTROM", help="between neighbouring sites; default: measured")
-    add("--strict-steps", action="store_true", help="refuse wrapped steps over half of --hop-length")
+    add("--molecule", action="append", default=[], metavar="NAME", help="one ion, such as OH; --charge OH=-1")
+    add("--only", metavar="A,B", help=f"transport and some of {', '.join(_TOPICS)}; default: all of them")
+    add("--sites", metavar="FILE", help="the perfect crystal, whose atoms are the sites (POSCAR, CIF, XYZ)")
+    add("--density", action="append", default=[], metavar="FILE", help="write it: .cube, .chgcar or .vtk")
+    add("--stream", action="store_true", help="one pass in bounded memory, whatever the size")
+    add("--memory", type=float, default=1000.0, metavar="MB", help="stream if positions take more (1000)")
     add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
     analyse.set_defaults(command=_analyse)
 
@@ -155,17 +165,12 @@ def _add_rotations(commands):
     _add_files(rotations)
     add("--anion", required=True, metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
     add(
-        "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; default: rotation only"
+        "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; without: rotation only"
     )
     add("--temperature", type=float, metavar="K", help="temperature, K")
     add("--host", metavar="A,B", help="species in whose frame hops are seen; default: all others")
     add("--bond", type=float, metavar="ANGSTROM", help="longest bond; default: from covalent radii")
-    add(
-        "--radius",
-        type=float,
-        metavar="ANGSTROM",
-        help="hops this near are beside a rotor; default: measured",
-    )
+    add("--radius", type=float, metavar="ANGSTROM", help="of hops beside a rotor; default: measured")
     add("--site-symmetry", default="1", metavar="GROUP", help="of the anion's site, as m-3m, for its map")
     add("--angle", type=float, default=45.0, metavar="DEGREES", help="smallest rotation that counts")
     add("--shifts", type=int, default=1000, metavar="N", help="shifted copies behind every p")
@@ -175,6 +180,7 @@ def _add_rotations(commands):
 
 
 def _add_files(parser):
+    """Add what says which trajectory files to read, and how."""
     add = parser.add_argument
     add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
     add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
@@ -182,8 +188,17 @@ def _add_files(parser):
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
-    add("--cell", metavar="A,B,C", help="edges (3) or lattice vectors (9 numbers), where the files have none")
+    add(
+        "--cell",
+        metavar="A,B,C",
+        help="edges (3) or lattice vectors (9 numbers) where the files have none, or CP2K's .cell file",
+    )
     add("--unwrapped", action="store_true", help="positions are unwrapped: take them as they are")
+    add(
+        "--allow-long-steps",
+        action="store_true",
+        help="count and report wrapped steps over half of the hop length instead of refusing them",
+    )
     add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
     add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
     add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
@@ -289,23 +304,43 @@ def _defects(arguments):
 
 def _analyse(arguments):
     from workflows.analyse import analyse_files, analysis_text, write_analysis
+    from workflows.analyse_stream import open_large, stream_files
 
     replicas = _replicas(arguments)
-    if arguments.strict_steps and arguments.hop_length is None:
-        raise _UsageError("--strict-steps needs --hop-length")
-    for name, value in (("--temperature", arguments.temperature), ("--hop-length", arguments.hop_length)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"{name} must be positive, got {value:g}")
-    analysis = analyse_files(
+    for name, value in (
+        ("--temperature", arguments.temperature),
+        ("--hop-length", arguments.hop_length),
+        ("--memory", arguments.memory),
+        ("--frame-interval", arguments.frame_interval),
+    ):
+        if value is not None and not _SMALLEST <= value <= _LARGEST:
+            raise ConfigError(f"{name} must be positive ({_SMALLEST:g} to {_LARGEST:g}), got {value:g}")
+    twice = [name for k, name in enumerate(arguments.mobile) if name in arguments.mobile[:k]]
+    if twice:
+        raise ConfigError(f"--mobile {twice[0]} is given twice, expected every species once")
+    reading, topics = _reading_options(arguments), _topics(arguments)
+    hops = {"hop_length_A": arguments.hop_length, "hop_species": tuple(arguments.mobile)}
+    large = None if arguments.stream else open_large(replicas, arguments.memory, **hops, **reading)
+    streamed = arguments.stream or large is not None
+    if streamed:
+        _refuse_streamed(arguments)
+        analyse, place = stream_files, {"directory": arguments.directory, "sources": large}
+    else:
+        analyse = analyse_files
+        place = {"molecules": arguments.molecule, "sites": arguments.sites, "topics": topics}
+    analysis = analyse(
         replicas,
         mobile=arguments.mobile,
         temperature_K=arguments.temperature,
         charges_e={name: _integer(name, text) for name, text in _pairs("--charge", arguments.charge)},
         host_species=arguments.host.split(",") if arguments.host else None,
         hop_length_A=arguments.hop_length,
-        **_reading_options(arguments),
+        **place,
+        **reading,
     )
-    page = write_analysis(analysis, arguments.directory)
+    page = write_analysis(analysis, arguments.directory, density_files=arguments.density)
+    if streamed:
+        analysis.checkpoint.clear()
     print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
 
@@ -345,42 +380,85 @@ def _replicas(arguments):
     )
 
 
+def _refuse_streamed(arguments):
+    """Refuse what one pass over files of any size cannot give."""
+    for option, value in (
+        ("--molecule", arguments.molecule),
+        ("--sites", arguments.sites),
+        ("--density", arguments.density),
+        ("--only", arguments.only not in (None, "transport")),
+    ):
+        if value:
+            raise ConfigError(
+                f"{option} needs the whole trajectory in memory, expected less than --memory "
+                f"{arguments.memory:g} MB: leave it out, raise --memory, or take fewer frames (--stride)"
+            )
+
+
+def _topics(arguments):
+    """Return what to analyse beside transport; check early what can be checked before reading."""
+    from workflows.analysis_files import check_density_file
+
+    for path in arguments.density:
+        check_density_file(Path(path))
+    if arguments.only is None:
+        return _TOPICS
+    wanted = arguments.only.split(",")
+    for name in wanted:
+        if name not in (*_TOPICS, "transport"):
+            raise ConfigError(f"--only {name}: expected some of transport, {', '.join(_TOPICS)}")
+    topics = tuple(name for name in _TOPICS if name in wanted)
+    if arguments.density and "density" not in topics:
+        raise ConfigError("--density needs density among --only")
+    return topics
+
+
 def _reading_options(arguments):
     options = {
         "topology": arguments.topology,
         "species": dict(_pairs("--species", arguments.species)) or None,
         "frame_interval_ps": arguments.frame_interval,
         "coordinates": "unwrapped" if arguments.unwrapped else "auto",
+        "allow_long_steps": arguments.allow_long_steps,
         "drop_truncated": arguments.drop_truncated,
         "skip_ps": arguments.skip,
         "stride": arguments.stride,
     }
-    if getattr(arguments, "strict_steps", False):
-        options["hop_length_A"] = arguments.hop_length
-    if arguments.cell is not None:
+    if arguments.cell is not None and Path(arguments.cell).is_file():
+        options["cell_A"] = arguments.cell
+    elif arguments.cell is not None:
         try:
             numbers = [float(word) for word in arguments.cell.split(",")]
         except ValueError:
             numbers = []
         if len(numbers) not in (3, 9):
-            raise ConfigError(f"--cell needs 3 or 9 numbers with commas, got {arguments.cell!r}")
+            raise ConfigError(f"--cell needs 3 or 9 numbers with commas, or a file, got {arguments.cell!r}")
         options["cell_A"] = numbers if len(numbers) == 3 else [numbers[k : k + 3] for k in (0, 3, 6)]
     return options
 
 
 def _pairs(option, texts):
+    seen = set()
     for text in texts:
         name, sign, value = text.partition("=")
         if not (name and sign and value):
             raise ConfigError(f"{option} needs NAME=VALUE, got {text!r}")
+        if name in seen:
+            raise ConfigError(f"{option} {name} is given twice, expected one value")
+        seen.add(name)
         yield name, value
 
 
 def _integer(name, text):
     try:
-        return int(text)
+        charge_e = int(text)
     except ValueError:
         raise ConfigError(f"--charge {name} must be an integer (formal charge), got {text!r}") from None
+    if abs(charge_e) > _LARGEST_CHARGE_E:
+        raise ConfigError(
+            f"--charge {name} must be a formal charge, at most {_LARGEST_CHARGE_E} e, got {text[:20]}"
+        )
+    return charge_e
 
 
 def _build(arguments):

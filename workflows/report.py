@@ -23,6 +23,7 @@ from workflows.report_figures import (
     single_figure,
     trace_figures,
 )
+from workflows.report_mechanisms import law_rows, mechanism_figures, mechanism_tables
 
 __all__ = ["render_page", "render_report", "write_page", "write_report"]
 
@@ -79,6 +80,8 @@ def _context(run):
     arrhenius = _arrhenius_figure(run, literature)
     displacements = displacement_figures(run.transport) if run.transport else []
     association = association_figures(run.association)
+    mechanisms = mechanism_figures(run)
+    shown, folded = mechanism_tables(run)
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -92,12 +95,18 @@ def _context(run):
         "background": tables.background_statement(run),
         "arrhenius_figure": arrhenius,
         "arrhenius_absent": tables.why_no_arrhenius(run),
-        "arrhenius_rows": tables.arrhenius_rows(run),
+        "arrhenius_rows": [*tables.arrhenius_rows(run), *law_rows(run)],
         "transport_table": tables.transport_table(run),
         "sampling_table": tables.sampling_table(run),
         "methods_table": tables.methods_table(run),
         "literature_table": tables.literature_table(literature),
         "displacement_figures": displacements,
+        "mechanism_figures": mechanisms,
+        "mechanism_tables": shown,
+        "methods_tables": folded,
+        "disagreements": [
+            f"{item.temperature_K:g} K: {text}" for item in run.comparisons for text in item.disagreements
+        ],
         "association_figures": association,
         "association_table": association_table(run),
         "binding_rows": binding_rows(run),
@@ -110,7 +119,9 @@ def _context(run):
         "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
-    figures = [item for item in (arrhenius, *displacements, *association, *traces) if item is not None]
+    figures = [
+        item for item in (arrhenius, *displacements, *mechanisms, *association, *traces) if item is not None
+    ]
     return context, figures
 
 

@@ -14,6 +14,7 @@ from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
 from workflows.point import FORCE_FIELD_FILE
+from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
 from workflows.statepoints import PROTOCOL, write_json
 
 __all__ = ["SCHEMA", "analyse", "numbers_or_null"]
@@ -43,7 +44,7 @@ def analyse(campaign):
     """
     listed = campaign.points()
     notes = _state_warnings(campaign, listed)
-    transports, associations = [], []
+    transports, associations, mechanisms = [], [], []
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", SimtoolsWarning)
         for temperature in sorted(campaign.recipe.md.temperatures_K):
@@ -52,7 +53,17 @@ def analyse(campaign):
                 continue
             transports.append(_transport(campaign, temperature, trajectories))
             associations += _associations(campaign, trajectories, notes)
+            mechanisms.append(
+                temperature_mechanisms(
+                    trajectories,
+                    transports[-1],
+                    hop_length_A=campaign.system["hop_length_A"],
+                    host_species=tuple(campaign.system["host"]),
+                    notes=notes,
+                )
+            )
         arrhenius = _arrhenius(transports, notes)
+        law = temperature_law(transports, notes)
         bindings = _bindings(associations)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
     for result in (*transports, *associations):
@@ -72,6 +83,7 @@ def analyse(campaign):
     if associations:
         summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
         summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
+    summary |= numbers_or_null(summary_blocks(mechanisms, law))
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -83,6 +95,8 @@ def analyse(campaign):
         _write_result(results / name, result)
     for result in bindings:
         _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
+    for name, result in named_results(mechanisms, law):
+        _write_result(results / name, result)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
     write_json(campaign.directory / "summary.json", summary)

@@ -22,7 +22,7 @@ __all__ = [
 _EXTRAPOLATED_TO_K = 300.0
 _REJECTED_BELOW = 0.01
 _SAME_TEMPERATURE = 1e-6
-_SCATTER_SCALE = 0.35
+_SCATTER_SCALE = 0.25
 _SCATTER_TAIL = 4.0
 _SCATTER_GRID = np.concatenate([[0.0], np.geomspace(0.02, 200.0, 80)])
 
@@ -140,7 +140,7 @@ def fit_arrhenius_line(temperatures_K, ln_values, ln_stderr, *, dof=None):
     Returns
     -------
     ArrheniusLine
-        Averaged over tau with its posterior: a half-Student prior (4 degrees of freedom, scale 0.35 of the
+        Averaged over tau with its posterior: a half-Student prior (4 degrees of freedom, scale 0.25 of the
         points' root mean square error) times the likelihood with the line integrated out.
 
     Raises

@@ -213,9 +213,16 @@ def _gas_like(part, network, rng):
     gas = independent_vacancies(part, seed=int(rng.integers(2**63)), network=network)
     if part.frame_interval_ps == 0:
         return gas
-    half = 0.5 * part.frame_interval_ps
-    times_ps = np.round(gas.times_ps / half) * half
-    return replace(gas, last_ps=times_ps, first_ps=times_ps)
+    # the run's times are middles of frames where jumps take less than one, else of frames or on them alike
+    step_ps = part.frame_interval_ps
+    middles = (np.rint(2 * part.times_ps / step_ps) % 2 == 1).mean()
+    on_middle = rng.random(gas.n_jumps) < middles
+    times_ps = np.where(on_middle, np.floor(gas.times_ps / step_ps) + 0.5, np.rint(gas.times_ps / step_ps))
+    times_ps *= step_ps
+    order = np.argsort(times_ps, kind="stable")
+    columns = ("ions", "initial_sites", "final_sites", "vectors_A")
+    moved = {name: getattr(gas, name)[order] for name in columns}
+    return replace(gas, last_ps=times_ps[order], first_ps=times_ps[order], **moved)
 
 
 def _shifted(part, _, rng):

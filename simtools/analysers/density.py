@@ -1,11 +1,14 @@
 """Density of one species on a grid, its free energy, and the sites it has. Files: density_files.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from simtools.analysers.kernels import density as kernels
+from simtools.analysers.rdf import frame_cells, replicas_of
 from simtools.analysers.sites import ions_on_sites
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
@@ -18,6 +21,7 @@ __all__ = ["IonDensity", "find_sites", "free_energy_map", "ion_density"]
 
 _MOST_VOXELS = 20_000_000
 _IMAGES = 2
+_SAME_CELL = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,7 +58,7 @@ class IonDensity(Result):
 
 
 def ion_density(
-    trajectory: Trajectory,
+    trajectory: Trajectory | Sequence[Trajectory],
     *,
     species: str,
     spacing_A: float = 0.25,
@@ -65,8 +69,9 @@ def ion_density(
     Parameters
     ----------
     trajectory
-        With `lattice_sites`, positions are taken relative to the sites of the other species; without them,
-        as they are, so remove a drift first (`Trajectory.in_host_frame`).
+        One, or replicas that share origin and cell. With `lattice_sites`, positions are taken relative to the
+        sites of the other species; without them, as they are, so remove a drift first
+        (`Trajectory.in_host_frame`).
     species
         Symbol of the ion.
     spacing_A
@@ -82,7 +87,7 @@ def ion_density(
     Raises
     ------
     ConfigError
-        If the grid is empty or larger than 20 million voxels.
+        If the grid is empty or larger than 20 million voxels, or replicas have different cells.
     UnknownSpeciesError
         If there is no such ion.
 
@@ -95,28 +100,27 @@ def ion_density(
         raise ConfigError(f"repeats must be three whole numbers of 1 or more, got {repeats.tolist()!r}")
     if not spacing_A > 0:
         raise ConfigError(f"spacing_A must be positive, got {spacing_A!r}")
-    cells = np.asarray(trajectory.cells_A)
-    cell = (cells if cells.ndim == 2 else cells.mean(axis=0)) / repeats[:, None]
+    parts = replicas_of(trajectory)
+    cells = [frame_cells(part).mean(axis=0) for part in parts]
+    if not np.allclose(cells, cells[0], rtol=_SAME_CELL, atol=_SAME_CELL * np.abs(cells[0]).max()):
+        raise ConfigError("replicas have different cells: map each by itself")
+    cell = cells[0] / repeats[:, None]
     shape = np.maximum(1, np.ceil(np.linalg.norm(cell, axis=1) / spacing_A - 1e-9)).astype(np.int64)
     if shape.prod() > _MOST_VOXELS:
         raise ConfigError(
             f"a grid of {' x '.join(map(str, shape))} voxels is too large: "
             f"raise spacing_A above {spacing_A:g} Å"
         )
-    counts = np.zeros(shape.prod(), dtype=np.int64)
-    s_tnc = _in_the_host(trajectory, species)
-    for s_nc in s_tnc:
-        fraction = s_nc * repeats
-        fraction -= np.floor(fraction)
-        voxel = np.minimum((fraction * shape).astype(np.int64), shape - 1)
-        counts += np.bincount(np.ravel_multi_index(voxel.T, shape), minlength=len(counts))
-    frame_species, frame_scaled = _surroundings(trajectory, species, repeats)
+    counts = np.zeros(shape, dtype=np.int64)
+    for part in parts:
+        kernels.add_counts(counts, _in_the_host(part, species), repeats)
+    frame_species, frame_scaled = _surroundings(parts[0], species, repeats)
     return IonDensity(
         species=species,
-        n_samples=int(len(s_tnc) * repeats.prod()),
-        temperature_K=trajectory.temperature_K,
+        n_samples=int(sum(part.n_frames for part in parts) * repeats.prod()),
+        temperature_K=parts[0].temperature_K,
         cell_A=cell,
-        counts=counts.reshape(shape),
+        counts=counts,
         frame_species=frame_species,
         frame_scaled=frame_scaled,
         provenance=collect_provenance(species=species, spacing_A=spacing_A, repeats=repeats.tolist()),
@@ -236,7 +240,7 @@ def _in_the_host(trajectory, species):
         sited = ions_on_sites(trajectory, species=species)
         here = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
         if len(here) == len(atoms):
-            return sited.scaled_positions[:, here]
+            return sited.positions_in_cell()[:, here]
     return trajectory.positions_A[:, atoms] @ np.linalg.inv(trajectory.cells_A)
 
 

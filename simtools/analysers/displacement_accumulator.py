@@ -88,11 +88,15 @@ class DisplacementAccumulator:
     dense_frames
         Frames kept at full density: see `simtools.analysers.lag_sums.LagSums`. Lags up to it use every
         origin; with half of the trajectory or more, all of them.
+    start_frame, opening
+        For a later piece of a trajectory, summed in another process and then given to `join`: the number of
+        its first frame, and the trajectory's first chunk (`FrameChunk`), at least a hop window long.
 
     Raises
     ------
     ConfigError
-        For a frame interval or a hop length that is not positive, or no mobile species.
+        For a frame interval or a hop length that is not positive, no mobile species, or a later piece
+        without an opening.
     UnknownSpeciesError
         For a species that is not there.
 
@@ -114,6 +118,8 @@ class DisplacementAccumulator:
         masses_amu=None,
         n_frames=None,
         dense_frames=DENSE_FRAMES,
+        start_frame=0,
+        opening=None,
     ):
         for name, value in (("frame_interval_ps", frame_interval_ps), ("hop_length_A", hop_length_A)):
             if not value > 0:
@@ -129,7 +135,7 @@ class DisplacementAccumulator:
         if self.masses_amu.shape != self.species.shape:
             raise ShapeError("masses_amu", f"({len(self.species)},)", self.masses_amu.shape)
         self._indices = {name: self._find(name) for name in (*self.mobile_species, *self.host_species)}
-        self._replicas = [self._new_replica()]
+        self._replicas = [self._new_replica(start_frame=int(start_frame), opening=opening)]
 
     @property
     def n_frames(self):
@@ -165,6 +171,22 @@ class DisplacementAccumulator:
         for chunk in chunks:
             self.update(chunk)
 
+    def join(self, other):
+        """Append the next piece of the same trajectory, summed elsewhere, with the pairs across the border.
+
+        Everything but hops is as from one pass, to rounding. Hops are counted within pieces, so that one
+        under way at a border is missed; the time in which hops are sure to be seen is counted alike.
+
+        Raises
+        ------
+        ConfigError
+            If it was made with other settings, holds replicas, or is not the piece that comes next.
+        """
+        self._check_settings(other, "join")
+        if other.n_replicas > 1 or self.n_replicas > 1:
+            raise ConfigError("cannot join replicas: join the pieces of each, then merge")
+        self._replicas[0].join(copy.deepcopy(other._replicas[0]))
+
     def merge(self, other):
         """Add the replicas of another accumulator, from another run or process.
 
@@ -173,10 +195,7 @@ class DisplacementAccumulator:
         ConfigError
             If it was made with other settings: they are named.
         """
-        for name in _SETTINGS:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if not np.array_equal(mine, theirs):
-                raise ConfigError(f"cannot merge accumulators with different {name}: {mine} and {theirs}")
+        self._check_settings(other, "merge")
         self._replicas.extend(copy.deepcopy(other._replicas))
 
     def result(self):
@@ -185,8 +204,11 @@ class DisplacementAccumulator:
         Raises
         ------
         ConfigError
-            For fewer than eight frames in a replica.
+            For fewer than eight frames in a replica, or a later piece that was not joined to the first.
         """
+        late = [item.start_frame for item in self._replicas if item.start_frame]
+        if late:
+            raise ConfigError(f"a piece from frame {late[0]} has no result of its own: join it to the first")
         frames = np.array([item.n_frames for item in self._replicas], dtype=float)
         blocks, tensors, summed, reach = {}, {}, {}, {}
         for name in self.mobile_species:
@@ -233,13 +255,19 @@ class DisplacementAccumulator:
             item.set_state(part_of_state(state, f"replica{number}/"))
             self._replicas.append(item)
 
+    def _check_settings(self, other, what):
+        for name in _SETTINGS:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if not np.array_equal(mine, theirs):
+                raise ConfigError(f"cannot {what} accumulators with different {name}: {mine} and {theirs}")
+
     def _find(self, name):
         indices = np.flatnonzero(self.species == name)
         if len(indices) == 0:
             raise UnknownSpeciesError(name, sorted(set(self.species.tolist())))
         return indices
 
-    def _new_replica(self):
+    def _new_replica(self, **piece):
         return ReplicaSums(
             self._indices,
             self.mobile_species,
@@ -249,6 +277,7 @@ class DisplacementAccumulator:
             window=self.hop_window,
             threshold_A=HOP_FRACTION * self.hop_length_A,
             dense_frames=self.dense_frames,
+            **piece,
         )
 
     def _blocks(self, name, frames, summed):
@@ -281,7 +310,9 @@ class DisplacementAccumulator:
             n_hops=sum(int(item.hops_n.sum()) for item in hops),
             n_travelled=sum(int((item.reach_A2_n > travelled_A2(self.hop_length_A)).sum()) for item in hops),
             hop_window=self.hop_window,
-            observed_frames=sum(observed_frames(int(count), self.hop_window) for count in frames),
+            observed_frames=sum(
+                observed_frames(item.piece_lengths, self.hop_window) for item in self._replicas
+            ),
         )
         return blocks, np.tensordot(frames, np.array(tensor), axes=1) / frames.sum()
 

@@ -164,7 +164,7 @@ def blocked_displacements(positions, *, frame_interval_ps, hop_length_A):
         quartic.append(quartic_k)
         hops_n, reach_n = kernels.count_hops(r_tnc, window, HOP_FRACTION * hop_length_A)
         n_hops += int(hops_n.sum())
-        observed += observed_frames(len(r_tnc), window)
+        observed += observed_frames([len(r_tnc)], window)
         n_travelled += int((reach_n > travelled_A2(hop_length_A)).sum())
     frames = np.array([len(r_tnc) for r_tnc in positions], dtype=float)
     return DisplacementBlocks(
@@ -203,9 +203,9 @@ def hop_window(frame_interval_ps, n_frames=None):
     return int(np.clip(round(_SETTLING_PS / frame_interval_ps), 3, longest))
 
 
-def observed_frames(n_frames, window):
-    """Return the frames of a run in which a hop is sure to be counted."""
-    return window * max(n_frames // window - _BLIND_WINDOWS, 1.0)
+def observed_frames(pieces, window):
+    """Return the frames of a run, counted in `pieces` of so many, in which a hop is sure to be counted."""
+    return window * max(sum(max(count // window - _BLIND_WINDOWS, 0.0) for count in pieces), 1.0)
 
 
 def travelled_A2(hop_length_A):

@@ -48,13 +48,15 @@ class FullLagDisplacements(Result):
             return self.msd_A2.sum(axis=-1) / self.collective_msd_A2.sum(axis=-1)
 
 
-def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
+def full_lag_sums(r_tnc, *, ions=None, n_lags=None, workers=None):
     r"""Return the mean squared displacement of ions and of their sum at each lag, along each direction.
 
     Parameters
     ----------
     r_tnc
-        Unwrapped positions, shape (n_frames, n_ions, 3), Å.
+        Unwrapped positions, shape (n_frames, n_atoms, 3), Å.
+    ions
+        Which atoms; all by default. Positions are not copied.
     n_lags
         Lags 0 ... n_lags - 1 frames; all by default.
     workers
@@ -86,7 +88,9 @@ def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
     .. [1] V. Calandrini, E. Pellegrini, P. Calligari, K. Hinsen and G. R. Kneller,
        Collection SFN 12, 201 (2011), section 4.2 (fast correlation algorithm).
     """
-    n_frames, n_ions, _ = r_tnc.shape
+    n_frames = r_tnc.shape[0]
+    ions = np.arange(r_tnc.shape[1]) if ions is None else np.asarray(ions)
+    n_ions = len(ions)
     n_lags = n_frames if n_lags is None else n_lags
     if not 0 < n_lags <= n_frames:
         raise LagRangeError(n_lags - 1, n_frames - 1)
@@ -105,11 +109,12 @@ def full_lag_sums(r_tnc, *, n_lags=None, workers=None):
         power_cf = np.zeros((3, n_fft // 2 + 1))
         last = min(first + share, n_ions)
         for start in range(first, last, batch):
-            x_cnt = kept.x_cnt[:, : min(batch, last - start)]
-            kernels.gather(r_tnc, start, x_cnt)
+            chosen = ions[start : min(start + batch, last)]
+            x_cnt = kept.x_cnt[:, : len(chosen)]
+            kernels.gather(r_tnc, chosen, x_cnt, square_ct, summed_ct)
             # numpy's transform writes into memory that is there; a new array each time costs as much again
             spectrum_cnf = np.fft.rfft(x_cnt, axis=-1, out=kept.spectrum_cnf[:, : x_cnt.shape[1]])
-            kernels.add_rows(x_cnt, spectrum_cnf, square_ct, summed_ct, power_cf)
+            kernels.add_power(spectrum_cnf, power_cf)
         return square_ct, summed_ct, power_cf
 
     square_ct, summed_ct = np.zeros((3, n_frames)), np.zeros((3, n_frames))
@@ -158,7 +163,12 @@ def full_lag_displacements(trajectory, *, species, max_lag_ps=None, workers=None
     n_lags = trajectory.n_frames if max_lag_ps is None else round(max_lag_ps / interval_ps) + 1
     if not 1 < n_lags <= trajectory.n_frames:
         raise LagRangeError(max_lag_ps, trajectory.duration_ps)
-    sums = [full_lag_sums(trajectory.positions_of(name), n_lags=n_lags, workers=workers) for name in species]
+    sums = [
+        full_lag_sums(
+            trajectory.positions_A, ions=trajectory.indices_of(name), n_lags=n_lags, workers=workers
+        )
+        for name in species
+    ]
     return FullLagDisplacements(
         species=species,
         n_ions=tuple(trajectory.n_of(name) for name in species),

@@ -1,6 +1,6 @@
 """Conductivity from the charge current, beside the one from displacements."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,25 @@ class GreenKuboResult(Result):
     running_integral_S_per_cm: np.ndarray = quantity("S/cm", shape="(n_lags,)")
     running_stderr_S_per_cm: np.ndarray = quantity("S/cm", shape="(n_lags,)")
     warnings: tuple = ()
+
+    def coarse(self, n_points=500):
+        """Return the same numbers with curves of at most about `n_points`, for archives and figures.
+
+        The spectrum is averaged in logarithmic bins, the running integral keeps logarithmically spaced lags.
+        """
+        n, k = len(self.frequencies_THz), len(self.lag_times_ps)
+        ends = np.unique(np.geomspace(1, n, n_points).astype(int)) if n > n_points else np.arange(1, n + 1)
+        starts = np.concatenate([[0], ends[:-1]])
+        width = np.diff(np.append(starts, n))
+        kept = np.unique(np.concatenate([[0], np.geomspace(1, k - 1, min(k, n_points)).astype(int)]))
+        return replace(
+            self,
+            frequencies_THz=np.add.reduceat(self.frequencies_THz, starts) / width,
+            spectrum_S_per_cm=np.add.reduceat(self.spectrum_S_per_cm, starts) / width,
+            lag_times_ps=self.lag_times_ps[kept],
+            running_integral_S_per_cm=self.running_integral_S_per_cm[kept],
+            running_stderr_S_per_cm=self.running_stderr_S_per_cm[kept],
+        )
 
 
 def analyse_green_kubo(trajectories, *, temperature_K=None, einstein_helfand=None, host_species=()):

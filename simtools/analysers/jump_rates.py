@@ -34,7 +34,9 @@ class JumpRates(Result):
         jumps has upper limits.
     dispersion : float
         Variance of the counts in time blocks over their mean; 1 for a Poisson process. Where it is above 1
-        with p < 0.01 (jumps come in bursts), the intervals are widened by its root.
+        with p < 0.01 (jumps come in bursts, `widened`), the intervals are widened by its root.
+    ion_time_ps, vacancy_time_ps
+        Time in which jumps could be seen, times ions, or vacancies.
     mean_residence : Estimate
         Mean time between jumps of an ion, ps: time observed over jumps, unfinished stays included.
     lengths_A, length_counts, length_rates
@@ -53,6 +55,9 @@ class JumpRates(Result):
     rate_per_ion: Estimate = quantity("1/ps")
     rate_per_vacancy: Estimate | None = quantity("1/ps")
     dispersion: float = quantity("1")
+    widened: bool = False
+    ion_time_ps: float = quantity("ps")
+    vacancy_time_ps: float = quantity("ps")
     mean_residence: Estimate | None = quantity("ps")
     lengths_A: np.ndarray = quantity("angstrom", shape="(n_classes,)")
     length_counts: np.ndarray = quantity("1", shape="(n_classes,)")
@@ -109,6 +114,9 @@ def jump_rates(jumps: Jumps | Sequence[Jumps]) -> JumpRates:
         if vacancy_time_ps
         else None,
         dispersion=dispersion,
+        widened=widening > 1,
+        ion_time_ps=float(ion_time_ps),
+        vacancy_time_ps=float(vacancy_time_ps),
         mean_residence=None if rate.is_limit else _inverse(rate),
         lengths_A=np.array([item.mean() for item in classes]),
         length_counts=np.array([len(item) for item in classes], dtype=np.int64),

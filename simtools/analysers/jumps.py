@@ -1,11 +1,13 @@
 """Jumps of ions between the sites of the crystal, without recrossings. Rates: jump_rates.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from simtools.analysers.kernels import jumps as kernels
-from simtools.analysers.sites import ions_on_sites
+from simtools.analysers.site_assignment import check_on_sites, ions_on_moving_sites
+from simtools.analysers.sites import ions_on_sites, sublattice_of_atoms
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
@@ -46,7 +48,8 @@ class Jumps(Result):
         Start and end of the time in which jumps count: those nearer to an end of the trajectory than
         `shortest_stay_ps` are left out, because what came before or after is unknown.
     sites_A, cell_A
-        The sites of the sublattice and the mean cell; `site_indices` are their places in `lattice_sites`.
+        The sites of the sublattice and the mean cell, for a skewed one the compact cell of the same lattice;
+        `site_indices` are their places in `lattice_sites`.
     """
 
     species: str
@@ -93,9 +96,11 @@ class Jumps(Result):
 def find_jumps(
     trajectory: Trajectory,
     *,
-    species: str,
+    species: str | Sequence[str],
+    sublattice: str | Sequence[str] | None = None,
     core_fraction: float = CORE_FRACTION,
     shortest_stay_ps: float = SHORTEST_STAY_PS,
+    moving_sites: bool = False,
 ) -> Jumps:
     """Find the jumps of a species between the sites of its sublattice.
 
@@ -108,11 +113,18 @@ def find_jumps(
     trajectory
         Unwrapped, with `lattice_sites` (from the builder, or from `simtools.analysers.density.find_sites`).
     species
-        The ion: mobile cations, or O and halides on their own sublattices.
+        The ion: mobile cations, O and halides on their own sublattices, or a foreign ion on another's.
+        Several count together, as is right for `concerted_jumps` where all of them move.
+    sublattice
+        On whose sites; by default those of the species, or those that the foreign ion started on. Several
+        where ions exchange between the sites of two species, which are then one sublattice.
     core_fraction
         Radius of the cores over half the smallest distance between sites, between 0 and 1.
     shortest_stay_ps
         Time within which a return undoes a jump, ps; 0 keeps all that frames show.
+    moving_sites
+        Let the centre of each site follow the host ions around it
+        (`simtools.analysers.site_assignment.assign_ions`, "dynamic"): for crystals that distort.
 
     Returns
     -------
@@ -121,15 +133,17 @@ def find_jumps(
     Raises
     ------
     ConfigError
-        If the trajectory carries no sites, is too short, or an option is out of range.
+        If the trajectory carries no sites, its ions are not on them, it is too short, or an option is out
+        of range.
     UnknownSpeciesError
         If the species is not there, or has no sites.
 
     Notes
     -----
     Limits: telegraph noise across a border gives none; a walk on the lattice, all its jumps but those
-    undone between two frames. Cores instead of borders: N.-V. Buchete and G. Hummer, J. Phys. Chem. B 112,
-    6057 (2008).
+    undone between two frames. An ion of a dumbbell is in no core: with more ions than sites, an ion has
+    jumped when it comes to rest alone, and `simtools.analysers.defect_tracks` shows the steps. Cores instead
+    of borders: N.-V. Buchete and G. Hummer, J. Phys. Chem. B 112, 6057 (2008).
     """
     if not 0 < core_fraction <= 1:
         raise ConfigError(f"core_fraction must lie above 0 and at most at 1, got {core_fraction!r}")
@@ -141,14 +155,17 @@ def find_jumps(
             f"a trajectory of {trajectory.duration_ps:g} ps shows no stays of {shortest_stay_ps:g} ps; "
             "expected more than twice that"
         )
-    sited = ions_on_sites(trajectory, species=species)
-    columns = np.flatnonzero(trajectory.species[sited.atom_indices] == species)
+    locate = ions_on_moving_sites if moving_sites else ions_on_sites
+    names = (species,) if isinstance(species, str) else tuple(species)
+    sited = locate(trajectory, species=_sublattice(trajectory, names) if sublattice is None else sublattice)
+    check_on_sites(sited)
+    columns = np.flatnonzero(np.isin(trajectory.species[sited.atom_indices], names))
     if len(columns) == 0:
-        raise UnknownSpeciesError(species, sorted(set(trajectory.species.tolist())))
+        raise UnknownSpeciesError(", ".join(names), sorted(set(trajectory.species.tolist())))
     radius_t = core_fraction * _half_spacing_A(sited)
-    site_tn = np.ascontiguousarray(sited.sites[:, columns])
+    site_tn = _columns(sited.sites, columns)
     visits = kernels.core_visits(
-        np.ascontiguousarray(sited.scaled_positions[:, columns]),
+        _columns(sited.scaled_positions, columns),
         sited.cells_A,
         sited.scaled_sites,
         site_tn,
@@ -172,7 +189,7 @@ def find_jumps(
         for visit in (before, after)
     ]
     return Jumps(
-        species=species,
+        species=", ".join(names),
         n_ions=len(columns),
         n_sites=len(sited.site_indices),
         n_vacancies=max(0, len(sited.site_indices) - len(sited.atom_indices)),
@@ -192,9 +209,33 @@ def find_jumps(
         sites_A=sited.scaled_sites @ cell,
         cell_A=cell,
         provenance=collect_provenance(
-            species=species, core_fraction=core_fraction, shortest_stay_ps=shortest_stay_ps
+            species=list(names),
+            sublattice=sublattice if sublattice is None or isinstance(sublattice, str) else list(sublattice),
+            core_fraction=core_fraction,
+            shortest_stay_ps=shortest_stay_ps,
+            moving_sites=moving_sites,
         ),
     )
+
+
+def _sublattice(trajectory, names):
+    """Return the species on whose sites the ions of these species are."""
+    lattice = trajectory.lattice_sites
+    if lattice is None or set(names) <= set(lattice.species.tolist()):
+        return names
+    foreign = np.isin(trajectory.species, [name for name in names if name not in lattice.species])
+    homes = set(sublattice_of_atoms(trajectory)[foreign].tolist()) | (
+        set(names) & set(lattice.species.tolist())
+    )
+    if len(homes) > 1:
+        raise ConfigError(
+            f"{', '.join(names)} are on more than one sublattice ({', '.join(sorted(homes))}): name one"
+        )
+    return tuple(homes) or names
+
+
+def _columns(values, columns):
+    return values if len(columns) == values.shape[1] else np.ascontiguousarray(values[:, columns])
 
 
 def _half_spacing_A(sited):

@@ -1,7 +1,7 @@
 """Vacancies that walk on the sites of a crystal with nothing but site exclusion: the reference for jumps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -9,8 +9,9 @@ from ase.neighborlist import neighbor_list
 from scipy import stats
 
 from simtools.analysers.jumps import Jumps
+from simtools.analysers.kernels import strings as kernels
 from simtools.core.errors import ConfigError, SimtoolsError
-from simtools.core.periodic import minimum_image
+from simtools.core.periodic import shortest_distance_A
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
 from simtools.md.hops import SHELL_WIDTH
@@ -28,6 +29,8 @@ __all__ = [
 _FEWEST_JUMPS = 50
 _LAG_JUMPS = 2.0
 _GRID = 4
+_RATE_STEPS = 30
+_LEAST_LASTING = 0.2
 
 
 class TooFewJumpsError(SimtoolsError, RuntimeError):
@@ -92,7 +95,7 @@ def site_network(sites_A, cell_A, *, longest_A: float | None = None) -> SiteNetw
     """
     sites = Atoms("X" * len(sites_A), positions=sites_A, cell=cell_A, pbc=True)
     if longest_A is None:
-        longest_A = SHELL_WIDTH * _shortest_A(sites)
+        longest_A = SHELL_WIDTH * shortest_distance_A(sites.positions, sites.cell.array)
     i, j, vector = neighbor_list("ijD", sites, longest_A)
     per_site = np.bincount(i, minlength=len(sites))
     if per_site.min() == 0:
@@ -208,7 +211,9 @@ def independent_vacancies(
     Returns
     -------
     Jumps
-        All ions on the sublattice move alike (a dopant that stays put in the run moves here).
+        Of the lattice gas as it would be seen: without the returns that the run's frames and shortest stay
+        take out, at a rate for which as many jumps are left. All ions on the sublattice move alike (a dopant
+        that stays put in the run moves here).
 
     Raises
     ------
@@ -229,15 +234,43 @@ def independent_vacancies(
         raise TooFewJumpsError("the rate of a lattice gas", 0, 1)
     if network is None:
         network = site_network(jumps.sites_A, jumps.cell_A)
-    rate = jumps.n_jumps / (jumps.duration_ps * jumps.n_vacancies * network.coordination)
+    rate = jumps.n_jumps / (jumps.duration_ps * jumps.n_vacancies)
+    unseen_ps = max(jumps.shortest_stay_ps, 0.5 * jumps.frame_interval_ps)
+    made = rate = rate / network.coordination
+    for _ in range(_RATE_STEPS):
+        # a jump is undone where, of all ways out of the vacancy, the one back is the first taken, in time
+        undone = -np.expm1(-made * network.coordination * unseen_ps) / network.coordination
+        made = rate / max(1 - 2 * undone, _LEAST_LASTING)
     free = (jumps.n_sites - jumps.n_vacancies) / max(1, jumps.n_sites - 1)
-    return vacancy_lattice_gas(
+    gas = vacancy_lattice_gas(
         network,
         n_vacancies=jumps.n_vacancies,
-        jump_rate_per_ps=rate / free,
+        jump_rate_per_ps=made / free,
         duration_ps=jumps.duration_ps if duration_ps is None else duration_ps,
         seed=seed,
         species=jumps.species,
+    )
+    if jumps.frame_interval_ps == 0 and jumps.shortest_stay_ps == 0:
+        return gas
+    return _lasting(gas, jumps.shortest_stay_ps, jumps.frame_interval_ps)
+
+
+def _lasting(gas, shortest_stay_ps, frame_interval_ps):
+    """Return a lattice gas without the jumps that frames and a shortest stay would not show."""
+    step_ps = frame_interval_ps or 1e-3 * shortest_stay_ps
+    order = np.lexsort((gas.times_ps, gas.ions))
+    kept = kernels.lasting(
+        np.ceil(gas.times_ps[order] / step_ps),
+        gas.ions[order],
+        gas.vectors_A[order],
+        shortest_stay_ps / step_ps - 1e-9,
+    )
+    left = np.sort(order[kept])
+    columns = ("ions", "initial_sites", "final_sites", "last_ps", "first_ps", "vectors_A")
+    return replace(
+        gas,
+        n_recrossings=(gas.n_jumps - len(left)) // 2,
+        **{name: getattr(gas, name)[left] for name in columns},
     )
 
 
@@ -317,12 +350,3 @@ def _gain(jumps, lag_ps):
     still = np.zeros(jumps.n_ions - len(atoms))
     gained = np.concatenate([msd[1] - msd[0], still])
     return gained, np.concatenate([squares * (lag_ps / 2) / jumps.duration_ps, still])
-
-
-def _shortest_A(sites):
-    shortest = float(sites.cell.minkowski_reduce()[0].lengths().min())
-    if len(sites) > 1:
-        for first in range(len(sites) - 1):
-            vectors = minimum_image(sites.positions[first + 1 :] - sites.positions[first], sites.cell.array)
-            shortest = min(shortest, float(np.linalg.norm(vectors, axis=1).min()))
-    return shortest

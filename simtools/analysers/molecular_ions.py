@@ -7,7 +7,40 @@ import numpy as np
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 
-__all__ = ["with_molecular_ions"]
+__all__ = ["bound_hydrogen", "with_molecular_ions"]
+
+_BOND_A = {"B": 1.5, "C": 1.4, "N": 1.35, "O": 1.3, "P": 1.7, "S": 1.65, "Al": 1.9}
+
+
+def bound_hydrogen(trajectory):
+    """Return the species that hydrogen is bound to, in the first and the last frame, by the same bonds.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped.
+
+    Returns
+    -------
+    tuple of str
+        Such as ``("O",)`` for hydroxide whose atoms are ions of their own; empty for hydride ions, whose
+        neighbours are farther than 1.3 Å (O) to 1.9 Å (Al).
+    """
+    hydrogen = np.flatnonzero(np.isin(trajectory.species, ("H", "D")))
+    found = []
+    for name in dict.fromkeys(trajectory.species.tolist()):
+        if name not in _BOND_A or not len(hydrogen):
+            continue
+        centres = trajectory.indices_of(name)
+        bonds = []
+        for frame in (0, -1):
+            positions_A = trajectory.positions_A[frame]
+            cell = trajectory.cells_A if trajectory.cells_A.ndim == 2 else trajectory.cells_A[frame]
+            gaps = minimum_image(positions_A[hydrogen][:, None] - positions_A[centres][None], cell)
+            bonds.append(np.linalg.norm(gaps, axis=-1) <= _BOND_A[name])
+        if (bonds[0] & bonds[1]).any():
+            found.append(name)
+    return tuple(found)
 
 
 def with_molecular_ions(trajectory, *, name, centre, ligand, n_ligands, bond_length_A, charge_e):

@@ -1,5 +1,6 @@
 """Radial distribution of one species around another, with coordination numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class RadialDistribution(Result):
 
 
 def radial_distribution(
-    trajectory: Trajectory,
+    trajectory: Trajectory | Sequence[Trajectory],
     *,
     centre: str,
     neighbour: str,
@@ -54,7 +55,7 @@ def radial_distribution(
     Parameters
     ----------
     trajectory
-        Any cell, also one that changes with time; positions need not be wrapped.
+        One, or replicas; any cell, also one that changes with time; positions need not be wrapped.
     centre, neighbour
         Symbols of the two species.
     r_max_A
@@ -81,30 +82,43 @@ def radial_distribution(
     """
     if every < 1:
         raise ConfigError(f"every must be 1 or more, got {every!r}")
-    cells = frame_cells(trajectory)[:: every if trajectory.cells_A.ndim == 3 else 1]
-    r_max_A, n_bins = bins_within(cells, r_max_A, bin_width_A)
-    a_tnc, b_tnc = (fractional(trajectory, species, every=every) for species in (centre, neighbour))
-    same = centre == neighbour
-    n_pairs = a_tnc.shape[1] * (b_tnc.shape[1] - same)
-    if n_pairs == 0:
-        raise ConfigError(f"there is one {centre} only: no pair of {centre} and {neighbour}")
-    counts_tb = kernels.pair_histogram(a_tnc, b_tnc, cells, same, bin_width_A, n_bins)
+    parts = replicas_of(trajectory)
+    part_cells = [frame_cells(part)[:: every if part.cells_A.ndim == 3 else 1] for part in parts]
+    r_max_A, n_bins = bins_within(np.concatenate(part_cells), r_max_A, bin_width_A)
     edges_A = bin_width_A * np.arange(n_bins + 1)
-    volume_t = np.abs(np.linalg.det(cells))[:, None]
-    g_tb = counts_tb * volume_t / (n_pairs * np.diff(4 / 3 * np.pi * edges_A**3))
+    counts, ratios = [], []
+    for part, cells in zip(parts, part_cells, strict=True):
+        a_tnc, b_tnc = (fractional(part, species, every=every) for species in (centre, neighbour))
+        same = centre == neighbour
+        n_pairs = a_tnc.shape[1] * (b_tnc.shape[1] - same)
+        if n_pairs == 0:
+            raise ConfigError(f"there is one {centre} only: no pair of {centre} and {neighbour}")
+        counts_tb = kernels.pair_histogram(a_tnc, b_tnc, cells, same, bin_width_A, n_bins)
+        volume_t = np.abs(np.linalg.det(cells))[:, None]
+        counts.append(counts_tb / a_tnc.shape[1])
+        ratios.append(counts_tb * volume_t / (n_pairs * np.diff(4 / 3 * np.pi * edges_A**3)))
+    counts_tb, g_tb = np.concatenate(counts), np.concatenate(ratios)
     return RadialDistribution(
         centre=centre,
         neighbour=neighbour,
-        n_frames=len(a_tnc),
+        n_frames=len(g_tb),
         r_A=0.5 * (edges_A[1:] + edges_A[:-1]),
         g=g_tb.mean(axis=0),
         g_half_width=_half_width(g_tb),
         outer_edge_A=edges_A[1:],
-        coordination=np.cumsum(counts_tb.mean(axis=0)) / a_tnc.shape[1],
+        coordination=np.cumsum(counts_tb.mean(axis=0)),
         provenance=collect_provenance(
             centre=centre, neighbour=neighbour, r_max_A=r_max_A, bin_width_A=bin_width_A, every=every
         ),
     )
+
+
+def replicas_of(trajectory):
+    """Return one trajectory, or several, as a tuple that is not empty."""
+    parts = (trajectory,) if isinstance(trajectory, Trajectory) else tuple(trajectory)
+    if not parts:
+        raise ConfigError("expected at least one trajectory, got none")
+    return parts
 
 
 def frame_cells(trajectory):

@@ -7,9 +7,18 @@ from simtools.analysers.kernels import msd as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 
-__all__ = ["check_drift", "check_replicas", "default_host", "formal_charge_e", "hopping_hosts"]
+__all__ = [
+    "FoldedSteps",
+    "check_drift",
+    "check_replicas",
+    "default_host",
+    "few_replicas",
+    "formal_charge_e",
+    "hopping_hosts",
+]
 
 _VOLUME_TOLERANCE = 0.02
+_FEWEST_REPLICAS = 4
 _WRAPPED_SHARE = 0.2
 _CHUNK_FRAMES = 256
 _DRIFT_SEGMENTS = 10
@@ -39,6 +48,17 @@ def default_host(species, symbols, formal_charges_e):
     charge = formal_charges_e.get(species, 0)
     opposite = tuple(name for name in others if charge * formal_charges_e.get(name, 0) < 0)
     return opposite or tuple(name for name in others if not charge * formal_charges_e.get(name, 0) > 0)
+
+
+def few_replicas(n_replicas, collective):
+    """Yield how little fewer than four replicas say of a collective quantity (`Estimate`)."""
+    if n_replicas < _FEWEST_REPLICAS and not collective.is_limit:
+        low, high = collective.ci95
+        yield (
+            f"{n_replicas} replica{'s' if n_replicas > 1 else ''}: the summed displacement is one walker in "
+            f"each, so D_sigma, sigma and H_R are known within a factor of {high / low:.2g} (95 %), and "
+            f"differences between runs hardly show; run {_FEWEST_REPLICAS} or more"
+        )
 
 
 def formal_charge_e(trajectory, species):
@@ -106,29 +126,79 @@ def _composition(trajectory):
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def _check_unwrapped(trajectory, number):
-    """Look for steps of more than half a cell that all but vanish when folded back."""
-    r_tnc, cells = trajectory.positions_A, trajectory.cells_A
-    cell = cells if cells.ndim == 2 else cells.mean(axis=0)
-    inverse, height = np.linalg.inv(cell), cell_heights_A(cell).min()
-    folded, worst, where = [], 0.0, 0
-    for start in range(0, len(r_tnc) - 1, _CHUNK_FRAMES):
-        steps = np.diff(r_tnc[start : start + _CHUNK_FRAMES + 1], axis=0)
+class FoldedSteps:
+    """Counts steps of more than half a cell, frame after frame, that all but vanish when folded back.
+
+    Parameters
+    ----------
+    cell_A
+        Mean lattice vectors as rows, shape (3, 3), Å.
+
+    Attributes
+    ----------
+    counts : ndarray of int
+        Frames seen, long steps, those that all but vanish when folded, and the frame before the first.
+    longest_A : float
+        The longest step, Å.
+    """
+
+    def __init__(self, cell_A):
+        self._cell, self._inverse = cell_A, np.linalg.inv(cell_A)
+        self._height_A = float(cell_heights_A(cell_A).min())
+        self.counts, self.longest_A = np.zeros(4, dtype=np.int64), 0.0
+        self._last = None
+
+    def update(self, positions_A):
+        """Take the next frames, shape (n, n_atoms, 3), Å."""
+        if self._last is not None:
+            positions_A = np.concatenate([self._last[None], positions_A])
+        steps = np.diff(positions_A, axis=0)
         length = np.linalg.norm(steps, axis=-1)
-        long = length > 0.5 * height
-        if not long.any():
-            continue
-        if not folded:
-            where = start + int(np.argmax(long.any(axis=1)))
-        worst = max(worst, float(length.max()))
-        fractions = steps[long] @ inverse
-        folded.append(np.linalg.norm((fractions - np.round(fractions)) @ cell, axis=-1))
-    if folded and np.median(np.concatenate(folded)) < _WRAPPED_SHARE * height:
-        raise ConfigError(
-            f"positions look wrapped into the cell: in replica {number} an atom steps {worst:.3g} A between "
-            f"frames (first after frame {where}), over half the cell's height of {height:.3g} A; give "
-            "unwrapped positions"
-        )
+        long = length > 0.5 * self._height_A
+        if long.any():
+            if not self.counts[1]:
+                before = 0 if self._last is None else 1
+                self.counts[3] = self.counts[0] - before + int(np.argmax(long.any(axis=1)))
+            self.longest_A = max(self.longest_A, float(length.max()))
+            fractions = steps[long] @ self._inverse
+            folded_A = np.linalg.norm((fractions - np.round(fractions)) @ self._cell, axis=-1)
+            self.counts[1] += len(folded_A)
+            self.counts[2] += int((folded_A < _WRAPPED_SHARE * self._height_A).sum())
+        self.counts[0] += len(steps) + (self._last is None)
+        self._last = positions_A[-1].copy()
+
+    def check(self, number):
+        """Refuse replica `number` if most of its long steps vanish when folded back.
+
+        Raises
+        ------
+        ConfigError
+            If they do: the positions are wrapped into the cell.
+        """
+        if 2 * self.counts[2] > self.counts[1]:
+            raise ConfigError(
+                f"positions look wrapped into the cell: in replica {number} an atom steps "
+                f"{self.longest_A:.3g} A between frames (first after frame {self.counts[3]}), over half the "
+                f"cell's height of {self._height_A:.3g} A; give unwrapped positions"
+            )
+
+    def get_state(self):
+        """Return everything that is kept, as {name: array}."""
+        last = np.zeros((0, 3)) if self._last is None else self._last
+        return {"counts": self.counts.copy(), "longest_A": np.array(self.longest_A), "last": last}
+
+    def set_state(self, state):
+        """Go on from what `get_state` returned."""
+        self.counts, self.longest_A = np.array(state["counts"]), float(state["longest_A"])
+        self._last = np.array(state["last"]) if self.counts[0] else None
+
+
+def _check_unwrapped(trajectory, number):
+    cells = trajectory.cells_A
+    steps = FoldedSteps(cells if cells.ndim == 2 else cells.mean(axis=0))
+    for start in range(0, trajectory.n_frames, _CHUNK_FRAMES):
+        steps.update(trajectory.positions_A[start : start + _CHUNK_FRAMES])
+    steps.check(number)
 
 
 def check_drift(positions, hop_length_A):

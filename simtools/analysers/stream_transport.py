@@ -9,7 +9,7 @@ from simtools.analysers.transport import transport_of_blocks
 from simtools.analysers.trapping import escapes_of_ions
 from simtools.core.errors import ConfigError
 
-__all__ = ["stream_transport"]
+__all__ = ["stream_transport", "transport_of_stream"]
 
 _VOLUME_TOLERANCE = 0.02
 
@@ -82,25 +82,51 @@ def stream_transport(
         frames_per_chunk=frames_per_chunk,
         dense_frames=dense_frames,
     )
-    _check_volumes(streamed.mean_volumes_A3)
-    results = {}
-    for name in mobile_species:
-        blocks = streamed.blocks[name]
-        if not host_species:
-            check_drift([summed[:, None] / blocks.n_ions for summed in streamed.summed_A[name]], hop_length_A)
-        charge = charges.get(name)
-        results[name] = transport_of_blocks(
-            blocks,
+    return {
+        name: transport_of_stream(
+            streamed,
             species=name,
             hop_length_A=hop_length_A,
-            temperature_K=float(temperature_K),
-            charge_e=None if charge is None else int(charge),
-            volume_A3=float(np.average(streamed.mean_volumes_A3, weights=blocks.weights_r)),
-            escapes=escapes_of_ions(streamed.reach_A2[name], hop_length_A=hop_length_A),
+            temperature_K=temperature_K,
+            charge_e=charges.get(name),
             host_species=host_species,
-            host_hops=streamed.host_hops,
         )
-    return results
+        for name in mobile_species
+    }
+
+
+def transport_of_stream(streamed, *, species, hop_length_A, temperature_K, charge_e, host_species):
+    """Return the `TransportResult` of one species from what an accumulator knows.
+
+    Parameters
+    ----------
+    streamed
+        `simtools.analysers.displacement_accumulator.StreamedDisplacements` in the frame of the host.
+    species, hop_length_A, temperature_K, host_species
+        As for `stream_transport`.
+    charge_e
+        Integer formal charge, e, or None where it is unknown.
+
+    Raises
+    ------
+    ConfigError
+        For replicas that differ in volume by over 2 %, or a steady drift without a host.
+    """
+    _check_volumes(streamed.mean_volumes_A3)
+    blocks = streamed.blocks[species]
+    if not host_species:
+        check_drift([summed[:, None] / blocks.n_ions for summed in streamed.summed_A[species]], hop_length_A)
+    return transport_of_blocks(
+        blocks,
+        species=species,
+        hop_length_A=hop_length_A,
+        temperature_K=float(temperature_K),
+        charge_e=None if charge_e is None else int(charge_e),
+        volume_A3=float(np.average(streamed.mean_volumes_A3, weights=blocks.weights_r)),
+        escapes=escapes_of_ions(streamed.reach_A2[species], hop_length_A=hop_length_A),
+        host_species=host_species,
+        host_hops=streamed.host_hops,
+    )
 
 
 def _check_volumes(volumes_A3):

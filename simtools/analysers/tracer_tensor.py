@@ -10,7 +10,8 @@ from simtools.analysers.diffusion import fit_slopes
 from simtools.analysers.displacements import blocked_displacements
 from simtools.analysers.kernels import tensors as kernels
 from simtools.analysers.replicas import check_drift, check_replicas, default_host
-from simtools.analysers.uncertainty import covariance_of_means
+from simtools.analysers.trapping import count_escapes
+from simtools.analysers.uncertainty import covariance_of_means, poisson_upper_limit
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -18,6 +19,7 @@ from simtools.core.units import A2_PER_PS_TO_CM2_PER_S
 
 __all__ = ["TracerTensorResult", "analyse_tracer_tensor"]
 
+_FEWEST_TRAVELLED = 2  # as in transport.py
 _AXES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
@@ -67,7 +69,8 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
     -------
     TracerTensorResult
         A third of the trace is D* of `analyse_transport`, and its error is the same. Diagonal components are
-        limits where they are within two standard errors of zero or fewer than five lasting hops were seen.
+        limits where they are within two standard errors of zero, fewer than five lasting hops were seen, or,
+        as in `analyse_transport`, vacancies only circle a trap.
 
     Raises
     ------
@@ -116,7 +119,10 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
     error = np.sqrt(np.diag(covariance))
     matrix = values[np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])]
     principal, axes = np.linalg.eigh(matrix)
-    least = unseen_hops_A2_per_ps(blocks, hop_length_A) / 6
+    escapes = count_escapes(
+        trajectories, positions, species=species, hop_length_A=hop_length_A, window=blocks.hop_window
+    )
+    least, why = _least_A2_per_ps(blocks, escapes, slopes.values[0], hop_length_A)
     return TracerTensorResult(
         species=species,
         temperature_K=first.temperature_K,
@@ -124,10 +130,12 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
         n_ions=blocks.n_ions,
         n_hops=blocks.n_hops,
         components_cm2_per_s={
-            name: _component(values[v], error[v], dof, 3 * least, diagonal=v < 3).scaled(factor)
+            name: _component(values[v], error[v], dof, 3 * least, why, diagonal=v < 3).scaled(factor)
             for v, name in enumerate(_AXES)
         },
-        mean_cm2_per_s=_component(trace @ values, np.sqrt(wanted), dof, least, diagonal=True).scaled(factor),
+        mean_cm2_per_s=_component(trace @ values, np.sqrt(wanted), dof, least, why, diagonal=True).scaled(
+            factor
+        ),
         covariance=covariance * factor**2,
         dof=dof,
         principal_values_cm2_per_s=principal * factor,
@@ -140,16 +148,29 @@ def analyse_tracer_tensor(trajectories, *, species, hop_length_A, host_species=N
     )
 
 
-def _component(value, error, dof, least, *, diagonal):
+def _least_A2_per_ps(blocks, escapes, slope_A2_per_ps, hop_length_A):
+    """Return the smallest limit of D, and why there can be no value; 0 and nothing where there can."""
+    ion_time_ps = blocks.n_ions * blocks.observed_frames * blocks.frame_interval_ps
+    few = unseen_hops_A2_per_ps(blocks, hop_length_A)
+    if few:
+        return few / 6, ""
+    trapped = escapes.verdict(slope_A2_per_ps * ion_time_ps)
+    if trapped:
+        return escapes.bound_A2 / ion_time_ps / 6, f"{trapped}: "
+    if escapes.n_vacancies == 0 and blocks.n_travelled < _FEWEST_TRAVELLED:
+        bound = poisson_upper_limit(blocks.n_hops) / ion_time_ps * hop_length_A**2
+        return bound / 6, f"{blocks.n_travelled} ions went farther than a neighbour: "
+    return 0.0, ""
+
+
+def _component(value, error, dof, least, why, *, diagonal):
     value, error = float(value), float(error)
     if diagonal:
-        return slope_estimate(
-            value,
-            error,
-            dof,
-            method="slope of the mean squared displacement along one axis or all",
-            least=least,
-        )
+        method = "slope of the mean squared displacement along one axis or all"
+        estimate = slope_estimate(value, error, dof, method=method, least=least)
+        if not why:
+            return estimate
+        return Estimate.limit(estimate.upper_limit, method=f"{why}limit from the {method}")
     half = float(stats.t.ppf(0.975, dof)) * error
     return Estimate(
         value=value,

@@ -13,6 +13,7 @@ from simtools.analysers.replicas import (
     check_drift,
     check_replicas,
     default_host,
+    few_replicas,
     formal_charge_e,
     hopping_hosts,
 )
@@ -32,6 +33,7 @@ _FEWEST_HOPS = 5
 _FEWEST_TRAVELLED = 2
 _MANY_TRAVELLED = 0.1
 _SIGNIFICANT = 2.0
+_FLAT_CORRELATION_DOF = 3.0  # a correlation of which nothing is known has the variance 1/3
 _CM2_PER_S_FROM_SLOPE = A2_PER_PS_TO_CM2_PER_S / 6
 _SUMMARY_FIELDS = (
     "temperature_K",
@@ -231,7 +233,7 @@ def transport_of_blocks(
         n_hops=blocks.n_hops,
         tracer_diffusivity_cm2_per_s=tracer,
         charge_diffusivity_cm2_per_s=charge,
-        haven_ratio=_ratio(tracer, charge, log_covariance, slopes.dof),
+        haven_ratio=_ratio(tracer, charge, log_covariance, slopes),
         nernst_einstein_conductivity_S_per_cm=_conductivity(tracer, conversion, charge_e),
         ionic_conductivity_S_per_cm=_conductivity(charge, conversion, charge_e),
         lag_times_ps=blocks.lag_times_ps,
@@ -251,6 +253,7 @@ def transport_of_blocks(
             for note in (
                 *_warnings(blocks, slopes, tracer, charge, escapes, trapped),
                 *_doubts(tracer, escapes, host_hops, charge_e, species),
+                *few_replicas(blocks.n_replicas, charge),
             )
         ),
         provenance=collect_provenance(
@@ -336,13 +339,17 @@ def _unmoved(blocks, escapes):
     return ""
 
 
-def _ratio(tracer, charge, log_covariance, dof):
+def _ratio(tracer, charge, log_covariance, slopes):
     if tracer.is_limit or charge.is_limit:
         return Estimate.limit(inf, method="no ratio: D* or D_sigma is a limit")
     ratio = tracer.value / charge.value
-    parts = np.diag(log_covariance)
-    variance = parts.sum() - 2 * log_covariance[0, 1]
-    low, high = log_interval(ratio, variance, parts.sum() ** 2 / np.sum(parts**2 / dof))
+    parts, shared = np.diag(log_covariance), log_covariance[0, 1]
+    variance = parts.sum() - 2 * shared
+    correlation = shared / np.sqrt(parts.prod())
+    # how well that variance is known: both errors, and the correlation, of which a few blocks say little
+    spread = np.sum(2 * (parts - shared) ** 2 / slopes.dof)
+    spread += 4 * parts.prod() * (1 - correlation**2) ** 2 / (slopes.correlation_dof + _FLAT_CORRELATION_DOF)
+    low, high = log_interval(ratio, variance, max(2 * variance**2 / spread, 1.0) if spread > 0 else np.inf)
     return Estimate(
         value=ratio,
         stderr=float(ratio * np.sqrt(variance)),

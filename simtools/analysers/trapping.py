@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 from scipy.optimize import linear_sum_assignment
 
 from simtools.analysers.displacements import HOP_FRACTION
@@ -10,11 +11,12 @@ from simtools.analysers.kernels import msd as kernels
 from simtools.analysers.sites import site_occupation
 from simtools.analysers.uncertainty import poisson_upper_limit
 from simtools.core.errors import ConfigError, UnknownSpeciesError
+from simtools.core.periodic import shortest_distance_A
 
-__all__ = ["Escapes", "count_escapes", "escapes_of_ions", "vacancy_paths"]
+__all__ = ["ESCAPE_HOPS", "Escapes", "count_escapes", "escapes_of_ions", "vacancy_paths"]
 
-# sites around a partner lie at most two hops apart; the next distance on this sublattice is sqrt(5) hops
-_ESCAPE_HOPS = 2.12
+ESCAPE_HOPS = 2.12
+"""Sites around a partner lie at most two hops apart; the next distance on the X3 sublattice is 2.24 hops."""
 _FAR_ION_HOPS = 2.2
 _FEWEST_ESCAPES = 2
 _CERTAINTY = 0.999
@@ -104,7 +106,7 @@ def count_escapes(trajectories, positions, *, species, hop_length_A, window):
             r_tvc, spacing_A = vacancy_paths(item, species=species)
         except (ConfigError, UnknownSpeciesError):
             return unknown
-        length_A = max(length_A, _ESCAPE_HOPS * spacing_A)
+        length_A = max(length_A, ESCAPE_HOPS * spacing_A)
         escapes_v, _ = kernels.count_hops(r_tvc, window, length_A)
         n_vacancies += r_tvc.shape[1]
         n_escapes += int(escapes_v.sum())
@@ -122,7 +124,7 @@ def escapes_of_ions(reach_A2, *, hop_length_A):
         Distance between neighbouring sites, Å.
     """
     far_ions = int((np.asarray(reach_A2) > (_FAR_ION_HOPS * hop_length_A) ** 2).sum())
-    return Escapes(0, 0, far_ions, _ESCAPE_HOPS * hop_length_A)
+    return Escapes(0, 0, far_ions, ESCAPE_HOPS * hop_length_A)
 
 
 def vacancy_paths(trajectory, *, species):
@@ -141,7 +143,7 @@ def vacancy_paths(trajectory, *, species):
         Unwrapped site of each vacancy in the mean cell, shape (n_frames, n_vacancies, 3), Å. Vacancies keep
         their identity from frame to frame by the assignment with the smallest summed squared displacement.
     spacing_A : float
-        Smallest distance between sites, Å.
+        Smallest distance between sites (images included), Å.
 
     Raises
     ------
@@ -151,27 +153,21 @@ def vacancy_paths(trajectory, *, species):
     occupation = site_occupation(trajectory, species=species)
     cells = trajectory.cells_A
     cell = cells if cells.ndim == 2 else cells.mean(axis=0)
-    sites_sc = trajectory.lattice_sites.scaled_positions[occupation.site_indices]
+    sites_A = trajectory.lattice_sites.scaled_positions[occupation.site_indices] @ cell
+    compact, _ = minkowski_reduce(cell, pbc=True)  # where nearest images are found by rounding
+    sites_sc = sites_A @ np.linalg.inv(compact)
     current = occupation.vacancies[0].copy()
-    unwrapped_vc = sites_sc[current].copy()
-    s_tvc = np.empty((trajectory.n_frames, len(current), 3))
-    s_tvc[0] = unwrapped_vc
+    unwrapped_vc = sites_A[current].copy()
+    r_tvc = np.empty((trajectory.n_frames, len(current), 3))
+    r_tvc[0] = unwrapped_vc
     changed = (occupation.vacancies[1:] != occupation.vacancies[:-1]).any(axis=1)
     for t in range(1, trajectory.n_frames):
         if changed[t - 1]:
             vacant = occupation.vacancies[t]
             steps = sites_sc[vacant][None, :, :] - sites_sc[current][:, None, :]
-            steps -= np.round(steps)
-            order = linear_sum_assignment(np.sum((steps @ cell) ** 2, axis=-1))
+            steps = (steps - np.round(steps)) @ compact
+            order = linear_sum_assignment(np.sum(steps**2, axis=-1))
             unwrapped_vc += steps[order]
             current = vacant[order[1]]
-        s_tvc[t] = unwrapped_vc
-    return np.ascontiguousarray(s_tvc @ cell), _spacing_A(sites_sc, cell)
-
-
-def _spacing_A(sites_sc, cell):
-    if len(sites_sc) < 2:
-        return 0.0
-    offsets = sites_sc[1:] - sites_sc[0]
-    offsets -= np.round(offsets)
-    return float(np.linalg.norm(offsets @ cell, axis=1).min())
+        r_tvc[t] = unwrapped_vc
+    return r_tvc, shortest_distance_A(sites_A, cell)

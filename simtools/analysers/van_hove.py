@@ -8,7 +8,7 @@ from scipy import stats
 
 from simtools.analysers.kernels import pairs as kernels
 from simtools.analysers.msd import LagRangeError
-from simtools.analysers.rdf import bins_within, fractional, frame_cells
+from simtools.analysers.rdf import bins_within, fractional, frame_cells, replicas_of
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Result, quantity
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _MOST_STARTS = 200
+_INTERVAL_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,7 +67,7 @@ class NonGaussianParameter(Result):
 
 
 def self_van_hove(
-    trajectory: Trajectory,
+    trajectory: Trajectory | Sequence[Trajectory],
     *,
     species: str,
     lag_times_ps: Sequence[float],
@@ -80,7 +81,7 @@ def self_van_hove(
     Parameters
     ----------
     trajectory
-        Unwrapped, in the frame of the immobile sublattice (`Trajectory.in_host_frame`).
+        One, or replicas; unwrapped, in the frame of the immobile sublattice (`Trajectory.in_host_frame`).
     species
         Symbol of the ion.
     lag_times_ps
@@ -108,15 +109,18 @@ def self_van_hove(
     """
     if not 0 < bin_width_A <= r_max_A:
         raise ConfigError(f"need 0 < bin_width_A <= r_max_A, got {bin_width_A!r} and {r_max_A!r} Å")
-    lags = _lags(trajectory, lag_times_ps)
-    r_tnc = trajectory.positions_of(species)
+    parts = replicas_of(trajectory)
+    lags = _lags(parts, lag_times_ps)
     n_bins = max(1, round(r_max_A / bin_width_A))
-    counts = kernels.displacement_histogram(r_tnc, lags, bin_width_A, n_bins)
+    counts = sum(
+        kernels.displacement_histogram(part.positions_of(species), lags, bin_width_A, n_bins)
+        for part in parts
+    )
     share = counts / counts.sum(axis=1, keepdims=True)
     edges_A = bin_width_A * np.arange(n_bins + 1)
     return SelfVanHove(
         species=species,
-        lag_times_ps=lags * trajectory.frame_interval_ps,
+        lag_times_ps=lags * parts[0].frame_interval_ps,
         r_A=0.5 * (edges_A[1:] + edges_A[:-1]),
         density_per_A3=share[:, :-1] / np.diff(4 / 3 * np.pi * edges_A**3),
         radial_density_per_A=share[:, :-1] / bin_width_A,
@@ -128,7 +132,7 @@ def self_van_hove(
 
 
 def distinct_van_hove(
-    trajectory: Trajectory,
+    trajectory: Trajectory | Sequence[Trajectory],
     *,
     centre: str,
     neighbour: str,
@@ -141,7 +145,7 @@ def distinct_van_hove(
     Parameters
     ----------
     trajectory
-        Unwrapped, in the frame of the immobile sublattice.
+        One, or replicas; unwrapped, in the frame of the immobile sublattice.
     centre, neighbour
         Symbols of the ion at the start and of the others at the end.
     lag_times_ps
@@ -164,27 +168,30 @@ def distinct_van_hove(
     places that others have left (vacancy hops, strings). A cell that changes with time enters by its mean.
     At most 200 window starts, evenly spread, are used for each lag.
     """
-    lags = _lags(trajectory, lag_times_ps, smallest=0)
-    cells = frame_cells(trajectory)
-    mean_cell = cells.mean(axis=0)
-    r_max_A, n_bins = bins_within(mean_cell[None], r_max_A, bin_width_A)
-    a_tnc, b_tnc = fractional(trajectory, centre), fractional(trajectory, neighbour)
-    same = centre == neighbour
-    n_pairs = a_tnc.shape[1] * (b_tnc.shape[1] - same)
-    if n_pairs == 0:
-        raise ConfigError(f"there is one {centre} only: no pair of {centre} and {neighbour}")
+    parts = replicas_of(trajectory)
+    lags = _lags(parts, lag_times_ps, smallest=0)
+    mean_cells = [frame_cells(part).mean(axis=0) for part in parts]
+    r_max_A, n_bins = bins_within(np.array(mean_cells), r_max_A, bin_width_A)
     edges_A = bin_width_A * np.arange(n_bins + 1)
-    expected = n_pairs * np.diff(4 / 3 * np.pi * edges_A**3) / abs(np.linalg.det(mean_cell))
-    ratio = np.empty((len(lags), n_bins))
-    for row, lag in zip(ratio, lags, strict=True):
-        n_starts = trajectory.n_frames - lag
-        starts = np.unique(np.linspace(0, n_starts - 1, min(n_starts, _MOST_STARTS)).astype(np.int64))
-        counts = kernels.distinct_histogram(a_tnc, b_tnc, starts, lag, mean_cell, same, bin_width_A, n_bins)
-        row[:] = counts / len(starts) / expected
+    same = centre == neighbour
+    ratio = np.zeros((len(lags), n_bins))
+    for part, mean_cell in zip(parts, mean_cells, strict=True):
+        a_tnc, b_tnc = fractional(part, centre), fractional(part, neighbour)
+        n_pairs = a_tnc.shape[1] * (b_tnc.shape[1] - same)
+        if n_pairs == 0:
+            raise ConfigError(f"there is one {centre} only: no pair of {centre} and {neighbour}")
+        expected = n_pairs * np.diff(4 / 3 * np.pi * edges_A**3) / abs(np.linalg.det(mean_cell))
+        for row, lag in zip(ratio, lags, strict=True):
+            n_starts = part.n_frames - lag
+            starts = np.unique(np.linspace(0, n_starts - 1, min(n_starts, _MOST_STARTS)).astype(np.int64))
+            counts = kernels.distinct_histogram(
+                a_tnc, b_tnc, starts, lag, mean_cell, same, bin_width_A, n_bins
+            )
+            row += counts / len(starts) / expected / len(parts)
     return DistinctVanHove(
         centre=centre,
         neighbour=neighbour,
-        lag_times_ps=lags * trajectory.frame_interval_ps,
+        lag_times_ps=lags * parts[0].frame_interval_ps,
         r_A=0.5 * (edges_A[1:] + edges_A[:-1]),
         ratio=ratio,
         provenance=collect_provenance(
@@ -198,14 +205,17 @@ def distinct_van_hove(
 
 
 def non_gaussian_parameter(
-    trajectory: Trajectory, *, species: str, lag_times_ps: Sequence[float] | None = None
+    trajectory: Trajectory | Sequence[Trajectory],
+    *,
+    species: str,
+    lag_times_ps: Sequence[float] | None = None,
 ) -> NonGaussianParameter:
     r"""Return :math:`\alpha_2(t) = 3\langle \Delta r^4\rangle / 5\langle \Delta r^2\rangle^2 - 1`.
 
     Parameters
     ----------
     trajectory
-        Unwrapped, in the frame of the immobile sublattice.
+        One, or replicas; unwrapped, in the frame of the immobile sublattice.
     species
         Symbol of the ion.
     lag_times_ps
@@ -229,12 +239,14 @@ def non_gaussian_parameter(
     a few ions have hopped and most have not. The interval treats ions as
     independent; ions that move together make it too narrow. A. Rahman, Phys. Rev. 136, A405 (1964).
     """
+    parts = replicas_of(trajectory)
     if lag_times_ps is None:
-        longest = max(1, (trajectory.n_frames - 1) // 2)
+        longest = max(1, (min(part.n_frames for part in parts) - 1) // 2)
         lags = np.unique(np.geomspace(1, longest, 30).round().astype(np.int64))
-        lag_times_ps = (lags * trajectory.frame_interval_ps).tolist()
-    lags = _lags(trajectory, lag_times_ps)
-    second_kn, fourth_kn = kernels.displacement_moments(trajectory.positions_of(species), lags)
+        lag_times_ps = (lags * parts[0].frame_interval_ps).tolist()
+    lags = _lags(parts, lag_times_ps)
+    moments = [kernels.displacement_moments(part.positions_of(species), lags) for part in parts]
+    second_kn, fourth_kn = (np.concatenate(items, axis=1) for items in zip(*moments, strict=True))
     n_ions = second_kn.shape[1]
     if (second_kn.sum(axis=1) == 0).any():
         raise ConfigError(f"no {species} moves at all within {lags[0]} frames: alpha_2 is 0/0")
@@ -250,7 +262,7 @@ def non_gaussian_parameter(
     return NonGaussianParameter(
         species=species,
         n_ions=n_ions,
-        lag_times_ps=lags * trajectory.frame_interval_ps,
+        lag_times_ps=lags * parts[0].frame_interval_ps,
         alpha_2=value,
         alpha_2_half_width=half,
         msd_A2=second_kn.mean(axis=1),
@@ -262,9 +274,13 @@ def _alpha_2(second, fourth):
     return 3 * fourth / (5 * second**2) - 1
 
 
-def _lags(trajectory, lag_times_ps, smallest=1):
-    lags = np.rint(np.atleast_1d(np.asarray(lag_times_ps, dtype=float)) / trajectory.frame_interval_ps)
-    if not ((lags >= smallest) & (lags < trajectory.n_frames)).all():
-        wrong = np.atleast_1d(lag_times_ps)[~((lags >= smallest) & (lags < trajectory.n_frames))][0]
-        raise LagRangeError(float(wrong), trajectory.duration_ps)
+def _lags(parts, lag_times_ps, smallest=1):
+    interval_ps = parts[0].frame_interval_ps
+    if any(abs(part.frame_interval_ps / interval_ps - 1) > _INTERVAL_TOLERANCE for part in parts):
+        raise ConfigError("replicas must be sampled alike, their frame intervals differ")
+    shortest = min(parts, key=lambda part: part.n_frames)
+    lags = np.rint(np.atleast_1d(np.asarray(lag_times_ps, dtype=float)) / interval_ps)
+    inside = (lags >= smallest) & (lags < shortest.n_frames)
+    if not inside.all():
+        raise LagRangeError(float(np.atleast_1d(lag_times_ps)[~inside][0]), shortest.duration_ps)
     return lags.astype(np.int64)

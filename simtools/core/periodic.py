@@ -5,7 +5,7 @@ Lattice vectors are the rows of `cell`, as in ASE.
 
 import numpy as np
 
-__all__ = ["cell_heights_A", "minimum_image", "scaled", "wrap"]
+__all__ = ["cell_heights_A", "minimum_image", "scaled", "shortest_distance_A", "wrap"]
 
 
 def cell_heights_A(cell):
@@ -24,6 +24,31 @@ def wrap(positions_A, cell):
     fractions -= np.floor(fractions)
     fractions[fractions >= 1.0] = 0.0
     return fractions @ cell
+
+
+def shortest_distance_A(positions_A, cell):
+    """Return the smallest distance between two positions, or a position and its own image, Å.
+
+    Parameters
+    ----------
+    positions_A
+        Shape (n, 3), n at least 1, Å.
+    cell
+        Lattice vectors as rows, shape (3, 3), Å; any shape of cell.
+
+    Returns
+    -------
+    float
+        Limits: a lone position gives the shortest lattice vector, coinciding ones zero.
+    """
+    from ase.geometry import minkowski_reduce
+    from scipy.spatial import cKDTree
+
+    reduced, _ = minkowski_reduce(np.asarray(cell, dtype=float), pbc=True)
+    inside = wrap(np.asarray(positions_A, dtype=float), reduced)
+    shifts = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]) @ reduced
+    images = (inside + shifts[:, None, :]).reshape(-1, 3)
+    return float(cKDTree(images).query(inside, k=2)[0][:, 1].min())
 
 
 def minimum_image(vectors_A, cell):

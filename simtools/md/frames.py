@@ -66,6 +66,8 @@ class FrameSource:
     reader : callable
         Called without arguments, it starts a pass and returns an iterator over
         (time_ps, positions_A, cell_A, velocities_A_per_ps or None) of single frames.
+    step_limit : StepLimit or None
+        What wrapped positions are held against, and what the last pass found beyond it.
     metadata : dict
         Whatever else the file says.
     """
@@ -80,12 +82,17 @@ class FrameSource:
     reference_cell_A: np.ndarray
     reader: object = field(repr=False)
     warnings: tuple = ()
+    step_limit: object = field(default=None, repr=False)
     metadata: dict = field(default_factory=dict)
 
     @property
     def n_atoms(self):
         """Number of atoms."""
         return len(self.species)
+
+    def notes(self):
+        """Return the warnings, with those that the last pass over all frames added."""
+        return [*self.warnings, *(self.step_limit.notes() if self.step_limit else [])]
 
     def chunks(self, frames_per_chunk):
         """Yield `FrameChunk` of at most `frames_per_chunk` frames; every call reads the files afresh.

@@ -3,64 +3,30 @@
 Formats: simtools/md/formats. Unwrapping: unwrapping.py. Nothing in a file is unpickled or evaluated.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from simtools.core.errors import ConfigError
 from simtools.md.atom_names import masses_of, name_atoms
+from simtools.md.formats.cells import read_cells
 from simtools.md.formats.detect import READERS, detect_format
-from simtools.md.formats.raw import DamagedFileError, TruncatedFileError
-from simtools.md.formats.vasp import nominal_interval_ps
-from simtools.md.frame_checks import (
-    check_atoms,
-    check_cell_change,
-    check_finite,
-    check_order,
-    even_interval,
-    required_interval,
-)
+from simtools.md.formats.raw import DamagedFileError
+from simtools.md.frame_checks import check_atoms, check_finite, check_order
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
+from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
+from simtools.md.survey import Request, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
-__all__ = ["load_trajectory", "open_trajectory"]
+__all__ = ["is_run", "load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
-_INTERVAL_TOLERANCE = 1e-3
 _NOTABLE_ROUNDING_A = 5e-7
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What the user said about the files."""
-
-    paths: tuple
-    format: str
-    cell_A: np.ndarray | None
-    coordinates: str
-    hop_length_A: float | None
-    drop_truncated: bool
-
-
-@dataclass
-class _Survey:
-    """What a first look over all frames tells."""
-
-    places: list
-    times: list
-    steps: list
-    cell_sum: np.ndarray
-    labels: list
-    n_atoms: int
-    masses: np.ndarray | None
-    rounding_A: float
-    cut: str | None = None
-    varies: bool = False
-    first_cell: np.ndarray | None = None
 
 
 def open_trajectory(
@@ -71,6 +37,8 @@ def open_trajectory(
     frame_interval_ps=None,
     cell_A=None,
     hop_length_A=None,
+    hop_species=None,
+    allow_long_steps=False,
     coordinates="auto",
     format=None,
     drop_truncated=False,
@@ -94,10 +62,17 @@ def open_trajectory(
     frame_interval_ps
         Time between frames, ps: needed where the file has no times in a known unit.
     cell_A
-        Three edges or the lattice vectors as rows, Å, where the file has no cell.
+        Three edges or the lattice vectors as rows, Å, where the file has no cell; or the .cell file that CP2K
+        writes beside its XYZ file, with a cell for every step.
     hop_length_A
-        Shortest distance between sites, Å. With it, wrapped positions that step farther than half of it
-        between frames are refused; without it, steps over half the shortest height of the cell.
+        Shortest distance between sites, Å: wrapped positions that step farther than half of it between frames
+        are refused. Steps over half the shortest height of the cell always are.
+    hop_species
+        Species whose steps are held against `hop_length_A`; by default all. Without a `hop_length_A` that of
+        each of these species is its distance between neighbours in the first picosecond. Names of no atom
+        (molecules) are passed over.
+    allow_long_steps
+        Count wrapped steps over half of a hop and warn, instead of refusing them.
     coordinates
         "auto": folded, unless the format says that images are counted; "wrapped"; "unwrapped": as they are.
     format
@@ -120,10 +95,10 @@ def open_trajectory(
         other atoms, a step whose image is open, no times, no names of the atoms.
     """
     request, names = _request(
-        paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, frame_interval_ps
+        paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps, frame_interval_ps, hop_length_A
     )
-    survey = _look_over(request)
-    interval_ps = _interval(survey, request, frame_interval_ps)
+    survey = look_over(request)
+    interval_ps = interval_of(survey, request, frame_interval_ps)
     symbols = name_atoms(request.paths[0], survey.labels, survey.n_atoms, topology, species)
     reference = survey.cell_sum / len(survey.places) if survey.varies else survey.first_cell
     first = int(np.ceil(skip_ps / interval_ps - 1e-9))
@@ -133,6 +108,16 @@ def open_trajectory(
             f"{names}: expected at least 2 frames, got {kept} of {len(survey.places)} (skip {skip_ps:g} ps, "
             f"stride {stride})"
         )
+    follow = partial(_follow, request, symbols, reference, survey, interval_ps)
+    if hop_species is not None:
+        hop_length_A = {
+            name: hop_length_A or _measured_hop_A(follow, symbols, reference, interval_ps, name)
+            for name in hop_species
+            if name in symbols
+        }
+    limit = StepLimit(
+        Unwrapper(reference).half_height_A, hop_length_A, allow=allow_long_steps, interval_ps=interval_ps
+    )
     return FrameSource(
         species=symbols,
         n_frames=kept,
@@ -143,7 +128,8 @@ def open_trajectory(
         paths=tuple(str(path) for path in request.paths),
         reference_cell_A=reference,
         warnings=tuple(_notes(survey, names)),
-        reader=partial(_follow, request, symbols, reference, survey, interval_ps, first, stride),
+        reader=partial(follow, limit, first, stride),
+        step_limit=limit,
         metadata={"varying_cell": survey.varies},
     )
 
@@ -165,7 +151,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
     Trajectory
         ``metadata`` holds the format, the rounding of the source (Å) and its warnings.
     """
-    if isinstance(paths, (str, Path)) and not options and _is_run(paths):
+    if isinstance(paths, (str, Path)) and not options and is_run(paths):
         found = read_trajectory(paths)
         changes = {}
         if temperature_K is not None:
@@ -175,7 +161,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
         return replace(found, **changes)
     if not formal_charges_e:
         runs = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        formal_charges_e = recorded_charges_e(runs[0]) if runs and _is_run(runs[0]) else {}
+        formal_charges_e = recorded_charges_e(runs[0]) if runs and is_run(runs[0]) else {}
     source = open_trajectory(paths, **options)
     n_atoms = source.n_atoms
     positions = np.empty((source.n_frames, n_atoms, 3))
@@ -200,23 +186,24 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
             "format": source.format,
             "paths": list(source.paths),
             "rounding_A": source.rounding_A,
-            "warnings": list(source.warnings),
+            "warnings": source.notes(),
         },
     )
 
 
-def _is_run(path):
+def is_run(path):
+    """Return whether `path` is a run directory of ours, or its production stage."""
     folder = Path(path)
     return (folder / INDEX).is_file() or (folder / FOLDER / INDEX).is_file()
 
 
-def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, stride, skip_ps, interval_ps):
+def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps, interval_ps, hop_length_A):
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
         raise ConfigError("open_trajectory needs at least one file, got none")
     files = []
     for path in paths:
-        files += segment_files(path) if _is_run(path) else [path]
+        files += segment_files(path) if is_run(path) else [path]
     if coordinates not in _COORDINATES:
         raise ConfigError(f"coordinates must be one of {', '.join(_COORDINATES)}, got {coordinates!r}")
     if format is not None and format not in READERS:
@@ -233,87 +220,17 @@ def _request(paths, cell_A, coordinates, hop_length_A, format, drop_truncated, s
         raise ConfigError(
             f"parts of one trajectory must have one format, got {', '.join(sorted(set(kinds)))}"
         )
-    if cell_A is not None:
+    if isinstance(cell_A, (str, Path)):
+        if not Path(cell_A).is_file():
+            raise ConfigError(f"{cell_A}: expected a CP2K cell file, there is no such file")
+        cell_A = read_cells(cell_A)
+    elif cell_A is not None:
         cell_A = np.asarray(cell_A, dtype=float)
         cell_A = np.diag(cell_A) if cell_A.shape == (3,) else cell_A
         if cell_A.shape != (3, 3) or not abs(np.linalg.det(cell_A)) > 0:
             raise ConfigError("cell_A must be three edges or three independent lattice vectors as rows")
-    request = _Request(
-        tuple(files), format or kinds[0], cell_A, coordinates, hop_length_A, bool(drop_truncated)
-    )
+    request = Request(tuple(files), format or kinds[0], cell_A, coordinates, bool(drop_truncated))
     return request, ", ".join(str(path) for path in paths)
-
-
-def _frames(request, *, survey, on_cut=None):
-    """Yield ((path, frame), RawFrame) over all parts; a cut last frame ends the last part where allowed."""
-    for number, path in enumerate(request.paths):
-        count = 0
-        try:
-            for frame in READERS[request.format](path, survey=survey):
-                cell = frame.cell_A if frame.cell_A is not None else request.cell_A
-                if cell is None:
-                    raise DamagedFileError(
-                        path, count, "expected a cell, the file has none: give cell_A (--cell)"
-                    )
-                yield (path, count), replace(frame, cell_A=cell)
-                count += 1
-        except TruncatedFileError as error:
-            if not (request.drop_truncated and count and number == len(request.paths) - 1):
-                raise
-            if on_cut is not None:
-                on_cut(str(path), count, error.expected)
-        if not count:
-            raise DamagedFileError(path, 0, f"expected frames of {request.format}, found none")
-
-
-def _look_over(request):
-    found, before, cut, scaled, longest_A = None, None, [], False, 0.0
-    on_cut = lambda path, frame, why: cut.append(f"{path}: frame {frame} is cut off and left out ({why})")  # noqa: E731
-    for place, frame in _frames(request, survey=True, on_cut=on_cut):
-        if found is None:
-            found = _Survey([], [], [], np.zeros((3, 3)), frame.labels, 0, frame.masses_amu, 0.0)
-            found.n_atoms, found.first_cell = len(frame.coordinates), frame.cell_A
-            scaled = frame.scaled
-        check_finite(place, "coordinates", frame.coordinates, frame.labels or ["?"] * found.n_atoms)
-        check_cell_change(place, before, frame.cell_A)
-        found.varies |= before is not None and not np.array_equal(frame.cell_A, found.first_cell)
-        before = frame.cell_A
-        found.cell_sum += frame.cell_A
-        found.places.append(place)
-        found.times.append(frame.time_ps)
-        found.steps.append(frame.step)
-        found.rounding_A = max(found.rounding_A, frame.rounding_A or 0.0)
-        longest_A = max(longest_A, float(np.linalg.norm(frame.cell_A, axis=1).max()))
-    if scaled:
-        found.rounding_A *= longest_A / np.linalg.norm(found.first_cell, axis=1).max()
-    found.cut = cut[0] if cut else None
-    return found
-
-
-def _interval(survey, request, given_ps):
-    """Return the time between frames, ps, after checking that frames are even."""
-    if len(survey.places) < 2:
-        raise DamagedFileError(*survey.places[0], "expected at least 2 frames, this is the only one")
-    for what, values in (("time", survey.times), ("step", survey.steps)):
-        lacking = next((k for k, value in enumerate(values) if value is None), None)
-        if lacking is not None and any(value is not None for value in values):
-            raise DamagedFileError(*survey.places[lacking], f"expected a {what}, as in other frames")
-    if None not in survey.steps:
-        even_interval(survey.steps, survey.places, "step")
-    if None in survey.times:
-        nominal = None
-        if request.format == "vasprun.xml" and given_ps is None:
-            nominal = nominal_interval_ps(request.paths[0])
-        return nominal or required_interval(given_ps, str(request.paths[0]))
-    found = even_interval(survey.times, survey.places, "time (ps)")
-    if given_ps is None:
-        return found
-    if abs(given_ps / found - 1) > _INTERVAL_TOLERANCE:
-        raise ConfigError(
-            f"{request.paths[0]} has a frame every {found:.6g} ps, frame_interval_ps says {given_ps:.6g} ps: "
-            "leave it out, or correct it"
-        )
-    return float(given_ps)
 
 
 def _notes(survey, names):
@@ -326,12 +243,25 @@ def _notes(survey, names):
         )
 
 
-def _follow(request, symbols, reference, survey, interval_ps, first, stride):
+def _measured_hop_A(follow, symbols, reference, interval_ps, species):
+    """Return the distance between neighbours in the first picosecond, which is read for it."""
+    if np.count_nonzero(symbols == species) == 1:
+        return np.inf  # its only neighbours are its images: the cell's height limits its steps
+    n_frames = 1 + int(AVERAGED_PS / interval_ps)
+    positions = [frame[1] for frame in islice(follow(None, 0, 1), n_frames)]
+    start = Trajectory(
+        positions_A=np.array(positions), species=symbols, cells_A=reference, frame_interval_ps=interval_ps
+    )
+    return neighbour_distance_A(start, species)
+
+
+def _follow(request, symbols, reference, survey, interval_ps, limit, first, stride):
     """Read all frames, check them against each other and yield whole paths."""
     unwrapper = Unwrapper(reference)
-    limit_A = unwrapper.half_height_A if request.hop_length_A is None else 0.5 * request.hop_length_A
+    if limit is not None:
+        limit.found.clear()
     before, held = None, None
-    for number, (place, frame) in enumerate(_frames(request, survey=False)):
+    for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
         check_atoms(place, frame.labels, survey.labels, len(frame.coordinates), survey.n_atoms)
@@ -356,21 +286,8 @@ def _follow(request, symbols, reference, survey, interval_ps, first, stride):
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         if held is not None:
             check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
-            _check_steps(place, symbols, steps_A, limit_A, request, whole)
+            if limit is not None and not whole:
+                limit.check(place, symbols, steps_A)
         before, held = frame.coordinates, fractions
         if number >= first and (number - first) % stride == 0:
             yield number * interval_ps, positions_A, frame.cell_A, frame.velocities_A_per_ps
-
-
-def _check_steps(place, symbols, steps_A, limit_A, request, whole):
-    """Refuse a step that could as well be its image; where images are counted there is nothing to doubt."""
-    if whole or steps_A.max() <= limit_A:
-        return
-    k = int(np.argmax(steps_A))
-    of = "the hop length" if request.hop_length_A is not None else "the cell's shortest height"
-    raise DamagedFileError(
-        *place,
-        f"atom {k + 1} ({symbols[k]}) steps {steps_A[k]:.3g} A since the frame before, expected at most half "
-        f"of {of}, {limit_A:.3g} A: wrapped positions cannot tell it from its images; use unwrapped "
-        "positions, image flags or more frequent frames",
-    )

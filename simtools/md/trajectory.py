@@ -9,6 +9,8 @@ from simtools.md.frames import FrameChunk, check_chunk_size
 
 __all__ = ["LatticeSites", "Trajectory"]
 
+_LEAST_VOLUME_A3 = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class LatticeSites:
@@ -30,6 +32,9 @@ class LatticeSites:
         species = _read_only(np.asarray(self.species, dtype=str))
         if positions.shape != (len(species), 3):
             raise ShapeError("scaled_positions", f"({len(species)}, 3)", positions.shape)
+        if not np.isfinite(positions).all():
+            site = int(np.argwhere(~np.isfinite(positions))[0, 0])
+            raise ConfigError(f"scaled_positions of lattice sites are not finite, first at site {site}")
         object.__setattr__(self, "scaled_positions", positions)
         object.__setattr__(self, "species", species)
 
@@ -100,6 +105,8 @@ class Trajectory:
             raise ConfigError(f"positions_A holds a value that is not finite, first in frame {frame}")
         if not np.isfinite(cells).all():
             raise ConfigError("cells_A holds a value that is not finite")
+        if not (np.abs(np.linalg.det(cells)) > _LEAST_VOLUME_A3).all():
+            raise ConfigError("cells_A must span a volume: its three vectors lie in one plane")
         object.__setattr__(self, "positions_A", _read_only(positions))
         object.__setattr__(self, "species", _read_only(species))
         object.__setattr__(self, "cells_A", _read_only(cells))

@@ -2,6 +2,7 @@
 
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
+from simtools.plots.calibration import plot_coverage, plot_interval_widths
 from simtools.plots.collective import (
     plot_green_kubo,
     plot_onsager_matrix,
@@ -16,6 +17,7 @@ from simtools.plots.defect_energies import (
 from simtools.plots.density import plot_free_energy
 from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stays, plot_strings
+from simtools.plots.methods import plot_against_temperature, plot_methods
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
 from simtools.plots.rotation import (
     plot_event_correlogram,
@@ -42,6 +44,7 @@ __all__ = [
     "mark_stages",
     "new_axes",
     "new_row",
+    "plot_against_temperature",
     "plot_arrhenius",
     "plot_arrhenius_overlay",
     "plot_association",
@@ -49,6 +52,7 @@ __all__ = [
     "plot_binding_against_distance",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_coverage",
     "plot_distinct_van_hove",
     "plot_energy_trace",
     "plot_event_correlogram",
@@ -57,9 +61,11 @@ __all__ = [
     "plot_green_kubo",
     "plot_haven_ratio",
     "plot_hazard_ratios",
+    "plot_interval_widths",
     "plot_jump_lengths",
     "plot_lead_and_lag",
     "plot_local_exponent",
+    "plot_methods",
     "plot_msd",
     "plot_non_gaussian_parameter",
     "plot_onsager_matrix",

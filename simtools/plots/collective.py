@@ -45,10 +45,14 @@ def plot_onsager_matrix(result, *, ax=None):
     ax.imshow(np.nan_to_num(matrix), vmin=-1, vmax=1, cmap="RdBu_r")
     for i, row in enumerate(matrix):
         for j, value in enumerate(row):
-            shown = f"{result.coefficients_A2_per_ps[i, i]:.3g}" if i == j else _signed(value)
+            own = f"{result.coefficients_A2_per_ps[i, i]:.3g}" if np.isfinite(value) else "at rest"
+            shown = own if i == j else _signed(value)
             dark = np.isfinite(value) and abs(value) > 0.6
             ax.text(j, i, shown, ha="center", va="center", color="white" if dark else BLACK)
-    labels = [f"{plain(name)} ({z:+d})" for name, z in zip(result.species, result.charges_e, strict=True)]
+    labels = [
+        f"{plain(name)} ({z:+d})".replace("-", "−")
+        for name, z in zip(result.species, result.charges_e, strict=True)
+    ]
     ax.set_xticks(range(len(labels)), labels, fontsize=TICK_SIZE)
     ax.set_yticks(range(len(labels)), labels, fontsize=TICK_SIZE)
     ax.set_title(f"{result.temperature_K:g} K", fontsize=NOTE_SIZE)
@@ -56,7 +60,7 @@ def plot_onsager_matrix(result, *, ax=None):
 
 
 def _signed(value):
-    return f"{value:+.2f}" if np.isfinite(value) else "–"
+    return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
 def plot_green_kubo(result, *, ax=None):

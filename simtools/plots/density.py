@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simtools.plots.style import NOTE_SIZE, dress, new_axes
+from simtools.plots.style import NOTE_SIZE, SEQUENCE, add_legend, dress, new_axes
 
 _AXES = "abc"
 
@@ -21,7 +21,8 @@ def plot_free_energy(density, free_energy_eV, *, axis=2, fraction=None, highest_
     axis
         Lattice vector, 0 to 2, that the section does not contain.
     fraction
-        Place of the section along it, 0 to 1; None draws the lowest value along it instead.
+        Place of the section along it, 0 to 1; None draws the lowest value along it instead, with the sites
+        of the other species seen along that vector.
     highest_eV
         Top of the colours, eV; the largest finite value by default.
     ax
@@ -55,6 +56,8 @@ def plot_free_energy(density, free_energy_eV, *, axis=2, fraction=None, highest_
     )
     bar = ax.figure.colorbar(mesh, ax=ax, extend="neither" if highest_eV is None else "max")
     bar.set_label("free energy (eV)")
+    if fraction is None:
+        _mark_surroundings(ax, density, u, v, first, second)
     ax.set_aspect("equal")
     ax.set_title(f"{density.species}, {where}; white: never seen", fontsize=NOTE_SIZE)
     square = abs(v[0]) < 1e-6 * np.linalg.norm(v)
@@ -62,6 +65,19 @@ def plot_free_energy(density, free_energy_eV, *, axis=2, fraction=None, highest_
     dress(ax, xlabel=f"along {_AXES[first]} (Å)", ylabel=f"{upward} (Å)")
     ax.grid(visible=False)
     return ax
+
+
+def _mark_surroundings(ax, density, u, v, first, second):
+    names = list(dict.fromkeys(density.frame_species.tolist()))
+    for name, colour in zip(names, SEQUENCE[1:] * len(names), strict=False):
+        places = density.frame_scaled[density.frame_species == name]
+        shifts = np.array([(i, j) for i in (0, 1) for j in (0, 1)])
+        inside = (places[:, None, [first, second]] % 1.0 + shifts).reshape(-1, 2)
+        inside = np.unique(np.round(inside[(inside <= 1 + 1e-6).all(axis=1)], 3), axis=0)
+        x, y = np.moveaxis(inside[:, :1] * u + inside[:, 1:] * v, -1, 0)
+        size = {"markersize": 7, "markeredgecolor": "white", "clip_on": False, "zorder": 5}
+        ax.plot(x, y, "o", color=colour, linestyle="none", label=name, **size)
+    add_legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=max(1, len(names)))
 
 
 def _plane(a, b):

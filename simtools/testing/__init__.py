@@ -1,10 +1,11 @@
 """Toy systems with known answers, for our tests and for those of users.
 
-Everything here is public: Lennard-Jones crystals and fluids as `Atoms`; lattice walkers, vacancy walks and
-rotors as trajectories whose diffusivity, Haven ratio or reorientation is known on paper; rotations and hops
-with planted coupling.
+Everything here is public: Lennard-Jones crystals and fluids as `Atoms`; lattice walkers, vacancy walks, caged
+ions and rotors as trajectories whose diffusivity, Haven ratio or reorientation is known on paper; rotations
+and hops with planted coupling.
 """
 
+from simtools.testing.cages import caged_hoppers
 from simtools.testing.coupled import PlantedEvents, planted_events
 from simtools.testing.crystals import (
     ARGON_EPSILON_EV,
@@ -13,6 +14,7 @@ from simtools.testing.crystals import (
     lennard_jones_fluid,
 )
 from simtools.testing.currents import correlated_species, harmonic_ions, langevin_current
+from simtools.testing.dumbbell_walks import dumbbell_walk
 from simtools.testing.rigid_rotors import cone_orientations, rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from simtools.testing.rotors import rotor_orientations, rotors
@@ -22,8 +24,10 @@ __all__ = [
     "ARGON_EPSILON_EV",
     "ARGON_SIGMA_A",
     "PlantedEvents",
+    "caged_hoppers",
     "cone_orientations",
     "correlated_species",
+    "dumbbell_walk",
     "harmonic_ions",
     "hydroxide_crystal",
     "langevin_current",

@@ -21,6 +21,7 @@ def correlated_species(
     correlation=0.0,
     names=("Li", "Cl"),
     charges_e=(1, -1),
+    host=None,
     edge_A=50.0,
     frame_interval_ps=1.0,
     temperature_K=1000.0,
@@ -43,6 +44,8 @@ def correlated_species(
         Correlation rho of a pair's steps, between -1 and 1.
     names, charges_e
         Symbols and integer formal charges, e.
+    host
+        Symbol and formal charge of a third species, one resting ion per pair; none by default.
     edge_A
         Edge of the cubic cell, Å.
     frame_interval_ps, temperature_K
@@ -72,6 +75,10 @@ def correlated_species(
     r_tnc = np.empty((n_frames, 2 * n_pairs, 3))
     r_tnc[0] = rng.uniform(0, edge_A, size=(2 * n_pairs, 3))
     r_tnc[1:] = r_tnc[0] + np.cumsum(steps, axis=0)
+    if host is not None:
+        rest_tnc = np.broadcast_to(rng.uniform(0, edge_A, size=(n_pairs, 3)), (n_frames, n_pairs, 3))
+        r_tnc = np.concatenate([r_tnc, rest_tnc], axis=1)
+        names, charges_e = (*names, host[0]), (*charges_e, host[1])
     return Trajectory(
         positions_A=r_tnc,
         species=np.repeat(names, n_pairs),

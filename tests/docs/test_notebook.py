@@ -8,11 +8,20 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from docs.lammps_dump import write_dump
+from potentials.lammps_library import LammpsUnavailableError, import_lammps
 from workflows.cli import main
 from workflows.recipe import list_recipes, read_recipe
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMAND = re.compile(r"^simtools (.*?)(?:\s+#.*)?$", re.MULTILINE)
+
+
+try:
+    import_lammps()
+    WHY_NOT = ""
+except LammpsUnavailableError as error:
+    WHY_NOT = str(error)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +50,40 @@ def test_the_notebook_runs_from_top_to_bottom(toy_run, monkeypatch):
 def test_the_notebook_is_stored_without_outputs():
     notebook = nbformat.read(DOCS / "post-analysis.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_dump_that_lammps_wrote_becomes_the_figures(tmp_path, monkeypatch):
+    """The notebook on somebody else's dump, run on two picoseconds of LAMMPS."""
+    dump = tmp_path / "li3ocl.lammpstrj"
+    assert write_dump(dump, duration_ps=2.0, equilibration_ps=0.5) == {"1": "Li", "2": "O", "3": "Cl"}
+    monkeypatch.setenv("SIMTOOLS_DUMP", str(dump))
+    monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
+    notebook = nbformat.read(DOCS / "foreign-dump.ipynb", as_version=4)
+    (tmp_path / "docs").mkdir()
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client.execute(cwd=str(tmp_path / "docs"))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 6
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "files: 1 replica, LAMMPS dump" in text
+    assert "one every 0.016 ps" in text
+    assert "folded into one of 4 x 4 x 4 equal cells" in text
+    written = tmp_path / "runs" / "foreign-dump"
+    assert (written / "report.html").exists()
+    assert (written / "density.cube").exists()
+
+
+def test_the_notebook_on_a_dump_is_stored_with_its_figures_in_at_most_ten_cells():
+    path = DOCS / "foreign-dump.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(code) <= 10
+    assert path.stat().st_size < 700_000
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 6
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from simtools.analysers.concerted import concerted_jumps
+from simtools.analysers.defect_diffusion import defect_diffusion
+from simtools.analysers.defect_tracks import follow_defects
 from simtools.analysers.jump_rates import jump_rates
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.lattice_gas import site_network, tracer_correlation_factor, vacancy_lattice_gas
-from simtools.testing import vacancy_walk
+from simtools.testing import dumbbell_walk, vacancy_walk
 from simtools.testing.walkers import x3_sublattice
 
 pytestmark = pytest.mark.physics
@@ -56,3 +58,34 @@ def test_p_values_of_independent_vacancies_are_uniform():
         p_values.append(concerted_jumps(gas, n_repeats=39, seed=seed + 1000, window_ps=0.3).p_value)
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.1)
     assert 0.01 <= np.mean(np.array(p_values) <= 0.1) <= 0.22
+
+
+def test_p_values_of_vacancies_seen_through_frames_are_uniform():
+    p_values = []
+    for seed in range(100):
+        walk = vacancy_walk(
+            1500, seed=seed, n_vacancies=4, hop_rate_per_ps=0.1, frame_interval_ps=0.05, rattle_A=0.15
+        )
+        jumps = find_jumps(walk, species="Li")
+        p_values.append(concerted_jumps(jumps, n_repeats=39, seed=seed + 1000, window_ps=0.3).p_value)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.1)
+    assert np.mean(np.array(p_values) <= 0.1) <= 0.2
+
+
+@pytest.mark.parametrize("kind", ["vacancy", "dumbbell"])
+@pytest.mark.parametrize("n_frames", [1500, 3500, 9000])
+def test_the_diffusivity_of_a_defect_or_its_limit_covers(kind, n_frames):
+    exact, covered = 8 * 0.05 * 3.9**2 / 12 * 1e-4, 0
+    make = {"vacancy": vacancy_walk, "dumbbell": dumbbell_walk}[kind]
+    for seed in range(150):
+        walk = make(
+            n_frames,
+            seed=seed,
+            supercell=(2, 2, 2),
+            hop_rate_per_ps=0.05,
+            frame_interval_ps=0.05,
+            **{"n_vacancies" if kind == "vacancy" else "n_dumbbells": 1},
+        )
+        found = defect_diffusion(follow_defects(walk, species="Li"), kind=kind).diffusivity_cm2_per_s
+        covered += exact < found.upper_limit if found.is_limit else found.ci95[0] < exact < found.ci95[1]
+    assert 0.88 <= covered / 150 <= 1.0

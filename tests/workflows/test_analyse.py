@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from simtools.analysers.transport import TransportResult
+from simtools.md.step_limit import neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from tests.simtools.md import foreign_files as files
-from workflows.analyse import neighbour_distance_A
 from workflows.cli import BAD_INPUT, DONE, main
 
 STEP_A = 0.5
@@ -18,7 +18,8 @@ COMMON = ["--mobile", "Li", "--charge", "Li=1", "--charge", "O=-2", "--temperatu
 
 def _summary(tmp_path, name, *arguments):
     out = tmp_path / name
-    assert main(["analyse", *map(str, arguments), *COMMON, "-o", str(out)]) == DONE
+    options = [*COMMON, "--only", "transport", "-o", str(out)]
+    assert main(["analyse", *map(str, arguments), *options]) == DONE
     return json.loads((out / "summary.json").read_text()), out
 
 
@@ -30,11 +31,14 @@ def walks():
 def test_dump_and_xdatcar_give_the_diffusivity_of_the_walk(tmp_path, walks, capsys):
     dumps = [files.write_dump(tmp_path / f"{k}.dump", walk) for k, walk in enumerate(walks)]
     posits = [files.write_xdatcar(tmp_path / f"XDATCAR{k}", walk) for k, walk in enumerate(walks)]
-    first, out = _summary(tmp_path, "a", *dumps, "--hop-length", 2.0)
+    first, out = _summary(tmp_path, "a", *dumps, "--hop-length", 2.0, "--allow-long-steps")
     text = capsys.readouterr().out
     assert "host, whose drift is taken out: Li: 4 O" in text
     assert "hop length: Li 2 Å (given)" in text
-    second, _ = _summary(tmp_path, "b", *posits, "--hop-length", 2.0, "--frame-interval", files.INTERVAL_PS)
+    assert "Li, wrapped positions: " in text
+    assert "steps exceed half of the hop length (1 A) in 0.1 ps, at most" in text
+    options = ["--frame-interval", files.INTERVAL_PS, "--allow-long-steps"]
+    second, _ = _summary(tmp_path, "b", *posits, "--hop-length", 2.0, *options)
     (row,), (other,) = first["transport"], second["transport"]
     low, high = row["tracer_diffusivity_cm2_per_s"]["ci95"]
     assert low < TRUE_D_CM2_PER_S < high
@@ -56,7 +60,7 @@ def test_parts_are_one_replica_and_the_hop_length_is_measured(tmp_path, walks):
         piece = files.Walk(walk.whole_s[start:stop], walk.cells_A[start:stop])
         steps = [100 * t for t in range(start, stop)]
         parts.append(files.write_dump(tmp_path / f"{k}.dump", piece, units=False, steps=steps))
-    time = ["--frame-interval", files.INTERVAL_PS]
+    time = ["--frame-interval", files.INTERVAL_PS, "--allow-long-steps"]
     summary, _ = _summary(tmp_path, "c", *parts, "--concatenate", *time)
     grouped, _ = _summary(tmp_path, "g", "--replica", *parts, *time)
     assert summary["source"]["frames"] == [400]
@@ -85,16 +89,88 @@ def test_neighbour_distance_of_a_lattice():
         (["{dump}", "{dump}", "--mobile", "Li", "--temperature", "600"], "given twice"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--host", "Cl"], "no species 'Cl'"),
         (["{dump}", "--mobile", "Li", "--temperature", "-3"], "--temperature must be positive"),
+        (["{dump}", "{copy}", "--mobile", "Li", "--temperature", "600"], "holds the same positions as"),
+        (["{dump}", "{copy}", "--mobile", "Li", "--temperature", "600", "--stream"], "holds the same bytes"),
+        (
+            ["{dump}", "--mobile", "Li", "--mobile", "Li", "--temperature", "600"],
+            "--mobile Li is given twice",
+        ),
+        (
+            ["{dump}", "--mobile", "Li", "--temperature", "600", "--charge", "Li=1", "--charge", "Li=2"],
+            "--charge Li is given twice",
+        ),
+        (["{dump}", "--mobile", "Li", "--temperature", "6", "--charge", f"Li={10**25}"], "at most 99 e"),
+        (["{dump}", "--mobile", "Li", "--temperature", "6", "--frame-interval", "1e300"], "must be positive"),
+        (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "9,9,9"], "a cell of its own"),
         (["{cut}", "--mobile", "Li", "--temperature", "600"], "cut.dump, frame 11: expected"),
         (["{dump}", "--mobile", "Li", "--temperature", "600", "--cell", "1,2"], "3 or 9 numbers"),
+        (["{long}", "--mobile", "Li", "--temperature", "600"], "or take the shortest image on trust with"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
-    dump = files.write_dump(tmp_path / "a.dump", files.walk(12))
+    dump = files.write_dump(tmp_path / "a.dump", files.walk(12, step_A=0.1))
+    long = files.write_dump(tmp_path / "long.dump", files.walk(12))
     cut = tmp_path / "cut.dump"
     cut.write_text(dump.read_text()[:-20])
-    words = [word.format(dump=dump, cut=cut) for word in arguments]
+    copy = tmp_path / "copy.dump"
+    copy.write_bytes(dump.read_bytes())
+    words = [word.format(dump=dump, copy=copy, cut=cut, long=long) for word in arguments]
     assert main(["analyse", *words, "-o", str(tmp_path / "out")]) == BAD_INPUT
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_the_host_is_chosen_shown_and_must_stay(tmp_path, capsys):
+    """A drift of 0.05 Å a frame of everything: taken out with the host, and said."""
+    walk = files.walk(400, step_A=0.3, seed=3)
+    drift = 0.05 * np.arange(400)[:, None, None] * np.array([1.0, 0, 0]) @ np.linalg.inv(files.CELL_A)
+    still = files.write_dump(tmp_path / "still.dump", walk, "xu")
+    moving = files.write_dump(tmp_path / "moving.dump", files.Walk(walk.whole_s + drift, walk.cells_A), "xu")
+    common = ["--hop-length", 2.0]
+    first, _ = _summary(tmp_path, "a", still, *common)
+    second, out = _summary(tmp_path, "b", moving, *common, "--host", "O")
+    (row,), (other,) = first["transport"], second["transport"]
+    for quantity in ("tracer_diffusivity_cm2_per_s", "charge_diffusivity_cm2_per_s"):
+        assert row[quantity]["value"] == pytest.approx(other[quantity]["value"], rel=1e-6)
+    assert second["source"]["host"] == {"Li": {"O": 4}}
+    assert second["source"]["host_drift_A"]["Li"] == pytest.approx(0.05 * 399, abs=0.3)
+    text = capsys.readouterr().out
+    assert "host, whose drift is taken out: Li: 4 O" in text
+    assert "farthest drift of the host: Li 20 Å" in text
+    assert "farthest drift of the host" in (out / "report.html").read_text()
+    words = [
+        "analyse",
+        str(still),
+        *COMMON[:2],
+        *COMMON[-2:],
+        "--hop-length",
+        "2.0",
+        "-o",
+        str(tmp_path / "c"),
+    ]
+    words[words.index("Li")] = "O"
+    assert main(words) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert "host of O: 12 Li made" in said
+    assert "expected ions that stay and define a frame" in said
+    assert said.count("\n") == 1
+
+
+def test_the_rounding_of_the_file_is_told_as_what_it_does_to_the_diffusivity(tmp_path, capsys):
+    walk = files.walk(400, step_A=0.3, seed=5)
+    exact, _ = _summary(tmp_path, "a", files.write_dump(tmp_path / "a.dump", walk, "xu"), "--hop-length", 2.0)
+    assert exact["source"]["rounding_effect_cm2_per_s"]["Li"]["tracer"] < 1e-15
+    topology = tmp_path / "top.xyz"
+    topology.write_text("16\n\n" + "".join(f"{name} 0 0 0\n" for name in files.SPECIES))
+    path = files.write_xtc(tmp_path / "a.xtc", walk)
+    options = ["--topology", topology, "--hop-length", 2.0, "--allow-long-steps"]
+    rounded, _ = _summary(tmp_path, "b", path, *options)
+    told = rounded["source"]["rounding_effect_cm2_per_s"]["Li"]
+    for key, short in (
+        ("tracer_diffusivity_cm2_per_s", "tracer"),
+        ("charge_diffusivity_cm2_per_s", "charge"),
+    ):
+        change = rounded["transport"][0][key]["value"] - exact["transport"][0][key]["value"]
+        assert 0 < abs(change) < told[short] < 1e-2 * exact["transport"][0][key]["value"]
+    assert "which moves at most (cm²/s): Li: D* by " in capsys.readouterr().out

@@ -78,3 +78,48 @@ def lasting_visits(visits, shortest):
             kept[n_kept] = visits[v]
             n_kept += 1
     return kept[:n_kept].copy(), removed
+
+
+@kernel
+def settled_visits(s_tnc, cells_tcc, sites_sc, site_tn, nearer):
+    """Return the visits to sites, int64 (n_visits, 7), by ion and time; every ion is always on some site.
+
+    A visit ends when the ion is nearer to another site, or to another image of its own, by the factor
+    `nearer` (below 1): what is left over near a border belongs to where it came from.
+    """
+    n_frames, n_ions, _ = s_tnc.shape
+    visits = np.empty((2 * n_ions + 16, 7), dtype=np.int64)
+    n_visits = 0
+    image = np.empty(3, dtype=np.int64)
+    for n in range(n_ions):
+        for t in range(n_frames):
+            site = site_tn[t, n]
+            cell = cells_tcc[t if cells_tcc.shape[0] > 1 else 0]
+            same = t > 0 and visits[n_visits - 1, SITE] == site
+            for c in range(3):
+                image[c] = int(np.rint(s_tnc[t, n, c] - sites_sc[site, c]))
+                same = same and visits[n_visits - 1, IMAGE + c] == image[c]
+            if not same and t > 0:
+                here, there = 0.0, 0.0
+                own = visits[n_visits - 1, SITE]
+                for c in range(3):
+                    x, y = 0.0, 0.0
+                    for d in range(3):
+                        s = s_tnc[t, n, d]
+                        x += (s - sites_sc[own, d] - visits[n_visits - 1, IMAGE + d]) * cell[d, c]
+                        y += (s - sites_sc[site, d] - image[d]) * cell[d, c]
+                    here += x * x
+                    there += y * y
+                same = there >= nearer * nearer * here
+            if same:
+                visits[n_visits - 1, LAST] = t
+                continue
+            if n_visits == len(visits):
+                visits = np.concatenate((visits, np.empty_like(visits)))
+            visits[n_visits, ION] = n
+            visits[n_visits, SITE] = site
+            visits[n_visits, IMAGE : IMAGE + 3] = image
+            visits[n_visits, FIRST] = t
+            visits[n_visits, LAST] = t
+            n_visits += 1
+    return visits[:n_visits].copy()

@@ -54,5 +54,7 @@ def count_hops(r_tnc, window, threshold):
     here_nc, previous_nc = np.zeros((n_atoms, 3)), np.zeros((n_atoms, 3))
     home_nc, first_nc = np.zeros((n_atoms, 3)), np.zeros((n_atoms, 3))
     counters = np.zeros(2, dtype=np.int64)
-    advance_hops(r_tnc, window, threshold, counters, here_nc, previous_nc, home_nc, first_nc, hops_n, reach_n)
+    advance_hops(
+        r_tnc, window, threshold, False, counters, here_nc, previous_nc, home_nc, first_nc, hops_n, reach_n
+    )
     return hops_n, reach_n

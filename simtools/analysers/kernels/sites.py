@@ -108,3 +108,46 @@ def nearest_shell(vacancy_tv, partner_tp, shell_vp, farthest):
                     shell = candidate
             shell_tv[t, v] = shell
     return shell_tv
+
+
+@kernel
+def within(s_tnc, cells_tcc, sites_sc, site_tn, radius):
+    """Return whether each ion is within `radius` of the site it is nearest to, bool (n_frames, n_ions)."""
+    n_frames, n_ions, _ = s_tnc.shape
+    inside = np.empty((n_frames, n_ions), dtype=np.bool_)
+    for t in range(n_frames):
+        cell = cells_tcc[t if cells_tcc.shape[0] > 1 else 0]
+        for n in range(n_ions):
+            squared = squared_distance(s_tnc[t, n], sites_sc[site_tn[t, n]], cell)
+            inside[t, n] = squared < radius * radius
+    return inside
+
+
+@kernel
+def assign_to_moving(s_tnc, cells_tcc, sites_sc, shift_tsc, guess_tn, near_sk):
+    """Return the nearest of moving sites for every ion in every frame, int32 (n_frames, n_ions).
+
+    `shift_tsc` is added to the sites. The search begins at `guess_tn`, the nearest of the sites at rest, and
+    goes on from site to site among the neighbours `near_sk` of each until none of them is nearer.
+    """
+    n_frames, n_ions, _ = s_tnc.shape
+    site_tn = np.empty((n_frames, n_ions), dtype=np.int32)
+    moved = np.empty_like(sites_sc)
+    for t in range(n_frames):
+        cell = cells_tcc[t if cells_tcc.shape[0] > 1 else 0]
+        for s in range(sites_sc.shape[0]):
+            for c in range(3):
+                moved[s, c] = sites_sc[s, c] + shift_tsc[t, s, c]
+        for n in range(n_ions):
+            best, here = guess_tn[t, n], -1
+            smallest = squared_distance(s_tnc[t, n], moved[best], cell)
+            while here != best:
+                here = best
+                for k in range(near_sk.shape[1]):
+                    s = near_sk[here, k]
+                    squared = squared_distance(s_tnc[t, n], moved[s], cell)
+                    if squared < smallest:
+                        smallest = squared
+                        best = s
+            site_tn[t, n] = best
+    return site_tn

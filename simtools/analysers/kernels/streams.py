@@ -46,7 +46,7 @@ def fold_segments(sums_sq):
 
 
 @kernel
-def advance_lags(r_tnc, first_frame, stride, ring_unc, lags_j, sums_jsq, length_j, starts_j):
+def advance_lags(r_tnc, first_frame, stride, first_origin, ring_unc, lags_j, sums_jsq, length_j, starts_j):
     """Pair every `stride`-th frame with the earlier ones in the ring, then keep it there.
 
     Parameters
@@ -55,6 +55,8 @@ def advance_lags(r_tnc, first_frame, stride, ring_unc, lags_j, sums_jsq, length_
         The next frames, the first of which is number `first_frame`.
     stride
         Only frames whose number is a multiple of it are looked at, as ends and as origins.
+    first_origin
+        Number of the first frame in the ring, in units of `stride`: there is no origin before it.
     ring_unc
         The last frames looked at: number u * stride lies in slot u modulo the ring's length.
     lags_j
@@ -73,14 +75,33 @@ def advance_lags(r_tnc, first_frame, stride, ring_unc, lags_j, sums_jsq, length_
         u = (first_frame + t) // stride
         for j in range(len(lags_j)):
             origin = u - lags_j[j]
-            if origin < 0:
+            if origin < first_origin:
                 continue
-            if origin // length_j[j] >= n_segments:
+            while origin // length_j[j] >= n_segments:
                 fold_segments(sums_jsq[j])
                 length_j[j] *= 2
             add_pair(ring_unc[origin % n_ring], r_tnc[t], sums_jsq[j, origin // length_j[j]])
             starts_j[j] += 1
         ring_unc[u % n_ring] = r_tnc[t]
+
+
+@kernel
+def join_lags(head_unc, first_u, first_origin, ring_unc, lags_j, sums_jsq, length_j, starts_j):
+    """Pair the first frames of the next piece, from number `first_u` on, with those kept of this one.
+
+    What the arrays are: `advance_lags`. The ring is left as it is.
+    """
+    n_ring, n_segments = ring_unc.shape[0], sums_jsq.shape[1]
+    for j in range(len(lags_j)):
+        for h in range(min(len(head_unc), lags_j[j])):
+            origin = first_u + h - lags_j[j]
+            if origin < first_origin:
+                continue
+            while origin // length_j[j] >= n_segments:
+                fold_segments(sums_jsq[j])
+                length_j[j] *= 2
+            add_pair(ring_unc[origin % n_ring], head_unc[h], sums_jsq[j, origin // length_j[j]])
+            starts_j[j] += 1
 
 
 @kernel
@@ -116,14 +137,14 @@ def weighted_sums(r_tnc, first_nc, weights_n, sums_tc):
 
 @kernel
 def advance_hops(
-    r_tnc, window, threshold, counters, here_nc, previous_nc, home_nc, first_nc, hops_n, reach_n
+    r_tnc, window, threshold, keep_first, counters, here_nc, previous_nc, home_nc, first_nc, hops_n, reach_n
 ):
     """Carry the count of lasting displacements on over the next frames.
 
     `counters` holds the frames in the window that is filling and the windows that are full. A hop counts when
     two windows in a row both lie farther than `threshold` from the ion's last home and closer than that to
     each other; the second becomes the new home. `reach_n` is the largest squared distance of a home from the
-    first one. All arrays are written.
+    first one, which stays as it is where `keep_first`. All arrays are written.
     """
     limit = threshold * threshold
     n_atoms = r_tnc.shape[1]
@@ -142,7 +163,8 @@ def advance_hops(
                 here_nc[n, c] /= window
         if counters[1] == 0:
             home_nc[:] = here_nc
-            first_nc[:] = here_nc
+            if not keep_first:
+                first_nc[:] = here_nc
         else:
             for n in range(n_atoms):
                 away_here, away_previous, apart, reach = 0.0, 0.0, 0.0, 0.0

@@ -36,3 +36,33 @@ def replacements(times, ions, initial, final, window):
             pairs[n_pairs, 1] = best
             n_pairs += 1
     return pairs[:n_pairs].copy()
+
+
+@kernel
+def lasting(frames, ions, vectors, shortest):
+    """Return which jumps are left when returns within `shortest` frames undo what came before, bool (n,).
+
+    Jumps are ordered by ion and time; `frames` are those in which the new site is first seen. A return in the
+    same frame was never seen. As `lasting_visits`, from jumps instead of visits.
+    """
+    n = len(frames)
+    kept = np.ones(n, dtype=np.bool_)
+    stack = np.empty(n, dtype=np.int64)
+    n_stack = 0
+    for v in range(n):
+        if n_stack and ions[stack[n_stack - 1]] != ions[v]:
+            n_stack = 0
+        if n_stack:
+            last = stack[n_stack - 1]
+            apart = 0.0
+            for c in range(3):
+                apart += abs(vectors[v, c] + vectors[last, c])
+            stay = frames[v] - frames[last]
+            if apart < 1e-6 and (stay < shortest or stay == 0):
+                kept[v] = False
+                kept[last] = False
+                n_stack -= 1
+                continue
+        stack[n_stack] = v
+        n_stack += 1
+    return kept

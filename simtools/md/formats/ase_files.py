@@ -1,18 +1,23 @@
 """ASE's .traj files, and single structures (topologies) through ASE's readers.
 
-A .traj file is a sequence of arrays with a JSON index (ulm), not a pickle. Only its numbers are taken:
-building `ase.Atoms` from it would also build the constraints and calculators that the file names.
+A .traj file is a sequence of arrays with a JSON index (ulm), not a pickle. Only its numbers are taken, here:
+ASE's reader builds the objects that a file names, and believes the sizes it gives.
 """
 
+import json
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 
 from simtools.core.errors import ConfigError
-from simtools.md.formats.raw import DamagedFileError, RawFrame, TruncatedFileError, cell_from_rows
+from simtools.md.formats.frame_bytes import FrameBytes, in_double, single_spacing
+from simtools.md.formats.raw import RawFrame, cell_from_rows
 
 __all__ = ["read_structure", "read_traj"]
 
+_NUMBERS = re.compile(r"(float|u?int)(8|16|32|64)")
 _STRUCTURES = {
     ".data": "lammps-data",
     ".lmp": "lammps-data",
@@ -26,14 +31,6 @@ _STRUCTURES = {
 }
 
 
-class _Place:
-    def __init__(self, path):
-        self.path, self.frame = path, 0
-
-    def wrong(self, expected):
-        return DamagedFileError(self.path, self.frame, expected)
-
-
 def read_traj(path, *, survey=False):
     """Yield `RawFrame` of an ASE trajectory: float64, no times.
 
@@ -44,53 +41,96 @@ def read_traj(path, *, survey=False):
     """
     from ase import units
     from ase.data import atomic_masses, chemical_symbols
-    from ase.io import ulm
 
-    place = _Place(path)
-    expected = "expected a whole ASE trajectory"
+    with FrameBytes(path) as data:
+        head, numbers, masses = None, None, None
+        for item in _ulm_items(data):
+            if head is None or "numbers." in item:
+                head = item
+                masses = _array(data, item, "masses", (None,)) if "masses." in item else None
+                numbers = _array(data, item, "numbers", (None,)).astype(int)
+            pbc = item.get("pbc", head.get("pbc"))
+            if not np.all(pbc):
+                raise data.wrong(f"expected a cell periodic in all directions, got pbc {pbc}")
+            if not len(numbers) or numbers.min() < 1 or numbers.max() >= len(chemical_symbols):
+                raise data.wrong("expected atomic numbers of elements")
+            positions = _array(data, item, "positions", (len(numbers), 3))
+            masses_amu = atomic_masses[numbers] if masses is None else masses
+            if masses_amu.shape != numbers.shape:
+                raise data.wrong(f"expected {len(numbers)} masses, got {len(masses_amu)}")
+            velocities = None
+            if "momenta." in item:
+                momenta = _array(data, item, "momenta", (len(numbers), 3))
+                velocities = momenta / masses_amu[:, None] * 1000 * units.fs
+            yield RawFrame(
+                [chemical_symbols[number] for number in numbers],
+                positions,
+                cell_from_rows(data, _numbers_of_list(data, item.get("cell"), 9)),
+                velocities_A_per_ps=velocities,
+                masses_amu=masses,
+                rounding_A=single_spacing(positions),
+            )
+            data.frame += 1
+
+
+def _ulm_items(data):
+    """Yield the index of each item of an ulm file as plain JSON: {name: value}, arrays as "name."."""
+    if data.take(8, "the header") not in (b"- of Ulm", b"AFFormat"):
+        raise data.wrong("expected the header of an ASE trajectory")
+    tag = data.take(16, "the header").decode("latin-1").rstrip()
+    if tag != "ASE-Trajectory":
+        raise data.wrong(f"expected a whole ASE trajectory, got a file of {tag[:40]!r}")
+    _, n_items, start = data.unpack("<3q", "the header")
+    data.go(start, "the index of frames")
+    if not 0 <= 8 * n_items <= data.left:
+        raise data.cut(f"expected an index of {n_items} frames, {data.left} bytes are left")
+    for offset in data.numbers(n_items, "<i8", "the index of frames").tolist():
+        data.go(offset, "the head of a frame")
+        (size,) = data.unpack("<q", "the head of a frame")
+        text = data.take(size, "the head of a frame")
+        try:
+            item = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise data.wrong(
+                f"expected the head of a frame as JSON ({' '.join(str(error).split())[:80]})"
+            ) from error
+        if not isinstance(item, dict):
+            raise data.wrong("expected the head of a frame, got no table")
+        yield item
+
+
+def _array(data, item, name, shape):
+    """Return one array of an item in its own byte order; `shape` says which axes are known."""
+    expected = data.wrong(
+        f"expected {name} as an array of numbers of shape {shape}, got {str(item.get(name))[:60]}"
+    )
     try:
-        with ulm.open(path) as file:
-            if file.get_tag() != "ASE-Trajectory":
-                raise place.wrong(f"{expected}, got a file of {file.get_tag()[:40]!r}")
-            head = file[0]
-            numbers = np.asarray(head.numbers, dtype=int)
-            masses = head.get("masses")
-            for place.frame in range(len(file)):
-                item = file[place.frame]
-                if "numbers" in item:
-                    numbers = np.asarray(item.numbers, dtype=int)
-                    pbc = item.pbc
-                else:
-                    pbc = head.pbc
-                if not np.all(pbc):
-                    raise place.wrong(f"expected a cell periodic in all directions, got pbc {pbc}")
-                if numbers.min() < 1 or numbers.max() >= len(chemical_symbols):
-                    raise place.wrong("expected atomic numbers of elements")
-                positions = np.asarray(item.positions, dtype=float)
-                if positions.shape != (len(numbers), 3):
-                    raise place.wrong(
-                        f"expected positions of {len(numbers)} atoms, got shape {positions.shape}"
-                    )
-                masses_amu = np.asarray(masses if masses is not None else atomic_masses[numbers], dtype=float)
-                velocities = None
-                if "momenta" in item:
-                    momenta = np.asarray(item.momenta, dtype=float)
-                    velocities = momenta / masses_amu[:, None] * 1000 * units.fs
-                yield RawFrame(
-                    [chemical_symbols[number] for number in numbers],
-                    positions,
-                    cell_from_rows(place, item.cell),
-                    velocities_A_per_ps=velocities,
-                    masses_amu=masses_amu if masses is not None else None,
-                    rounding_A=float(np.spacing(np.abs(positions).max())) / 2,
-                )
-    except DamagedFileError:
-        raise
-    except Exception as error:
-        # a damaged index reaches numpy, json and struct inside ASE, each with its own errors
-        raise TruncatedFileError(
-            path, place.frame, f"{expected} ({' '.join(str(error).split())[:120] or type(error).__name__})"
-        ) from error
+        (axes, kind, offset) = item[f"{name}."]["ndarray"]
+        axes, known = [int(n) for n in axes], _NUMBERS.fullmatch(kind) is not None
+    except (KeyError, TypeError, ValueError) as error:
+        raise expected from error
+    if (
+        not known
+        or len(axes) != len(shape)
+        or any(n not in (None, m) for n, m in zip(shape, axes, strict=True))
+    ):
+        raise data.wrong(f"expected {name} as numbers of shape {shape}, got {kind} of shape {axes}")
+    if min(axes) < 0 or not isinstance(offset, int):
+        raise expected
+    data.go(offset, name)
+    order = "<" if item.get("_little_endian", True) else ">"
+    found = data.numbers(math.prod(axes), np.dtype(kind).newbyteorder(order), name)
+    return in_double(found).reshape(axes)
+
+
+def _numbers_of_list(data, values, count):
+    try:
+        found = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.size != count:
+        raise data.wrong(f"expected a cell of {count} numbers, got {str(values)[:60]}")
+    return found
 
 
 def read_structure(path):

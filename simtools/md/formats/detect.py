@@ -1,15 +1,16 @@
 """Which format is this file? Told by its content, not its name."""
 
-import zlib
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.md.formats.ase_files import read_traj
-from simtools.md.formats.binary import read_dcd, read_trr, read_xtc
+from simtools.md.formats.dcd import read_dcd
 from simtools.md.formats.dlpoly import read_history
+from simtools.md.formats.gromacs import read_trr, read_xtc
 from simtools.md.formats.h5md_files import read_h5md
 from simtools.md.formats.lammps import read_dump
-from simtools.md.formats.raw import DamagedFileError, open_text
+from simtools.md.formats.raw import DamagedFileError
+from simtools.md.formats.text_stream import READING_ERRORS, open_text
 from simtools.md.formats.vasp import read_vasprun, read_xdatcar
 from simtools.md.formats.xyz import read_xyz
 
@@ -59,11 +60,14 @@ def detect_format(path):
     try:
         with open_text(path) as stream:
             text = stream.read(_HEAD_CHARACTERS)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DamagedFileError(path, 0, f"expected a compressed text file ({error})") from error
+    except READING_ERRORS as error:
+        raise DamagedFileError(path, 0, f"expected a text file, plain or compressed: {error}") from error
     found = _text_format(text)
     if found is None:
-        raise DamagedFileError(path, 0, f"expected one of {', '.join(READERS)}; it starts like none of them")
+        packed = " (text may be compressed, binary files must be unpacked)" if head[:2] == b"\x1f\x8b" else ""
+        raise DamagedFileError(
+            path, 0, f"expected one of {', '.join(READERS)}; it starts like none of them{packed}"
+        )
     return found
 
 

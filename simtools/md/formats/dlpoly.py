@@ -27,6 +27,7 @@ def read_history(path, *, survey=False):
         if not words or words[0] != "timestep":
             raise lines.wrong(f"expected a line timestep ..., got {lines.peek().strip()[:40]!r}")
         n_atoms = int(head[2]) if np.isfinite(head[2]) else 0
+        lines.fits(n_atoms)
         while not lines.at_end():
             yield _frame(lines, n_atoms, survey and lines.frame > 0)
             lines.frame += 1

@@ -3,23 +3,21 @@
 Format: P. de Buyl, P. H. Colberg and F. Höfling, Comput. Phys. Commun. 185, 1546 (2014); http://h5md.nongnu.org
 """
 
+import math
+
 import numpy as np
 
-from simtools.md.formats.raw import DamagedFileError, RawFrame, cell_from_rows
+from simtools.md.formats.raw import DamagedFileError, Place, RawFrame, cell_from_rows
 
 __all__ = ["read_h5md"]
 
+_MOST_AT_ONCE = 1 << 28
+_EXPANSION, _DEFLATE = 100, 1100  # of positions, and as far as HDF5's deflate filter can go
+_READ_WHOLE = ("time", "step", "species", "mass")
+_SMALL = 1 << 16  # kept in the header of the dataset, or never written
 _A_PER_LENGTH = {"Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "A": 1.0, "nm": 10.0}
 _PS_PER_TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
 _VELOCITY = {"Angstrom ps-1": 1.0, "Angstrom/ps": 1.0, "nm ps-1": 10.0, "nm/ps": 10.0, "Angstrom fs-1": 1e3}
-
-
-class _Place:
-    def __init__(self, path):
-        self.path, self.frame = path, 0
-
-    def wrong(self, expected):
-        return DamagedFileError(self.path, self.frame, expected)
 
 
 def read_h5md(path, *, survey=False):
@@ -33,7 +31,7 @@ def read_h5md(path, *, survey=False):
     """
     import h5py
 
-    place = _Place(path)
+    place = Place(path)
     try:
         with h5py.File(path, "r") as file:
             yield from _frames(place, file, survey)
@@ -44,34 +42,44 @@ def read_h5md(path, *, survey=False):
 
 
 def _frames(place, file, survey):
-    groups = [name for name in file["particles"] if "position" in file["particles"][name]]
-    if len(groups) != 1:
-        raise place.wrong(f"expected one group of particles with positions, found {len(groups)}")
-    group = file["particles"][groups[0]]
-    element = group["position"]
-    values = element["value"]
+    import h5py
+
+    particles = _member(place, file, "particles")
+    if not isinstance(particles, h5py.Group):
+        raise place.wrong("expected a group named particles, as H5MD has it")
+    found = [_member(place, particles, name) for name in particles]
+    found = [group for group in found if isinstance(group, h5py.Group) and group.id.links.exists(b"position")]
+    if len(found) != 1:
+        raise place.wrong(f"expected one group of particles with positions, found {len(found)}")
+    (group,) = found
+    element, box = _member(place, group, "position"), _member(place, group, "box")
+    values = _data(place, element, "value") if isinstance(element, h5py.Group) else None
+    edges = _data(place, box, "edges") if isinstance(box, h5py.Group) else None
+    if values is None or edges is None:
+        raise place.wrong("expected position/value and box/edges of the particles, one is missing")
     if values.ndim != 3 or values.shape[2] != 3:
         raise place.wrong(f"expected positions of shape (frames, atoms, 3), got {values.shape}")
     scale = _factor(place, values, _A_PER_LENGTH, "positions", {"", None})
     time_of, step_of = _times(place, element, len(values))
-    box = group["box/edges"]
-    edges = box["value"] if hasattr(box, "keys") else box
-    if hasattr(box, "keys") and len(edges) != len(values):
+    varies = isinstance(_member(place, box, "edges"), h5py.Group)
+    if varies and len(edges) != len(values):
         raise place.wrong(f"expected {len(values)} cells, one for each frame, found {len(edges)}")
-    boundary = [_text(word) for word in np.atleast_1d(group["box"].attrs.get("boundary", []))]
+    boundary = [_text(word) for word in np.atleast_1d(box.attrs.get("boundary", []))]
     if any(word != "periodic" for word in boundary):
         raise place.wrong(f"expected periodic boundaries, got {boundary}")
     edge_scale = _factor(place, edges, _A_PER_LENGTH, "box edges", {"", None})
-    labels = _labels(group)
-    images = group["image/value"] if "image" in group and "value" in group["image"] else None
-    velocities = group["velocity/value"] if "velocity" in group and "value" in group["velocity"] else None
+    labels = _labels(place, group)
+    images = _data(place, group, "image")
+    if images is not None and images.shape != values.shape:
+        raise place.wrong(f"expected image flags of shape {values.shape}, got {images.shape}")
+    velocities = _data(place, group, "velocity")
     if velocities is not None and (velocities.shape != values.shape or _unit(velocities) not in _VELOCITY):
         velocities = None
     ours = "rounding_A" in element.attrs
-    masses = group["mass"][:] if ours and "mass" in group else None
+    masses = _data(place, group, "mass")[:] if ours and "mass" in group else None
     for number in range(len(values)):
         place.frame = number
-        rows = np.asarray(edges[number] if hasattr(box, "keys") else edges[...], dtype=float) * edge_scale
+        rows = np.asarray(edges[number] if varies else edges[...], dtype=float) * edge_scale
         cell = cell_from_rows(place, rows if rows.shape == (3, 3) else np.diag(rows))
         about = {"time_ps": time_of(number), "step": step_of(number)}
         if survey and number:
@@ -96,11 +104,65 @@ def _frames(place, file, survey):
         )
 
 
+def _member(place, group, name):
+    """Return a member of a group of this file, or None; refuse a link to another file."""
+    import h5py
+
+    links = group.id.links
+    if not links.exists(name.encode()):
+        return None
+    kind = links.get_info(name.encode()).type
+    if kind == h5py.h5l.TYPE_SOFT:
+        path = links.get_val(name.encode()).decode()
+        member = group.file if path.startswith("/") else group
+        for word in path.split("/"):
+            member = _member(place, member, word) if word else member
+        return member
+    if kind != h5py.h5l.TYPE_HARD:
+        raise place.wrong(f"expected {name} in the file itself: links to other files are not followed")
+    return group[name]
+
+
+def _data(place, group, name):
+    """Return a dataset, or that of an element's values, or None; refuse what the file does not hold.
+
+    A dataset may be declared far larger than the file, kept in other files, or packed into chunks that fill
+    the memory when one number is read.
+    """
+    import h5py
+
+    found = _member(place, group, name)
+    if isinstance(found, h5py.Group):
+        found = _member(place, found, "value")
+    if found is None or isinstance(found, h5py.Group):
+        return None
+    if found.is_virtual or found.external:
+        raise place.wrong(f"expected {found.name} in the file itself, its numbers are kept in other files")
+    held, most = found.id.get_storage_size(), max(_MOST_AT_ONCE, 4 * place.path.stat().st_size)
+    pieces = 1 if name in _READ_WHOLE or not found.ndim else max(len(found), 1)
+    if max(math.prod(found.chunks or (1,)) * found.dtype.itemsize, found.nbytes // pieces) > most:
+        raise place.wrong(
+            f"expected to read {found.name} in pieces below {most} bytes, got shape {found.shape}, chunks "
+            f"{found.chunks}"
+        )
+    expansion = 1 if found.chunks is None else _EXPANSION if "position" in found.name else _DEFLATE
+    if found.nbytes > expansion * held + _SMALL:
+        raise place.wrong(f"expected {found.name} of shape {found.shape}, the file holds {held} bytes of it")
+    return found
+
+
 def _times(place, element, n_frames):
     """Return functions from frame number to time (ps) and step, or to None."""
     time_of = step_of = lambda number: None
-    if "time" in element:
-        times = element["time"]
+    times, numbers = _data(place, element, "time"), _data(place, element, "step")
+    if times is not None and _unit(times) is None:
+        # a number without a unit is no time in ps, but must grow evenly
+        if numbers is None and times.shape == (n_frames,):
+            counts = times[:] / max(
+                float(np.median(np.abs(np.diff(times[:])))) if n_frames > 1 else 0.0, 1e-300
+            )
+            step_of = lambda number: float(np.round(counts[number], 2))  # noqa: E731
+    elif times is not None:
         factor = _factor(place, times, _PS_PER_TIME, "times", set())
         if times.shape == ():
             start = float(times.attrs.get("offset", 0.0))
@@ -111,8 +173,8 @@ def _times(place, element, n_frames):
             held = times[:] * factor
             digits = 7 if times.dtype.itemsize == 4 else 15
             time_of = lambda number: float(f"{held[number]:.{digits}g}")  # noqa: E731
-    if "step" in element and element["step"].shape == (n_frames,):
-        steps = element["step"][:]
+    if numbers is not None and numbers.shape == (n_frames,):
+        steps = numbers[:]
         step_of = lambda number: float(steps[number])  # noqa: E731
     return time_of, step_of
 
@@ -134,17 +196,18 @@ def _text(word):
     return word.decode() if isinstance(word, bytes) else str(word)
 
 
-def _labels(group):
+def _labels(place, group):
     import h5py
 
-    if "species" not in group:
+    data = _data(place, group, "species")
+    if data is None:
         return []
-    data = group["species"]
-    if not isinstance(data, h5py.Dataset):
-        data = data["value"]
     values = data[0] if data.ndim == 2 else data[:]
     names = h5py.check_enum_dtype(data.dtype)
     if names:
         back = {number: name for name, number in names.items()}
+        unnamed = sorted(set(values.tolist()) - set(back))
+        if unnamed:
+            raise place.wrong(f"expected species among {', '.join(names)}, got number {unnamed[0]}")
         return [back[number] for number in values.tolist()]
     return [_text(value) for value in values.tolist()]

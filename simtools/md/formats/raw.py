@@ -1,9 +1,6 @@
 """What every reader of a foreign format hands on, and the errors that all of them share."""
 
-import bz2
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,22 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError
+from simtools.md.formats.text_stream import READING_ERRORS, open_text
 
 __all__ = [
     "DamagedFileError",
     "FrameLines",
+    "Place",
     "RawFrame",
     "TruncatedFileError",
     "cell_from_rows",
     "last_digit",
     "numbers_of",
-    "open_text",
 ]
 
 _NUMBER = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eEdD]([+-]?\d+))?$")
 
 
 _LONGEST_A = 1e6  # more is no cell of atoms
+_MOST_BLANK = 1000
 
 
 class DamagedFileError(ConfigError):
@@ -91,22 +90,30 @@ class RawFrame:
     rounding_A: float | None = None
 
 
-def open_text(path):
-    """Open a text file, plain, gzip or bzip2 by its first bytes."""
-    with open(path, "rb") as stream:
-        magic = stream.read(3)
-    opener = gzip.open if magic[:2] == b"\x1f\x8b" else bz2.open if magic == b"BZh" else open
-    return opener(path, "rt", encoding="utf-8", errors="replace")
+class Place:
+    """A file and the present frame, for complaints."""
+
+    def __init__(self, path):
+        self.path, self.frame = Path(path), 0
+
+    def wrong(self, expected):
+        """Return the error for a malformed frame."""
+        return DamagedFileError(self.path, self.frame, expected)
+
+    def cut(self, expected):
+        """Return the error for a frame that the file's end cuts off."""
+        return TruncatedFileError(self.path, self.frame, expected)
 
 
-class FrameLines:
+class FrameLines(Place):
     """Lines of a text file, with the file and the present frame for complaints.
 
     A file whose last line has no end is taken to be cut off: a number that lost digits looks whole.
     """
 
     def __init__(self, path):
-        self.path, self.frame, self._ahead = Path(path), 0, None
+        super().__init__(path)
+        self._ahead, self._size = None, self.path.stat().st_size
         self._stream = open_text(path)
 
     def __enter__(self):
@@ -121,8 +128,8 @@ class FrameLines:
             lines = list(islice(self._stream, n_lines))
         except EOFError as error:
             raise self.cut("expected a whole compressed file, it ends early") from error
-        except (OSError, ValueError, zlib.error) as error:
-            raise self.wrong(f"expected a compressed text file ({error})") from error
+        except READING_ERRORS as error:
+            raise self.wrong(f"expected a text file, plain or compressed: {error}") from error
         if lines and not lines[-1].endswith("\n"):
             raise self.cut("expected a whole last line, the file ends within it")
         return lines
@@ -142,9 +149,12 @@ class FrameLines:
 
     def at_end(self):
         """Return whether only blank lines are left (which are taken)."""
-        while (line := self.peek()) and not line.strip():
+        for _ in range(_MOST_BLANK):
+            line = self.peek()
+            if not line or line.strip():
+                return not line
             self._ahead = None
-        return not line
+        raise self.wrong(f"expected a frame, got {_MOST_BLANK} blank lines")
 
     def table(self, n_rows, what):
         """Return the next `n_rows` lines."""
@@ -163,20 +173,20 @@ class FrameLines:
             raise self.wrong(f"expected {what}: {n} numbers, got {_short(line)}")
         return numbers_of(self, words[:n], what)
 
-    def count(self, what, most=100_000_000):
-        """Return the whole number that the next line holds."""
-        line = self.next(what)
-        if not line.strip().isascii() or not line.strip().isdigit() or not 0 < int(line.strip()[:12]) <= most:
-            raise self.wrong(f"expected {what}, got {_short(line)}")
-        return int(line)
+    def count(self, what):
+        """Return the whole number that the next line holds: of atoms, each of which takes a byte or more."""
+        word = self.next(what).strip()
+        if not (word.isascii() and word.isdigit() and len(word) < 13 and int(word)):
+            raise self.wrong(f"expected {what}, got {_short(word)}")
+        self.fits(int(word))
+        return int(word)
 
-    def wrong(self, expected):
-        """Return the error for a malformed frame."""
-        return DamagedFileError(self.path, self.frame, expected)
-
-    def cut(self, expected):
-        """Return the error for a frame that the file's end cuts off."""
-        return TruncatedFileError(self.path, self.frame, expected)
+    def fits(self, n_atoms):
+        """Refuse more atoms than the file has bytes, compressed or not."""
+        if n_atoms > self._size:
+            raise self.wrong(
+                f"expected at most {self._size} atoms, as many as the file has bytes, got {n_atoms}"
+            )
 
 
 def numbers_of(lines, words, what):

@@ -8,18 +8,21 @@ from xml.etree import ElementTree
 import numpy as np
 
 from simtools.md.formats.raw import (
+    DamagedFileError,
     FrameLines,
+    Place,
     RawFrame,
     TruncatedFileError,
     cell_from_rows,
     last_digit,
     numbers_of,
-    open_text,
 )
+from simtools.md.formats.text_stream import READING_ERRORS, UnreadableTextError, open_text
 
 __all__ = ["nominal_interval_ps", "read_vasprun", "read_xdatcar"]
 
 _FS = 1e-3
+_LONGEST_TEXT, _MOST_ELEMENTS = 1 << 22, 5_000_000
 
 
 def read_xdatcar(path, *, survey=False):
@@ -69,9 +72,10 @@ def _head(lines):
     if (
         len(names) != len(counts)
         or not counts
-        or not all(word.isdigit() and int(word[:9]) for word in counts)
+        or not all(word.isdigit() and len(word) < 13 and int(word) for word in counts)
     ):
         raise lines.wrong(f"expected one number of atoms for each of {' '.join(names)[:40]!r}")
+    lines.fits(sum(int(word) for word in counts))
     return cell, [name for name, n in zip(names, counts, strict=True) for _ in range(int(n))]
 
 
@@ -83,11 +87,11 @@ def read_vasprun(path, *, survey=False):
     DamagedFileError
         If an ionic step is not what VASP writes, or the file ends within one.
     """
-    lines = _Xml(path)
+    lines = Place(path)
     labels = []
     with open_text(path) as stream:
         try:
-            for _, element in ElementTree.iterparse(stream, events=("end",)):
+            for element in _elements(stream):
                 if element.tag == "atominfo":
                     labels = [
                         row[0].text.strip()
@@ -97,11 +101,46 @@ def read_vasprun(path, *, survey=False):
                 elif element.tag == "calculation":
                     yield _calculation(lines, element, labels)
                     lines.frame += 1
-                    element.clear()
         except (ElementTree.ParseError, EOFError) as error:
             raise TruncatedFileError(
                 path, lines.frame, f"expected a whole ionic step and the end of the file ({error})"
             ) from error
+        except DamagedFileError:
+            raise
+        except READING_ERRORS as error:
+            raise lines.wrong(f"expected vasprun.xml as VASP writes it: {error}") from error
+
+
+def _elements(stream):
+    """Yield the elements of a vasprun.xml as they end; those of a calculation are dropped after it."""
+    held = 0
+    for _, element in ElementTree.iterparse(_Undeclared(stream), events=("end",)):
+        yield element
+        held += 1
+        if element.tag == "calculation":
+            element.clear()
+            held = 0
+        elif held > _MOST_ELEMENTS:
+            raise UnreadableTextError(f"over {_MOST_ELEMENTS} elements belong to one ionic step")
+
+
+class _Undeclared:
+    """Text without document types or entities, which VASP does not write and which can name other files."""
+
+    def __init__(self, stream):
+        self._stream, self._last, self._since_tag = stream, "", 0
+
+    def read(self, n_characters):
+        """Return the next characters."""
+        text = self._stream.read(n_characters)
+        if "<!DOCTYPE" in self._last + text or "<!ENTITY" in self._last + text:
+            raise UnreadableTextError("it declares a document type or entities")
+        self._last = text[-8:]
+        tag = text.rfind("<")
+        self._since_tag = self._since_tag + len(text) if tag < 0 else len(text) - tag
+        if self._since_tag > _LONGEST_TEXT:
+            raise UnreadableTextError(f"{_LONGEST_TEXT} characters follow one another without a tag")
+        return text
 
 
 def _calculation(lines, element, labels):
@@ -122,18 +161,11 @@ def _calculation(lines, element, labels):
     return RawFrame(labels, fractions, cell, scaled=True, rounding_A=rounding)
 
 
-class _Xml(FrameLines):
-    """The complaints of `FrameLines` without its lines."""
-
-    def __init__(self, path):
-        self.path, self.frame = path, 0
-
-
 def nominal_interval_ps(path):
     """Return POTIM of a molecular dynamics run (IBRION = 0) from vasprun.xml, ps, or None."""
     with open_text(path) as stream:
         try:
-            for _, element in ElementTree.iterparse(stream, events=("end",)):
+            for element in _elements(stream):
                 if element.tag == "parameters":
                     found = {
                         item.get("name"): (item.text or "").strip()
@@ -145,6 +177,6 @@ def nominal_interval_ps(path):
                     return None
                 if element.tag == "calculation":
                     return None
-        except (ElementTree.ParseError, ValueError, EOFError, OSError):
+        except (ElementTree.ParseError, *READING_ERRORS):
             return None  # read_vasprun names the damage
     return None

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from simtools.analysers.concerted import ConcertedJumps, concerted_jumps
-from simtools.analysers.lattice_gas import TooFewJumpsError, site_network, vacancy_lattice_gas
+from simtools.analysers.jumps import find_jumps
+from simtools.analysers.lattice_gas import (
+    TooFewJumpsError,
+    independent_vacancies,
+    site_network,
+    vacancy_lattice_gas,
+)
 from simtools.core.errors import ConfigError
+from simtools.testing import vacancy_walk
 from simtools.testing.walkers import x3_sublattice
 
 SITES, _, _ = x3_sublattice((4, 4, 4))
@@ -47,6 +54,20 @@ def test_independent_vacancies_are_no_more_concerted_than_their_null():
         for seed in range(12)
     ]
     assert 0.25 < np.mean(p_values) < 0.75
+
+
+def test_vacancies_seen_through_frames_are_no_more_concerted_than_their_null():
+    # returns within 0.2 ps are taken out of the run, so the null must lose them too
+    p_values, left = [], []
+    for seed in range(30):
+        walk = vacancy_walk(
+            1200, seed=seed, n_vacancies=4, hop_rate_per_ps=0.1, frame_interval_ps=0.05, rattle_A=0.15
+        )
+        jumps = find_jumps(walk, species="Li")
+        p_values.append(concerted_jumps(jumps, n_repeats=19, seed=seed, window_ps=0.3).p_value)
+        left.append(independent_vacancies(jumps, seed=seed).n_jumps / jumps.n_jumps)
+    assert 0.42 < np.mean(p_values) < 0.68
+    assert np.mean(left) == pytest.approx(1.0, abs=0.04)
 
 
 @pytest.mark.parametrize("push", [False, True])

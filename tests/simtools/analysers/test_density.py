@@ -208,3 +208,43 @@ def test_what_cannot_be_asked_is_refused_in_one_line(tmp_path):
         percolation(density_of(np.ones((2, 2, 2), dtype=int), temperature_K=None))
     with pytest.raises(ConfigError, match="expected a name without spaces"):
         write_vtk(density_of(np.ones((2, 2, 2), dtype=int)), tmp_path / "a.vtk", fields={"F": np.ones(3)})
+
+
+def channel(seed, *, visit_frames=1, n_parts=1, saddle_eV=0.2):
+    """Return densities of ions in a channel along x, each visit to a voxel `visit_frames` long."""
+    kT = BOLTZMANN_EV_PER_K * 700
+    free = np.full((12, 5, 5), 0.9)
+    free[:, 2, 2] = 0.5 * saddle_eV * (1 - np.cos(2 * np.pi * np.arange(12) / 6))
+    share = np.exp(-free / kT) / np.exp(-free / kT).sum()
+    rng = np.random.default_rng(seed)
+    return [
+        IonDensity(
+            species="Li",
+            n_samples=100,
+            temperature_K=700.0,
+            cell_A=np.diag([3.0, 2.0, 2.0]),
+            counts=visit_frames * rng.poisson(20000 / n_parts / visit_frames * share),
+            frame_species=np.array(["O"]),
+            frame_scaled=np.zeros((1, 3)),
+            provenance={"arguments": {}},
+        )
+        for _ in range(n_parts)
+    ]
+
+
+def test_the_interval_of_a_percolation_level_covers_where_visits_last_several_frames():
+    single, parts = 0, 0
+    for seed in range(60):
+        densities = channel(seed, visit_frames=8, n_parts=12)
+        whole = replace(densities[0], counts=sum(item.counts for item in densities), n_samples=1200)
+        for data, which in ((whole, "single"), (densities, "parts")):
+            level = percolation(data).levels[0]
+            covered = level.ci95[0] < 0.2 < level.ci95[1]
+            single += covered and which == "single"
+            parts += covered and which == "parts"
+    assert single < 42
+    assert parts > 50
+    (plain,) = channel(1)
+    assert percolation(plain).levels[0].ci95 == percolation([plain]).levels[0].ci95
+    with pytest.raises(ConfigError, match="one species on one grid"):
+        percolation([plain, replace(plain, species="Na")])

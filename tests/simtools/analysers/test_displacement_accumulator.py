@@ -1,5 +1,6 @@
 """Streams against sums over all pairs of frames, other cuts of themselves, replicas, and a saved state."""
 
+import pickle
 import tracemalloc
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -281,6 +282,111 @@ def test_uneven_frames_other_atoms_and_lost_positions_are_named():
         stream.extend(cut(broken, at=(), start=10))
     with pytest.raises(ShapeError):
         stream.extend(cut(r_tnc[10:, :6], at=(), start=10))
+
+
+def pieces(r_tnc, borders, **options):
+    """The trajectory summed in pieces, each as if it came back from a process of its own."""
+    (opening,) = cut(r_tnc[:40], at=())
+    result = []
+    for first, last in pairwise([0, *borders, len(r_tnc)]):
+        item = accumulator(len(r_tnc), start_frame=first, opening=opening, **options)
+        item.extend(cut(r_tnc[first:last], at=range(11, last - first, 11), start=first))
+        result.append(pickle.loads(pickle.dumps(item)))
+    return result
+
+
+@pytest.mark.parametrize("borders", [(700,), (64, 129, 1000, 1003, 1500), range(90, 2100, 90), (1, 2, 2099)])
+def test_pieces_joined_across_their_borders_are_one_pass(borders):
+    r_tnc = run(2100)
+    first, *others = pieces(r_tnc, borders)
+    for other in others:
+        first.join(other)
+    whole = streamed(r_tnc)
+    mine, theirs = state_of(first), state_of(whole)
+    # every segment of origins holds one, so that no sum has another order
+    kept = [name for name in theirs if "/hops/" not in name and not name.endswith(("borders", "volume_sum"))]
+    assert len(kept) > 30
+    for name in kept:
+        assert mine[name] == theirs[name], name
+    blocks, expected = first.result().blocks["Li"], whole.result().blocks["Li"]
+    assert_array_equal(blocks.tracer_rbk, expected.tracer_rbk)
+    assert_array_equal(blocks.smooth_charge_rbk, expected.smooth_charge_rbk)
+    assert blocks.observed_frames <= expected.observed_frames
+
+
+def test_pieces_with_many_origins_in_a_segment_are_one_pass_to_rounding():
+    walk = np.cumsum(np.random.default_rng(4).normal(size=(20_011, 2, 3)), axis=0)
+    whole = LagSums(2, dense_frames=64)
+    whole.update(walk)
+    for borders in ([4999], [9000, 17_001, 20_000]):
+        edges = [0, *borders, len(walk)]
+        parts = [LagSums(2, dense_frames=64, start_frame=first) for first in edges[:-1]]
+        for part, (first, last) in zip(parts, pairwise(edges), strict=True):
+            part.update(walk[first:last])
+        for part in parts[1:]:
+            parts[0].join(part)
+        for mine, theirs in zip(parts[0].results(), whole.results(), strict=True):
+            assert (mine.lag, mine.n_starts, mine.length) == (theirs.lag, theirs.n_starts, theirs.length)
+            assert_allclose(mine.sums_sq, theirs.sums_sq, rtol=1e-12)
+        assert max(part.length for part in whole.results()) == 8
+
+
+def test_frames_go_on_after_a_join_and_a_saved_piece():
+    r_tnc = run(1200)
+    first, second = pieces(r_tnc[:900], (500,))
+    state, settings = second.get_state(), {"n_frames": 900}
+    (opening,) = cut(r_tnc[:40], at=())
+    resumed = accumulator(start_frame=500, opening=opening, **settings)
+    resumed.set_state(state)
+    first.join(resumed)
+    first.extend(cut(r_tnc[900:], at=(100,), start=900))
+    whole = streamed(r_tnc)
+    for name, value in state_of(whole).items():
+        if "/lags/" in name or name.endswith("/summed"):
+            assert state_of(first)[name] == value, name
+
+
+def test_hops_within_pieces_are_those_of_one_pass_away_from_borders():
+    walk = lattice_walkers(3000, 16, seed=2, hops_per_frame=0.01, rattle_A=0.05, frame_interval_ps=0.1)
+    settings = {"species": walk.species, "frame_interval_ps": 0.1, "masses_amu": None, "hop_length_A": 1.0}
+    settings |= {"host": (), "n_frames": 3000}
+    positions = np.array(walk.positions_A)
+
+    def summed(first, last, **piece):
+        item = accumulator(**settings, **piece)
+        item.extend(cut(positions[first:last], at=(), start=first, interval_ps=0.1))
+        return item
+
+    (opening,) = cut(positions[:40], at=(), interval_ps=0.1)
+    joined = summed(0, 1500)
+    joined.join(summed(1500, 3000, start_frame=1500, opening=opening))
+    mine, theirs = joined.result(), summed(0, 3000).result()
+    assert theirs.blocks["Li"].n_hops > 300
+    assert 0 <= theirs.blocks["Li"].n_hops - mine.blocks["Li"].n_hops <= 8
+    assert mine.blocks["Li"].n_travelled == theirs.blocks["Li"].n_travelled
+    assert_allclose(np.sqrt(mine.reach_A2["Li"]), np.sqrt(theirs.reach_A2["Li"]), atol=0.2)
+
+
+def test_pieces_that_do_not_follow_each_other_are_refused():
+    r_tnc = run(300)
+    first, second, third = pieces(r_tnc, (100, 200))
+    with pytest.raises(ConfigError, match="frame 100 comes next, got a piece from frame 200"):
+        first.join(third)
+    with pytest.raises(ConfigError, match="onto the one that begins with frame 0"):
+        second.join(third)
+    with pytest.raises(ConfigError, match="has no result of its own"):
+        second.result()
+    with pytest.raises(ConfigError, match="needs the opening of its run"):
+        accumulator(start_frame=5)
+    foreign = pieces(run(300, seed=1), (100,))[1]
+    with pytest.raises(ConfigError, match="their first frames differ"):
+        first.join(foreign)
+    with pytest.raises(ConfigError, match="cannot join accumulators with different hop_length_A"):
+        first.join(accumulator(hop_length_A=2.0))
+    first.join(second)
+    first.merge(streamed(r_tnc))
+    with pytest.raises(ConfigError, match="join the pieces of each, then merge"):
+        first.join(third)
 
 
 def test_other_settings_are_neither_merged_nor_resumed():

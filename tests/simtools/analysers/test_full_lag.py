@@ -69,6 +69,20 @@ def test_memory_stays_below_half_a_copy_of_many_positions():
     assert peak < 0.5 * r_tnc.nbytes
 
 
+def test_the_displacements_of_a_trajectory_take_no_copy_of_its_positions():
+    walk = trajectory(walkers(2000, 1000), ["Li", "O"] * 500)
+    full_lag_displacements(trajectory(walkers(2000, 6), ["Li", "O"] * 3), species=("Li",), workers=2)
+    tracemalloc.start()
+    result = full_lag_displacements(walk, species=("Li",), workers=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    own_kc, collective_kc = full_lag_sums(walk.positions_of("Li"))
+    assert_array_equal(result.msd_A2[0], own_kc)
+    assert_array_equal(result.collective_msd_A2[0], collective_kc)
+    # batches of two threads take 16 MB here; the lithium's positions alone would take 24 more
+    assert peak < 0.45 * walk.positions_A.nbytes
+
+
 def test_lock_step_ions_have_a_haven_ratio_of_one_over_their_number():
     result = full_lag_displacements(
         trajectory(np.repeat(walkers(100, 1), 6, axis=1), ["Li"] * 6), species=("Li",)

@@ -119,3 +119,20 @@ def test_what_is_missing_is_named():
     silent = replace(trajectory, charge_current_e_A_per_ps=np.zeros((400, 3)))
     with pytest.raises(ConfigError, match="constant"):
         analyse_green_kubo([silent])
+
+
+def test_coarse_curves_keep_the_numbers_and_the_area():
+    trajectory, _ = run(n=6000)
+    result = analyse_green_kubo([trajectory])
+    coarse = result.coarse(200)
+    assert coarse.ionic_conductivity_S_per_cm == result.ionic_conductivity_S_per_cm
+    assert len(coarse.frequencies_THz) <= 201
+    assert len(coarse.lag_times_ps) <= 201
+    assert coarse.frequencies_THz[0] == 0
+    assert coarse.lag_times_ps[-1] == result.lag_times_ps[-1]
+    # every frequency is in one bin: a bin's mean times its width adds up to the whole
+    edges = np.searchsorted(result.frequencies_THz, coarse.frequencies_THz)
+    assert (np.diff(edges) >= 1).all()
+    first = coarse.frequencies_THz < result.frequencies_THz[10]
+    assert_allclose(coarse.spectrum_S_per_cm[first], result.spectrum_S_per_cm[: first.sum()])
+    assert_allclose(coarse.coarse(10_000).spectrum_S_per_cm, coarse.spectrum_S_per_cm)

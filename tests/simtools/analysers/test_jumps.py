@@ -1,8 +1,11 @@
 """Jumps, rates and correlation factors held against walks on lattices whose every jump is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from simtools.analysers.defect_tracks import follow_defects
 from simtools.analysers.jump_rates import JumpRates, jump_rates, poisson_rate
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.lattice_gas import (
@@ -203,3 +206,109 @@ def test_what_cannot_be_asked_is_refused_in_one_line():
         independent_vacancies(find_jumps(rail(np.zeros(20)), species="Li"), seed=0)
     with pytest.raises(ConfigError, match="raise longest_A"):
         site_network(np.array([[0.0, 0, 0], [2.0, 0, 0]]), 20 * np.eye(3), longest_A=1.0)
+
+
+def mixed(*, labels="Na on Li sites"):
+    """Return a vacancy walk of which every third ion is Na, with still Cl around it."""
+    walk = vacancy_walk(
+        1200, seed=8, n_vacancies=3, rattle_A=0.15, hop_rate_per_ps=0.1, frame_interval_ps=0.05
+    )
+    n_ions, n_sites = walk.positions_A.shape[1], 192
+    species = np.where(np.arange(n_ions) % 3 == 0, "Na", "Li")
+    corners = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    still = np.repeat(3.9 * corners[None].astype(float), 1200, axis=0)
+    cations = np.where(np.arange(n_sites) % 2 == 0, "Li", "Na") if labels == "both" else ["Li"] * n_sites
+    return walk, Trajectory(
+        positions_A=np.concatenate([walk.positions_A, still], axis=1),
+        species=[*species, *["Cl"] * 64],
+        cells_A=walk.cells_A,
+        frame_interval_ps=0.05,
+        temperature_K=700.0,
+        lattice_sites=LatticeSites(
+            np.concatenate([walk.lattice_sites.scaled_positions, corners / 4]), [*cations, *["Cl"] * 64]
+        ),
+    )
+
+
+def test_two_cations_on_one_sublattice_share_its_vacancies_and_add_up():
+    walk, trajectory = mixed()
+    whole = find_jumps(walk, species="Li", shortest_stay_ps=0)
+    lithium, sodium = (find_jumps(trajectory, species=name, shortest_stay_ps=0) for name in ("Li", "Na"))
+    both = find_jumps(trajectory, species=("Li", "Na"), shortest_stay_ps=0)
+    assert lithium.n_vacancies == sodium.n_vacancies == both.n_vacancies == 3
+    assert lithium.n_jumps + sodium.n_jumps == both.n_jumps == whole.n_jumps
+    assert sodium.n_jumps > 10
+    assert lithium.n_ions + sodium.n_ions == both.n_ions == 189
+    assert both.species == "Li, Na"
+    assert tracer_correlation_factor(both).value == pytest.approx(tracer_correlation_factor(whole).value)
+
+
+def test_sites_of_two_cations_are_one_sublattice_where_they_exchange():
+    walk, trajectory = mixed(labels="both")
+    whole = find_jumps(walk, species="Li", shortest_stay_ps=0)
+    both = find_jumps(trajectory, species=("Li", "Na"), shortest_stay_ps=0)
+    assert both.n_jumps == whole.n_jumps
+    lithium = find_jumps(trajectory, species="Li", sublattice=("Li", "Na"), shortest_stay_ps=0)
+    sodium = find_jumps(trajectory, species="Na", sublattice=("Li", "Na"), shortest_stay_ps=0)
+    assert lithium.n_jumps + sodium.n_jumps == whole.n_jumps
+    assert lithium.n_sites == 192
+
+
+@pytest.mark.parametrize("wrong", ["origin", "unit"])
+def test_ions_that_are_not_on_the_sites_are_refused(wrong):
+    walk = vacancy_walk(100, seed=2, rattle_A=0.1, frame_interval_ps=0.05)
+    shifted = walk.positions_A + 0.98 if wrong == "origin" else 0.1 * walk.positions_A
+    moved = replace(walk, positions_A=shifted)
+    for analyse in (find_jumps, follow_defects):
+        with pytest.raises(ConfigError, match="check origin, unit and order"):
+            analyse(moved, species="Li")
+
+
+def test_halides_that_never_jump_have_limits_in_every_analysis():
+    _, trajectory = mixed()
+    chloride = find_jumps(trajectory, species="Cl")
+    assert (chloride.n_jumps, chloride.n_ions, chloride.n_vacancies) == (0, 64, 0)
+    rates = jump_rates(chloride)
+    assert rates.rate_per_ion.upper_limit == pytest.approx(2.9957 / (64 * chloride.duration_ps), rel=1e-4)
+    assert rates.rate_per_vacancy is None
+    with pytest.raises(ConfigError, match="no vacancies among the 64 Cl sites"):
+        independent_vacancies(chloride, seed=0)
+
+
+def test_jumps_do_not_depend_on_the_basis_of_a_skewed_cell():
+    walk = vacancy_walk(600, seed=2, n_vacancies=3, rattle_A=0.2, hop_rate_per_ps=0.1, frame_interval_ps=0.05)
+    turn = np.array([[1, 0, 0], [6, 1, 0], [-7, 9, 1]])
+    sites = walk.lattice_sites
+    skewed = Trajectory(
+        positions_A=walk.positions_A,
+        species=walk.species,
+        cells_A=turn @ walk.cells_A,
+        frame_interval_ps=0.05,
+        lattice_sites=LatticeSites(sites.scaled_positions @ np.linalg.inv(turn), sites.species),
+    )
+    one, other = find_jumps(walk, species="Li"), find_jumps(skewed, species="Li")
+    assert one.n_crossings == other.n_crossings
+    assert np.array_equal(one.ions, other.ions)
+    assert np.allclose(one.vectors_A, other.vectors_A)
+
+
+@pytest.mark.parametrize("drift_A", [0.0, 40.0])
+def test_ions_that_stay_do_not_jump_when_the_mobile_ones_wander_off(drift_A):
+    rng, edge, n_frames = np.random.default_rng(3), 3.0, 600
+    grid = edge * np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    hops = edge * (rng.random((n_frames, 27, 3)) < 0.02)  # all in one direction: 12 sites in the end
+    mobile = grid + np.cumsum(hops, axis=0) - hops[:1]
+    still = np.broadcast_to(grid + edge / 2, mobile.shape)
+    r_tnc = np.concatenate([mobile, still], axis=1) + 0.1 * rng.standard_normal((n_frames, 54, 3))
+    r_tnc[..., 0] += np.linspace(0, drift_A, n_frames)[:, None]
+    walk = Trajectory(
+        positions_A=r_tnc,
+        species=["Li"] * 27 + ["O"] * 27,
+        cells_A=np.eye(3) * 3 * edge,
+        frame_interval_ps=0.1,
+        lattice_sites=LatticeSites(
+            np.concatenate([grid, grid + edge / 2]) / (3 * edge), ["Li"] * 27 + ["O"] * 27
+        ),
+    )
+    assert find_jumps(walk, species="O").n_jumps == 0
+    assert find_jumps(walk, species="Li").n_jumps > 500

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simtools.analysers.bootstrap import bootstrap_covariance
-from simtools.analysers.molecular_ions import with_molecular_ions
+from simtools.analysers.molecular_ions import bound_hydrogen, with_molecular_ions
 from simtools.analysers.onsager import OnsagerResult, analyse_onsager, summed_displacements
 from simtools.analysers.tracer_tensor import TracerTensorResult, analyse_tracer_tensor
 from simtools.analysers.transport import analyse_transport
@@ -15,6 +15,7 @@ from simtools.core.errors import ConfigError
 from simtools.core.units import conductivity_S_per_cm
 from simtools.md.trajectory import Trajectory
 from simtools.testing import correlated_species, lattice_walkers
+from tests.crystal_walks import crystal_walk
 
 SIGMA_UNIT = conductivity_S_per_cm(1e-4, number_density_per_A3=1 / 50**3, charge_e=1, temperature_K=1000)
 
@@ -172,6 +173,16 @@ def test_hydroxide_whole_or_split_gives_one_slope():
         assert abs(split.value - whole.value) < 2 * np.hypot(split.stderr, whole.stderr)
 
 
+def test_split_molecules_are_told_and_hydride_ions_are_not():
+    atoms = [hydroxide(seed=r)[0] for r in range(2)]
+    assert bound_hydrogen(atoms[0]) == ("O",)
+    assert any("hydrogen bound to O is counted as an ion" in note for note in onsager(atoms).warnings)
+    whole = [as_ions(item) for item in atoms]
+    apart = [replace(atoms[0], species=np.where(atoms[0].species == "O", "Na", atoms[0].species))]
+    assert bound_hydrogen(whole[0]) == bound_hydrogen(apart[0]) == ()
+    assert not any("hydrogen" in note for note in onsager(whole).warnings)
+
+
 def test_molecules_that_are_not_whole_are_refused_by_name():
     atoms, _ = hydroxide()
     broken = atoms.positions_A.copy()
@@ -231,3 +242,15 @@ def test_results_survive_json():
     ):
         kind = OnsagerResult if isinstance(result, OnsagerResult) else TracerTensorResult
         assert kind.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_species_that_only_vibrate_have_a_transport_number_of_zero_within_its_error():
+    pulls = []
+    for seed in range(10):
+        walk = crystal_walk(200, seed=seed)
+        result = analyse_onsager([walk], mobile="Li", hop_length_A=2.757, n_resamples=5)
+        assert (np.diag(result.covariance) > 0).all()
+        share = result.transport_numbers["O"]
+        assert share.stderr < 0.2
+        pulls.append(share.value / share.stderr)
+    assert np.abs(pulls).max() < 2.5

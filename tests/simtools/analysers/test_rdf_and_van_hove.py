@@ -161,3 +161,32 @@ def test_the_distinct_part_starts_as_g_of_r_and_fills_what_is_left():
 def test_results_survive_json():
     result = radial_distribution(gas(3), centre="Li", neighbour="Cl")
     assert RadialDistribution.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_a_run_given_twice_gives_what_it_gives_once_with_less_doubt():
+    run = gas(200)
+    once, twice = (
+        radial_distribution(item, centre="Li", neighbour="Cl", bin_width_A=0.5) for item in (run, [run, run])
+    )
+    np.testing.assert_allclose(twice.g, once.g, rtol=1e-12)
+    np.testing.assert_allclose(twice.coordination, once.coordination, rtol=1e-12)
+    assert twice.n_frames == 2 * once.n_frames
+    walk = brownian(300, 20)
+    for function, options in (
+        (self_van_hove, {"species": "O", "lag_times_ps": [5.0]}),
+        (non_gaussian_parameter, {"species": "O", "lag_times_ps": [5.0, 20.0]}),
+        (distinct_van_hove, {"centre": "O", "neighbour": "O", "lag_times_ps": [5.0]}),
+    ):
+        one, two = function(walk, **options), function([walk, walk], **options)
+        curve = next(name for name in ("density_per_A3", "alpha_2", "ratio") if hasattr(one, name))
+        np.testing.assert_allclose(getattr(two, curve), getattr(one, curve), rtol=1e-10, atol=1e-12)
+    assert two.lag_times_ps.tolist() == [5.0]
+
+
+def test_replicas_sampled_differently_are_refused():
+    with pytest.raises(ConfigError, match="sampled alike"):
+        self_van_hove(
+            [brownian(50, 2), lattice_walkers(50, 2, seed=1, species="O")], species="O", lag_times_ps=[5]
+        )
+    with pytest.raises(ConfigError, match="at least one trajectory"):
+        radial_distribution([], centre="O", neighbour="O")

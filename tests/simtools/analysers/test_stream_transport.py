@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
+from simtools.analysers.replicas import FoldedSteps
 from simtools.analysers.stream_transport import stream_transport
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import ConfigError
@@ -80,3 +81,26 @@ def test_what_cannot_be_analysed_is_refused():
         stream_transport(sources_of(items), temperature_K=0.0, **options)
     with pytest.raises(ConfigError, match="at least one source"):
         stream_transport([], temperature_K=700.0, **options)
+
+
+def test_wrapped_positions_are_told_by_their_steps_in_any_cut_and_from_a_saved_state():
+    rng = np.random.default_rng(0)
+    whole = np.cumsum(rng.normal(scale=0.8, size=(300, 20, 3)), axis=0)
+    cell = np.diag([9.0, 10.0, 11.0])
+    wrapped = whole % np.diag(cell)
+    counted = FoldedSteps(cell)
+    counted.update(wrapped)
+    pieces = FoldedSteps(cell)
+    for first, last in ((0, 1), (1, 90), (90, 300)):
+        resumed = FoldedSteps(cell)
+        resumed.set_state(pieces.get_state())
+        resumed.update(wrapped[first:last])
+        pieces = resumed
+    assert_array_equal(pieces.counts, counted.counts)
+    crossed = np.flatnonzero((np.abs(np.diff(wrapped, axis=0)) > 5.0).any(axis=(1, 2)))
+    assert counted.counts[3] == crossed[0]
+    with pytest.raises(ConfigError, match=rf"in replica 2 an atom .* \(first after frame {crossed[0]}\)"):
+        pieces.check(2)
+    unwrapped = FoldedSteps(cell)
+    unwrapped.update(whole)
+    unwrapped.check(2)

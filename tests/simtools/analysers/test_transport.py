@@ -364,3 +364,29 @@ def test_the_order_of_replicas_does_not_matter():
         for order in itertools.permutations(replicas)
     ]
     assert_allclose(values, values[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n_replicas", "told"), [(1, True), (3, True), (4, False)])
+def test_few_replicas_say_how_little_is_known_of_collective_quantities(n_replicas, told):
+    result = analyse_transport(walks(n_replicas), species="Li", hop_length_A=1.0)
+    low, high = result.ionic_conductivity_S_per_cm.ci95
+    notes = [note for note in result.warnings if f"within a factor of {high / low:.2g} (95 %)" in note]
+    assert bool(notes) is told
+    assert not told or f"{n_replicas} replica" in notes[0]
+
+
+def test_one_replica_gives_an_interval_of_the_tracer_that_is_nearly_as_narrow_as_it_should_be():
+    results = [
+        analyse_transport([item], species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
+        for item in walks(30, n_ions=16, n_frames=300)
+    ]
+    spread = np.std(np.log([item.value for item in results]), ddof=1)
+    half_widths = [np.log(item.ci95[1] / item.ci95[0]) / 2 for item in results]
+    assert 0.8 < np.mean(half_widths) / (1.96 * spread) < 1.6
+
+
+@pytest.mark.parametrize("n_frames", [70, 80])
+def test_a_run_with_one_usable_window_after_the_vibrations_gives_finite_numbers(n_frames):
+    replicas = walks(2, n_frames=n_frames, hops_per_frame=0.05, frame_interval_ps=0.2, rattle_A=0.02)
+    estimate = analyse_transport(replicas, species="Li", hop_length_A=1.0).tracer_diffusivity_cm2_per_s
+    assert np.isfinite(estimate.upper_limit if estimate.is_limit else estimate.value)

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from simtools.analysers.tracer_tensor import analyse_tracer_tensor
 from simtools.analysers.transport import analyse_transport
 from simtools.analysers.trapping import Escapes, vacancy_paths
+from simtools.md.trajectory import LatticeSites
 from simtools.testing import vacancy_walk
 from tests.circling import LATTICE_PARAMETER_A, circling_vacancies
 
@@ -76,3 +80,32 @@ def test_vacancies_are_followed_across_the_faces_of_the_cell():
     assert np.ptp(r_tvc[..., 0]) > 1.5 * LATTICE_PARAMETER_A
     ions = (trajectory.positions_A[-1] - trajectory.positions_A[0]).sum(axis=0)
     assert_allclose((r_tvc[-1] - r_tvc[0]).sum(axis=0), -ions, atol=0.2 * np.sqrt(2 * 189) * 3)
+
+
+def test_the_tensor_of_vacancies_that_circle_is_a_limit_like_their_diffusivity():
+    replicas = [circling_vacancies(1000, seed=(5, number), n_pairs=3) for number in range(2)]
+    scalar = analyse_transport(replicas, species="Li", hop_length_A=HOP).tracer_diffusivity_cm2_per_s
+    tensor = analyse_tracer_tensor(replicas, species="Li", hop_length_A=HOP)
+    assert scalar.is_limit
+    assert tensor.mean_cm2_per_s.is_limit
+    assert "bound or trapped" in tensor.mean_cm2_per_s.method
+    assert tensor.mean_cm2_per_s.upper_limit == pytest.approx(scalar.upper_limit, rel=1e-6)
+    for name in ("xx", "yy", "zz"):
+        assert tensor.components_cm2_per_s[name].is_limit
+
+
+def test_vacancies_are_followed_alike_in_any_basis_of_the_lattice():
+    trajectory = walk(600, 4, n_vacancies=3, hop_rate_per_ps=0.2)
+    turn = np.array([[1, 0, 0], [6, 1, 0], [-7, 9, 1]])
+    skewed = replace(
+        trajectory,
+        cells_A=turn @ trajectory.cells_A,
+        lattice_sites=LatticeSites(
+            trajectory.lattice_sites.scaled_positions @ np.linalg.inv(turn), trajectory.lattice_sites.species
+        ),
+    )
+    for one, other in zip(
+        vacancy_paths(trajectory, species="Li"), vacancy_paths(skewed, species="Li"), strict=True
+    ):
+        assert_allclose(np.diff(other, axis=0) if np.ndim(other) else other,
+                        np.diff(one, axis=0) if np.ndim(one) else one, atol=1e-9)  # fmt: skip

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 from scipy import constants
 
 from simtools.core import units
-from simtools.core.periodic import cell_heights_A, minimum_image, scaled, wrap
+from simtools.core.periodic import cell_heights_A, minimum_image, scaled, shortest_distance_A, wrap
 
 SKEWED = np.array([[4.0, 0.0, 0.0], [3.9, 1.5, 0.0], [-3.0, 2.9, 2.0]])
 
@@ -52,3 +52,13 @@ def test_heights_of_an_orthorhombic_cell_are_its_edges():
 def test_minimum_image_of_one_vector_is_that_of_a_list_of_one():
     vector = np.array([7.0, -3.0, 2.0])
     assert_allclose(minimum_image(vector, SKEWED), minimum_image(vector[None], SKEWED)[0], rtol=1e-14)
+
+
+def test_the_shortest_distance_counts_images_and_knows_no_basis():
+    cell = np.array([[4.0, 0, 0], [0, 5.0, 0], [0, 0, 6.0]])
+    turn = np.array([[1, 0, 0], [6, 1, 0], [-7, 9, 1]])
+    apart = np.array([[0.1, 0, 0], [3.5, 0, 0], [0.1, 2.0, 3.0]])
+    for basis in (cell, turn @ cell):
+        assert shortest_distance_A(apart, basis) == pytest.approx(0.6)
+        assert shortest_distance_A(apart[:1], basis) == pytest.approx(4.0)
+        assert shortest_distance_A(apart[[0, 0]], basis) == 0.0

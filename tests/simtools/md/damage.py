@@ -1,9 +1,11 @@
 """Damaged trajectory files by number: what was done to which format, and what may come of it."""
 
+import gzip
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
 
+import h5py
 import numpy as np
 
 from simtools.core.errors import ConfigError
@@ -28,7 +30,7 @@ FORMATS = {
     "a.trr": (lambda p, w: files.write_xtc(p, w, "TRR"), NAMED),
     "a.dcd": (files.write_dcd, {**NAMED, **UNTIMED}),
 }
-TEXT = {"a.dump", "u.dump", "XDATCAR", "a.extxyz", "pos.xyz", "HISTORY", "vasprun.xml"}
+TEXT = {"a.dump", "u.dump", "b.dump.gz", "XDATCAR", "a.extxyz", "pos.xyz", "HISTORY", "vasprun.xml"}
 N_FRAMES = 24
 
 
@@ -69,7 +71,8 @@ BYTE_DAMAGE = ("truncated", "zero bytes", "header", "noise", "species", "lost li
 
 
 def _byte_damage(rng, kind, name, path):
-    data = bytearray(path.read_bytes())
+    packed = name.endswith(".gz") and kind in ("species", "lost line")
+    data = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
     if kind == "truncated":
         del data[int(rng.integers(1, len(data) - 1)) :]
     elif kind == "zero bytes":
@@ -80,8 +83,9 @@ def _byte_damage(rng, kind, name, path):
     elif kind == "noise":
         n, start = int(rng.integers(8, 200)), int(rng.integers(0, len(data) - 1))
         data[start : start + n] = rng.integers(0, 256, n, dtype=np.uint8).tobytes()
-    elif name not in TEXT:
-        data[:4] = b"\0\0\0\0"
+    elif kind == "lost line" and name not in TEXT:
+        n, start = int(rng.integers(1, 200)), int(rng.integers(100, len(data) - 200))
+        del data[start : start + n]
     elif kind == "species":
         places = [k for k in range(len(data) - 4) if data[k : k + 2] == b"Li"]
         k = places[int(rng.integers(len(places)))]
@@ -90,7 +94,19 @@ def _byte_damage(rng, kind, name, path):
         lines = data.splitlines(keepends=True)
         del lines[int(rng.integers(1, len(lines) - 1))]
         data = bytearray(b"".join(lines))
-    path.write_bytes(bytes(data))
+    path.write_bytes(gzip.compress(bytes(data)) if packed else bytes(data))
+
+
+def _other_species(rng, name, path, options):
+    """Species that are wrong in a file of binary numbers: in one frame, in the header, or in number."""
+    if name == "a.traj":
+        files.write_traj(path, _truth(rng), sodium_frame=int(rng.integers(1, N_FRAMES)))
+    elif name == "a.h5md":
+        with h5py.File(path, "r+") as file:
+            file["particles/all/species"][int(rng.integers(16))] = 7  # no name for it in the file
+    else:
+        options = {**options, "species": [*NAMED["species"], "Li"]}
+    return options
 
 
 @contextmanager
@@ -123,8 +139,8 @@ def check(number, folder):
     """
     rng = np.random.default_rng(number)
     name, kind = describe(number)
-    if name == "a.xtc" and kind in ("NaN", "noise"):
-        kind = "header"  # whole numbers cannot be NaN; MDAnalysis' decompressor does not survive noise
+    if name == "a.xtc" and kind == "NaN":
+        kind = "noise"  # its whole numbers cannot be NaN
     writer, options = FORMATS[name]
     truth, path = _truth(rng), folder / name
     if kind in FRAME_DAMAGE:
@@ -132,8 +148,11 @@ def check(number, folder):
         writer(path, damaged)
     else:
         writer(path, truth)
-        _byte_damage(rng, kind, name, path)
         frame = None
+        if kind == "species" and name not in TEXT:
+            options = _other_species(rng, name, path, options)
+        else:
+            _byte_damage(rng, kind, name, path)
     try:
         with _within(20):
             found = load_trajectory(path, hop_length_A=HOP_A, **options)
@@ -148,7 +167,8 @@ def check(number, folder):
             text
         )
         return "refused"
-    assert kind not in ("NaN", "doubled", "zero bytes"), f"{name} with {kind} was read"
+    refusal = kind in ("NaN", "doubled", "zero bytes") or (kind == "species" and name not in TEXT)
+    assert not refusal, f"{name} with {kind} was read"
     exact = truth.paths_A[: found.n_frames]
     error = np.abs(found.positions_A - found.positions_A[0] - (exact - exact[0]))
     assert error.max() < 2.1 * max(found.metadata["rounding_A"], 5e-6), f"{name} with {kind}: wrong numbers"

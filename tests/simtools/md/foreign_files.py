@@ -38,6 +38,25 @@ class Walk:
         return np.einsum("tni,tij->tnj", fractions, self.cells_A)
 
 
+class UnfoldedWalk(Walk):
+    """The same, but what writers take for wrapped is not."""
+
+    @property
+    def wrapped_s(self):
+        return self.whole_s
+
+
+def gzipped(writer):
+    """Return a writer of the same file, packed."""
+
+    def write(path, truth):
+        writer(path, truth)
+        path.write_bytes(gzip.compress(path.read_bytes()))
+        return path
+
+    return write
+
+
 def walk(n_frames=60, *, breathing=0.0, seed=0, step_A=0.5):
     """Random walkers (Li) and rattlers (O) in a triclinic cell that breathes by `breathing`."""
     rng = np.random.default_rng(seed)
@@ -149,6 +168,18 @@ def write_cp2k(path, truth):
     return path
 
 
+def write_cells(path, truth, *, every=1):
+    """CP2K's .cell file, at this stride."""
+    names = "".join(f"{vector}{axis} [Angstrom]".rjust(20) for vector in "ABC" for axis in "xyz")
+    with open(path, "w") as file:
+        file.write(f"#   Step   Time [fs]{names}      Volume [Angstrom^3]\n")
+        for t in range(0, truth.n_frames, every):
+            row = "".join(f"{x:20.12f}" for x in truth.cells_A[t].ravel())
+            volume = np.linalg.det(truth.cells_A[t])
+            file.write(f"{t:8d}{t * INTERVAL_PS * 1000:12.3f}{row}{volume:25.10f}\n")
+    return path
+
+
 def write_history(path, truth, *, level=0):
     positions = truth.positions_A(truth.wrapped_s - 0.5)
     with open(path, "w") as file:
@@ -187,13 +218,14 @@ def write_gro(path):
     return path
 
 
-def write_traj(path, truth):
+def write_traj(path, truth, *, sodium_frame=None):
     from ase import Atoms
     from ase.io.trajectory import Trajectory
 
     with Trajectory(path, "w") as file:
-        for cell, positions in zip(truth.cells_A, truth.positions_A(truth.wrapped_s), strict=True):
-            file.write(Atoms(SPECIES, positions=positions, cell=cell, pbc=True))
+        for t, positions in enumerate(truth.positions_A(truth.wrapped_s)):
+            species = ["Na", *SPECIES[1:]] if t == sodium_frame else SPECIES
+            file.write(Atoms(species, positions=positions, cell=truth.cells_A[t], pbc=True))
     return path
 
 

