@@ -223,7 +223,7 @@ def write_rotations(analysis, directory):
         "warnings": grouped_warnings(analysis.warnings),
         "figures": figures,
     }
-    return write_page(render_page("analysis.html.j2", context), figures, directory)
+    return write_page(render_page("rotations.html.j2", context), figures, directory)
 
 
 def _source_rows(source):
