@@ -113,6 +113,7 @@ def _parser():
     defects.set_defaults(command=_defects)
 
     _add_analyse(commands)
+    _add_rotations(commands)
 
     build = commands.add_parser("build", help="the simulation cell only")
     _add_recipe(build)
@@ -148,9 +149,7 @@ def _add_analyse(commands):
         "analyse", help="transport and mechanisms from trajectory files of any program"
     )
     add = analyse.add_argument
-    add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
-    add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
-    add("--replica", action="append", nargs="+", metavar="FILE", help="consecutive parts of one replica")
+    _add_files(analyse)
     add("--mobile", action="append", required=True, metavar="SPECIES", help="mobile ion; may be repeated")
     add("--charge", action="append", default=[], metavar="SPECIES=E", help="integer formal charge, e")
     add("--temperature", type=float, required=True, metavar="K", help="temperature, K")
@@ -160,6 +159,40 @@ def _add_analyse(commands):
     add("--only", metavar="A,B", help=f"transport and some of {', '.join(_TOPICS)}; default: all of them")
     add("--sites", metavar="FILE", help="the perfect crystal, whose atoms are the sites (POSCAR, CIF, XYZ)")
     add("--density", action="append", default=[], metavar="FILE", help="write it: .cube, .chgcar or .vtk")
+    add("--stream", action="store_true", help="one pass in bounded memory, whatever the size")
+    add("--memory", type=float, default=1000.0, metavar="MB", help="stream if positions take more (1000)")
+    add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
+    analyse.set_defaults(command=_analyse)
+
+
+def _add_rotations(commands):
+    rotations = commands.add_parser(
+        "rotations", help="rotation of molecular anions, and what it has to do with hops of ions"
+    )
+    add = rotations.add_argument
+    _add_files(rotations)
+    add("--anion", required=True, metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add(
+        "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; without: rotation only"
+    )
+    add("--temperature", type=float, metavar="K", help="temperature, K")
+    add("--host", metavar="A,B", help="species in whose frame hops are seen; default: all others")
+    add("--bond", type=float, metavar="ANGSTROM", help="longest bond; default: from covalent radii")
+    add("--radius", type=float, metavar="ANGSTROM", help="of hops beside a rotor; default: measured")
+    add("--site-symmetry", default="1", metavar="GROUP", help="of the anion's site, as m-3m, for its map")
+    add("--angle", type=float, default=45.0, metavar="DEGREES", help="smallest rotation that counts")
+    add("--shifts", type=int, default=1000, metavar="N", help="shifted copies behind every p")
+    add("--seed", type=int, default=0, metavar="N", help="of the shifted copies")
+    add("-o", "--output", dest="directory", type=Path, default=Path("rotations"), metavar="DIR")
+    rotations.set_defaults(command=_rotations)
+
+
+def _add_files(parser):
+    """Add what says which trajectory files to read, and how."""
+    add = parser.add_argument
+    add("trajectories", nargs="*", metavar="TRAJECTORY", help="each file a replica, unless --concatenate")
+    add("--concatenate", action="store_true", help="the files are consecutive parts of one trajectory")
+    add("--replica", action="append", nargs="+", metavar="FILE", help="consecutive parts of one replica")
     add("--topology", metavar="FILE", help="names the atoms where the trajectory does not")
     add("--species", action="append", default=[], metavar="NAME=ELEMENT", help="what a type or name means")
     add("--frame-interval", type=float, metavar="PS", help="where the files hold no times in ps")
@@ -177,10 +210,6 @@ def _add_analyse(commands):
     add("--drop-truncated", action="store_true", help="leave out a last frame that is cut off")
     add("--skip", type=float, default=0.0, metavar="PS", help="leave out the start")
     add("--stride", type=int, default=1, metavar="N", help="every n-th frame")
-    add("--stream", action="store_true", help="one pass in bounded memory, whatever the size")
-    add("--memory", type=float, default=1000.0, metavar="MB", help="stream if positions take more (1000)")
-    add("-o", "--output", dest="directory", type=Path, default=Path("analysis"), metavar="DIR")
-    analyse.set_defaults(command=_analyse)
 
 
 def _add_recipe(parser):
@@ -285,11 +314,7 @@ def _analyse(arguments):
     from workflows.analyse import analyse_files, analysis_text, check_output, write_analysis
     from workflows.analyse_stream import open_large, stream_files
 
-    if bool(arguments.trajectories) == bool(arguments.replica):
-        raise _UsageError("give either TRAJECTORY files or --replica groups")
-    replicas = arguments.replica or (
-        [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
-    )
+    replicas = _replicas(arguments)
     for name, value in (
         ("--temperature", arguments.temperature),
         ("--hop-length", arguments.hop_length),
@@ -327,6 +352,41 @@ def _analyse(arguments):
         analysis.checkpoint.clear()
     print(f"{analysis_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _rotations(arguments):
+    from workflows.rotations import analyse_rotation_files, rotations_text, write_rotations
+
+    replicas = _replicas(arguments)
+    for name in ("temperature", "bond", "radius"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"--{name} must be positive, got {value:g}")
+    analysis = analyse_rotation_files(
+        replicas,
+        anion=arguments.anion,
+        mobile=arguments.mobile,
+        temperature_K=arguments.temperature,
+        host_species=arguments.host.split(",") if arguments.host else None,
+        cutoff_A=arguments.bond,
+        radius_A=arguments.radius,
+        site_symmetry=arguments.site_symmetry,
+        threshold_deg=arguments.angle,
+        n_shifts=arguments.shifts,
+        seed=arguments.seed,
+        **_reading_options(arguments),
+    )
+    page = write_rotations(analysis, arguments.directory)
+    print(f"{rotations_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
+    return DONE
+
+
+def _replicas(arguments):
+    if bool(arguments.trajectories) == bool(arguments.replica):
+        raise _UsageError("give either TRAJECTORY files or --replica groups")
+    return arguments.replica or (
+        [arguments.trajectories] if arguments.concatenate else [[path] for path in arguments.trajectories]
+    )
 
 
 def _refuse_streamed(arguments):

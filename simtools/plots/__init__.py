@@ -19,6 +19,14 @@ from simtools.plots.haven import plot_haven_ratio
 from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stays, plot_strings
 from simtools.plots.methods import plot_against_temperature, plot_methods
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
+from simtools.plots.rotation import (
+    plot_event_correlogram,
+    plot_false_positives,
+    plot_hazard_ratios,
+    plot_orientation_map,
+    plot_reorientation,
+    plot_tilt_at_hops,
+)
 from simtools.plots.structure import (
     plot_distinct_van_hove,
     plot_non_gaussian_parameter,
@@ -47,9 +55,12 @@ __all__ = [
     "plot_coverage",
     "plot_distinct_van_hove",
     "plot_energy_trace",
+    "plot_event_correlogram",
+    "plot_false_positives",
     "plot_free_energy",
     "plot_green_kubo",
     "plot_haven_ratio",
+    "plot_hazard_ratios",
     "plot_interval_widths",
     "plot_jump_lengths",
     "plot_lead_and_lag",
@@ -58,12 +69,15 @@ __all__ = [
     "plot_msd",
     "plot_non_gaussian_parameter",
     "plot_onsager_matrix",
+    "plot_orientation_map",
     "plot_radial_distribution",
     "plot_reaction_energies",
+    "plot_reorientation",
     "plot_self_van_hove",
     "plot_stays",
     "plot_strings",
     "plot_temperature_laws",
     "plot_temperature_trace",
+    "plot_tilt_at_hops",
     "plot_vibrations",
 ]

@@ -1,0 +1,147 @@
+"""``simtools rotations`` on toys written as other programs would write them."""
+
+import json
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+
+from simtools.analysers.reorientation import ReorientationResult
+from simtools.analysers.rotation import parse_anion
+from simtools.analysers.verdict import VERDICTS, Verdict
+from simtools.core.errors import ConfigError
+from simtools.testing.rigid_rotors import rigid_rotors, rotor_quaternions
+from simtools.testing.rotor_crystals import hydroxide_crystal
+from workflows.cli import BAD_INPUT, DONE, main
+
+
+def write_extxyz(path, trajectory):
+    """Write a trajectory as ab initio programs' converters do: extended XYZ, one cell per frame."""
+    images = [
+        Atoms(trajectory.species, positions=r_nc, cell=trajectory.cells_A, pbc=True)
+        for r_nc in trajectory.positions_A
+    ]
+    write(path, images, format="extxyz")
+    return path
+
+
+def rotations(tmp_path, name, *arguments):
+    out = tmp_path / name
+    assert main(["rotations", *map(str, arguments), "-o", str(out)]) == DONE
+    return json.loads((out / "summary.json").read_text()), out
+
+
+@pytest.mark.parametrize(("centre", "ligand", "bond_A"), [("P", "S", 2.05), ("B", "H", 1.2)])
+def test_wrapped_and_unwrapped_coordinates_give_the_same_functions(tmp_path, centre, ligand, bond_A):
+    quaternions = rotor_quaternions(400, 8, seed=3, rotational_diffusivity_per_ps=0.02)
+    options = {"n_ligands": 4, "centre": centre, "ligand": ligand, "bond_A": bond_A, "spacing_A": 7.0}
+    stored = []
+    for wrapped, flag in ((False, ["--unwrapped"]), (True, [])):
+        path = write_extxyz(
+            tmp_path / f"{wrapped}.xyz", rigid_rotors(quaternions, **options, wrapped=wrapped)
+        )
+        _, out = rotations(
+            tmp_path, f"out{wrapped}", path, "--anion", f"{centre}{ligand}4", "--frame-interval", 0.5, *flag
+        )
+        text = (out / "results" / "reorientation.json").read_text()
+        stored.append(ReorientationResult.from_json(text))
+    assert np.abs(stored[0].c1 - stored[1].c1).max() < 1e-6
+    assert np.abs(stored[0].c2 - stored[1].c2).max() < 1e-6
+    truth = np.exp(-2 * 0.02 * stored[0].lag_times_ps / 0.5)
+    pull = (stored[0].c1 - truth)[1:] / stored[0].c1_stderr[1:]
+    assert np.sqrt(np.mean(pull**2)) < 2.5
+
+
+@pytest.fixture(scope="module")
+def following(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("following")
+    crystal = hydroxide_crystal(1600, seed=5, motion="follow vacancies", hop_rate_per_ps=0.05, wrapped=True)
+    return write_extxyz(folder / "following.xyz", crystal)
+
+
+def test_hydroxides_that_follow_vacancies_are_called_co_triggered(tmp_path, following, capsys):
+    arguments = ["--anion", "OH", "--mobile", "Li", "--frame-interval", 0.05, "--temperature", 600]
+    summary, out = rotations(tmp_path, "a", following, *arguments, "--shifts", 199, "--site-symmetry", "m-3m")
+    text = capsys.readouterr().out
+    (entry,), (coupling,), (verdict,) = summary["rotation"], summary["coupling"], summary["verdict"]
+    assert entry["anion"] == "OH"
+    assert entry["n_rotors"] == 27
+    assert entry["n_basins"] == 6
+    assert entry["temperature_K"] == 600.0
+    assert coupling["hazard_ratio_crude"]["value"] > coupling["hazard_ratio_adjusted"]["value"]
+    assert coupling["dipole_to_vacancies_mean_cosine"] > 0.5
+    assert {test["name"] for test in coupling["tests"]} >= {"rotations lead hops", "dipole towards vacancies"}
+    assert all(0 < test["p"] <= test["q"] <= 1 or test["p"] < 1e-9 for test in coupling["tests"])
+    assert verdict["verdict"] == "co-triggered"
+    assert verdict["ladder"][0]["answer"] == "yes"
+    assert "OH and Li: co-triggered" in text
+    assert "sites of Li were taken from where its density peaks" in text
+    page = (out / "report.html").read_text()
+    assert "co-triggered" in page
+    assert "Do they come together beyond chance?" in page
+    assert (out / "figures" / "correlogram-Li.svg").exists()
+    stored = Verdict.from_json((out / "results" / "verdict-Li.json").read_text())
+    assert stored.verdict in VERDICTS
+
+
+def test_independent_hydroxides_are_not_called_coupled(tmp_path):
+    crystal = hydroxide_crystal(1600, seed=6, turn_rate_per_ps=0.06, hop_rate_per_ps=0.05)
+    path = write_extxyz(tmp_path / "free.xyz", crystal)
+    summary, _ = rotations(
+        tmp_path, "b", path, "--anion", "OH", "--mobile", "Li", "--frame-interval", 0.05, "--shifts", 199
+    )
+    (verdict,) = summary["verdict"]
+    assert verdict["verdict"] in ("uncoupled", "undetermined")
+    assert 0 < verdict["excluded_coupled_fraction"] < 0.3
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    crystal = hydroxide_crystal(220, seed=7, wrapped=True)
+    return write_extxyz(tmp_path_factory.mktemp("short") / "short.xyz", crystal)
+
+
+def test_without_a_mobile_ion_there_is_rotation_only(tmp_path, short):
+    summary, out = rotations(tmp_path, "c", short, "--anion", "OH", "--frame-interval", 0.05)
+    assert summary["coupling"] == summary["verdict"] == []
+    assert len(summary["rotation"]) == 1
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--anion", "H2O"], "an anion is its central atom and its ligands"),
+        (["--anion", "OX"], "no species 'X'"),
+        (["--anion", "SH"], "no species 'S'"),
+        (["--anion", "OH", "--bond", "-1"], "--bond must be positive"),
+        (["--anion", "OH", "--site-symmetry", "cubic"], "no point group 'cubic'"),
+        (["--anion", "OH", "--angle", "200"], "threshold_deg must lie between"),
+        (["--anion", "OH", "--mobile", "Na"], "no species 'Na'"),
+        (["--anion", "OH", "--mobile", "Li", "--radius", "30"], "at most half the smallest height"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, short, capsys, arguments, message):
+    command = [
+        "rotations",
+        str(short),
+        "--frame-interval",
+        "0.05",
+        *arguments,
+        "-o",
+        str(tmp_path / "bad"),
+    ]
+    assert main(command) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_anions_are_read_as_written():
+    assert parse_anion("BH4") == ("B", ("H",), 4)
+    assert parse_anion("CN") == ("C", ("N",), 1)
+    assert parse_anion("PS3O") == ("P", ("S", "O"), 4)
+    for text in ("", "O", "OH-", "H2O", "oh"):
+        with pytest.raises(ConfigError):
+            parse_anion(text)
