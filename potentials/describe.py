@@ -23,6 +23,8 @@ def describe_all() -> str:
             else (f"all {len(field.parameters)} numbers verified or by definition")
         )
         shells = f" + shells on {' '.join(field.shells)}" if field.shells else ""
+        molecules = ", ".join(molecule.formula() for molecule in field.molecules.values())
+        shells += f" + molecules {molecules}" if molecules else ""
         blocks.append(
             f"{name} {field.version}\n"
             + _wrapped(field.description)
@@ -51,6 +53,7 @@ def describe(force_field: ForceField) -> str:
         _wrapped(force_field.description),
         _wrapped(_cutoff_words(force_field)),
         *([_wrapped(_shell_words(force_field))] if force_field.shells else []),
+        *(_wrapped(_molecule_words(molecule)) for molecule in force_field.molecules.values()),
         "",
         *table,
         "",
@@ -111,6 +114,14 @@ def _shell_words(field: ForceField) -> str:
     return (
         f"Shells: {ions}. Pair terms act on shells; springs are V = k r²/2 (+ k4 r⁴/24), so LAMMPS' K is k/2."
     )
+
+
+def _molecule_words(molecule) -> str:
+    atoms = " ".join(molecule.species)
+    inside = (
+        "rigid" if molecule.is_rigid else "flexible (V = k x²/2, so LAMMPS' K is k/2; Morse counts from -D)"
+    )
+    return f"Molecule {molecule.formula()}: {atoms}, {inside}; between its own atoms neither Coulomb nor pair terms."
 
 
 def _marks_used(field: ForceField) -> list[str]:

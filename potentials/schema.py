@@ -27,12 +27,15 @@ from potentials.force_field import (
     sorted_pair,
 )
 from potentials.forms import FORMS, Tabulated
+from potentials.molecule_schema import check_elements, read_elements, read_molecules
+from potentials.molecules import Molecule
 
 __all__ = [
     "CONFIDENCE_MARKS",
     "LOW_CONFIDENCE",
     "ForceField",
     "ForceFieldError",
+    "Molecule",
     "PairTerm",
     "Parameter",
     "Regression",
@@ -51,6 +54,8 @@ UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
 SHELL_UNITS = {"charge_e": "e", "spring_eV_per_A2": "eV/Å²", "quartic_spring_eV_per_A4": "eV/Å⁴"}
 REGRESSION_UNITS = {
     "lattice_parameter_A": "Å",
+    "lattice_parameter_c_A": "Å",
+    "bond_length_A": "Å",
     "energy_per_formula_unit_eV": "eV",
     "C11_GPa": "GPa",
     "C12_GPa": "GPa",
@@ -58,7 +63,7 @@ REGRESSION_UNITS = {
     "static_dielectric_constant": "",
     "high_frequency_dielectric_constant": "",
 }
-PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
+PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl", "lioh")
 SHORTEST_TABLE_POINTS = 4
 LENGTHS = ("rho", "sigma", "a", "r0")  # lengths and inverse lengths: greater than 0
 STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is negative
@@ -122,16 +127,23 @@ class _Reader:
         self.parameters: list[Parameter] = []
 
     def force_field(self, sha256: str) -> ForceField:
-        known = ("model", "references", "cutoff", "species", "no_interaction", "regression", *FORMS)
-        self.check_keys(self.data, known, "top level")
+        tables = ("model", "references", "cutoff", "species", "no_interaction", "regression", "molecule")
+        self.check_keys(self.data, (*tables, *FORMS), "top level")
         model = self.model()
         self.references = self.read_references()
         cutoff_A, cutoff_mode = self.cutoff()
-        species, charges, formal, masses, shells = self.species()
+        species, charges, formal, masses, shells, elements = self.species()
+        molecules = read_molecules(self, species, elements, charges, formal)
+        if shells and (molecules or elements):
+            self.fail(
+                f"[species.{next(iter(shells))}.shell]",
+                "shells and molecules (or several species of one element) do not go together; leave one out",
+            )
         pairs = self.pairs(species, cutoff_A)
         absent = self.no_interaction(species)
         self.check_every_pair(species, pairs, absent)
-        self.check_charge_ratio(charges, formal)
+        bound = {label for molecule in molecules.values() for label in molecule.species}
+        self.check_charge_ratio({s: charge for s, charge in charges.items() if s not in bound}, formal)
         return ForceField(
             name=model["name"],
             version=model["version"],
@@ -145,11 +157,13 @@ class _Reader:
             cutoff_A=cutoff_A,
             cutoff_mode=cutoff_mode,
             references=self.references,
-            regression=self.regression(species),
+            regression=self.regression({elements.get(label, label) for label in species}),
             parameters=tuple(self.parameters),
             sha256=sha256,
             path=self.path,
             shells=shells,
+            elements=elements,
+            molecules=molecules,
         )
 
     def fail(self, where: str, problem: str):
@@ -254,7 +268,7 @@ class _Reader:
         charges, formal, masses, shells = {}, {}, {}, {}
         for symbol, table in tables.items():
             where = f"[species.{symbol}]"
-            self.check_keys(table, ("charge_e", "formal_charge_e", "mass_amu", "shell"), where)
+            self.check_keys(table, ("element", "charge_e", "formal_charge_e", "mass_amu", "shell"), where)
             charges[symbol] = self.sourced(table, "charge_e", symbol, "charge", "e")
             whole = self.sourced(table, "formal_charge_e", symbol, "formal charge", "e")
             if whole != int(whole):
@@ -265,7 +279,9 @@ class _Reader:
                 self.fail(where, f"mass_amu = {masses[symbol]:g} must be greater than 0")
             if "shell" in table:
                 shells[symbol] = self.shell(table["shell"], symbol)
-        return list(tables), charges, formal, masses, shells
+        elements = read_elements(self, tables)
+        check_elements(self, elements, formal, masses)
+        return list(tables), charges, formal, masses, shells, elements
 
     def shell(self, table: dict, symbol: str) -> Shell:
         where = f"[species.{symbol}.shell]"
