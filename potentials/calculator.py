@@ -168,6 +168,11 @@ class IonicCalculator(Calculator):
         self._system = None
         self._stress_wanted = False
 
+    @property
+    def has_rigid_molecules(self):
+        """Whether the force field has molecules that no bond holds together: their dynamics must."""
+        return any(molecule.is_rigid for molecule in self.field.molecules.values())
+
     def __copy__(self):
         """Return a calculator with the same settings and a memory of its own."""
         twin = object.__new__(type(self))

@@ -117,11 +117,11 @@ def _shell_words(field: ForceField) -> str:
 
 
 def _molecule_words(molecule) -> str:
-    atoms = " ".join(molecule.species)
-    inside = (
-        "rigid" if molecule.is_rigid else "flexible (V = k x²/2, so LAMMPS' K is k/2; Morse counts from -D)"
+    inside = "flexible (V = k x²/2, so LAMMPS' K is k/2; Morse counts from -D)"
+    return (
+        f"Molecule {molecule.formula()}: {' '.join(molecule.species)}, "
+        f"{'rigid' if molecule.is_rigid else inside}; neither Coulomb nor pair terms between its own atoms."
     )
-    return f"Molecule {molecule.formula()}: {atoms}, {inside}; between its own atoms neither Coulomb nor pair terms."
 
 
 def _marks_used(field: ForceField) -> list[str]:

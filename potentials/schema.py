@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 DATA_DIRECTORY = Path(__file__).parent / "data"
+TEMPLATE_DIRECTORY = DATA_DIRECTORY / "templates"
 
 CUTOFF_MODES = ("truncated", "shifted")
 UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
@@ -74,6 +75,11 @@ def list_force_fields() -> list[str]:
     return sorted(path.stem for path in DATA_DIRECTORY.glob("*.toml"))
 
 
+def list_templates() -> list[str]:
+    """Return the names of the shipped molecule templates, sorted."""
+    return sorted(path.stem for path in TEMPLATE_DIRECTORY.glob("*.toml"))
+
+
 def load_force_field(name_or_path) -> ForceField:
     """Return a shipped force field by name, or one of your own by the path of its TOML file.
 
@@ -89,6 +95,12 @@ def load_force_field(name_or_path) -> ForceField:
         path = shipped
     elif text.endswith(".toml") or isinstance(name_or_path, Path):
         path = Path(name_or_path)
+    elif text in list_templates():
+        raise ForceFieldError(
+            f"{text!r} is a template (geometry and charges of one anion) and cannot be run: the pair terms "
+            "of its atoms with each other and with every other ion are missing; write them into a force "
+            "field of your own, or choose one of: " + ", ".join(list_force_fields())
+        )
     else:
         hint = suggestion(text, list_force_fields())
         raise ForceFieldError(
@@ -111,6 +123,11 @@ def parse_force_field(content: bytes, *, path: str) -> ForceField:
     except (ValueError, RecursionError) as error:
         raise ForceFieldError(f"{path}: not valid TOML: {error}") from error
     return _Reader(data, path).force_field(hashlib.sha256(content).hexdigest())
+
+
+def read_template(content: bytes, *, path: str) -> dict:
+    """Return what a template's file says: see `potentials.templates.MoleculeTemplate`."""
+    return _Reader(tomllib.loads(content.decode("utf-8")), path).template()
 
 
 def suggestion(word: str, known) -> str:
@@ -165,6 +182,25 @@ class _Reader:
             elements=elements,
             molecules=molecules,
         )
+
+    def template(self) -> dict:
+        self.check_keys(self.data, ("model", "references", "species", "molecule"), "top level")
+        model = self.model()
+        self.references = self.read_references()
+        species, charges, formal, masses, shells, elements = self.species()
+        molecules = read_molecules(self, species, elements, charges, formal)
+        if len(molecules) != 1 or shells:
+            self.fail("[[molecule]]", f"a template holds one molecule and no shells, got {len(molecules)}")
+        (molecule,) = molecules.values()
+        return {
+            **model,
+            "molecule": molecule,
+            "charges_e": charges,
+            "formal_charges_e": formal,
+            "masses_amu": masses,
+            "references": self.references,
+            "parameters": tuple(self.parameters),
+        }
 
     def fail(self, where: str, problem: str):
         raise ForceFieldError(f"{self.path}: {where}: {problem}")

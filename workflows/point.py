@@ -15,6 +15,7 @@ from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.stages import Stage
+from workflows.molecular import framework_species, molecules_of
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
@@ -152,12 +153,16 @@ def _system(job):
     )
     _set_masses(atoms, forces)
     atoms.info["formal_charges_e"] = forces.formal_charges_e
+    if "molecule_id" in atoms.arrays and forces.force_field is not None:
+        anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
+        present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
+        atoms.info["framework"] = list(framework_species(anions, present))
     return atoms, forces.calculator()
 
 
 def _set_masses(atoms, forces):
     if forces.force_field is not None:
-        masses = forces.force_field.masses_amu
+        masses = forces.force_field.element_masses_amu
         atoms.set_masses([masses[symbol] for symbol in atoms.get_chemical_symbols()])
 
 
@@ -263,6 +268,7 @@ def _trajectory_info(job, atoms):
         "replica": job.spec.replica,
         "seeds": job.spec.inputs["seeds"],
         "formal_charges_e": atoms.info["formal_charges_e"],
+        **({"host_species": atoms.info["framework"]} if "framework" in atoms.info else {}),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMENTS, DefectRequest
+from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
@@ -46,9 +47,10 @@ class StructureTable:
     """[structure]: the perfect crystal, `supercell` conventional cells along each axis."""
 
     formula: str = v.key(v.text(100))
-    prototype: str = v.key(v.choice(*PROTOTYPES), default="cubic")
+    prototype: str = v.key(v.choice(*PROTOTYPES, "lioh"), default="cubic")
     supercell: tuple[int, int, int] = v.key(v.three_whole_numbers(1, 100))
     anion_centre: str | None = v.key(v.species(), default=None)
+    orientations: str | None = v.key(v.choice(*ORIENTATIONS), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
