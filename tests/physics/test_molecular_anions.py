@@ -1,0 +1,174 @@
+"""Crystals with molecular anions: published cells, bonds that hold, rotors as warm as the rest."""
+
+import numpy as np
+import pytest
+
+from potentials.calculator import IonicCalculator
+from potentials.schema import load_force_field
+from potentials.topology import set_topology
+from simtools.core.units import BOLTZMANN_EV_PER_K
+from simtools.md.dynamics import draw_momenta
+from simtools.md.forces import ForceEvaluator
+from simtools.md.h5md import read_trajectory
+from simtools.md.protocols import run_stages
+from simtools.md.rigid import RigidBussi, RigidLangevin, RigidVerlet
+from simtools.md.rigid_bodies import RigidMolecules
+from simtools.md.stages import Stage
+from simtools.structures import build_molecular_crystal
+
+pytestmark = pytest.mark.physics
+
+CELLS = [
+    # force field, formula, prototype, repeats, start (Å), T (K), published a (Å), allowed difference (Å)
+    ("na3obh4_esp", "Na3OBH4", "cubic", 4, 4.60, 300.0, 4.603, 0.01),
+    ("na3obh4_esp", "NaBH4", "rocksalt", 3, 6.15, 300.0, 6.180, 0.02),
+    ("li2ohcl_catlow_oh", "Li2OHCl", "cubic", 4, 3.93, 400.0, 3.943, 0.02),
+    ("li2ohcl_catlow_oh", "LiOH", "lioh", 4, 3.55, 300.0, 3.549, 0.035),
+]
+
+
+def crystal(name, formula, prototype, repeats, a, *, seed=1):
+    field = load_force_field(name)
+    atoms = build_molecular_crystal(
+        formula,
+        field.molecules.values(),
+        prototype=prototype,
+        lattice_parameter_A=a,
+        supercell=repeats,
+        seed=seed,
+    )
+    atoms.set_masses([field.element_masses_amu[symbol] for symbol in atoms.get_chemical_symbols()])
+    set_topology(field, atoms)
+    return field, atoms
+
+
+@pytest.mark.parametrize("case", CELLS, ids=lambda case: case[1])
+def test_constant_pressure_gives_the_published_cells(case, tmp_path):
+    name, formula, prototype, repeats, a, temperature_K, published_A, allowed_A = case
+    field, atoms = crystal(name, formula, prototype, repeats, a)
+    common = {"temperature_K": temperature_K, "timestep_fs": 0.5, "seed": 1}
+    stages = (
+        Stage(name="warm", ensemble="NVT", thermostat="langevin", duration_ps=2.0, **common),
+        Stage(name="volume", ensemble="NPT", duration_ps=10.0, **common),
+    )
+    outcome = run_stages(atoms, IonicCalculator(field), stages, tmp_path)
+    volume = outcome["volume_A3"]
+    scale = (volume["value"] / atoms.get_volume()) ** (1 / 3)
+    assert scale * a == pytest.approx(published_A, abs=allowed_A)
+    assert volume["stderr"] / (3 * volume["value"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "a", "longest_A"),
+    [("li2ohcl_catlow_oh", "Li2OHCl", 3.99, 1.2), ("na3obh4_esp", "Na3OBH4", 4.68, 1.55)],
+)
+def test_bonds_hold_for_100_ps_at_800_K(name, formula, a, longest_A, tmp_path):
+    field, atoms = crystal(name, formula, "cubic", 2, a)
+    common = {"temperature_K": 800.0, "timestep_fs": 0.5, "seed": 1}
+    stages = (
+        Stage(name="warm", ensemble="NVT", thermostat="langevin", duration_ps=2.0, **common),
+        Stage(
+            name="production",
+            ensemble="NVT",
+            duration_ps=100.0,
+            sample_every_fs=100.0,
+            write_trajectory=True,
+            **common,
+        ),
+    )
+    run_stages(atoms, IonicCalculator(field), stages, tmp_path)  # every step refuses a bond beyond its limit
+    trajectory = read_trajectory(tmp_path)
+    for k in range(trajectory.molecule_id.max() + 1):
+        centre, *ligands = np.flatnonzero(trajectory.molecule_id == k)
+        bonds = trajectory.positions_A[:, ligands] - trajectory.positions_A[:, [centre]]
+        bonds -= np.round(bonds @ np.linalg.inv(trajectory.cells_A)) @ trajectory.cells_A
+        assert np.linalg.norm(bonds, axis=-1).max() < longest_A
+
+
+RIGID = [("na3obh4_esp", "Na3OBH4", 4.605, 300.0, 1.0), ("li2ohcl_catlow_oh", "Li2OHCl", 3.95, 500.0, 0.5)]
+
+
+def equilibrated(name, formula, a, temperature_K, timestep_fs, rigid):
+    field, atoms = crystal(name, formula, "cubic", 2, a)
+    rng = np.random.default_rng(4)
+    atoms.set_momenta(draw_momenta(atoms.get_masses(), temperature_K, rng))
+    evaluator = ForceEvaluator(atoms, IonicCalculator(field))
+    warm = RigidLangevin(
+        evaluator, timestep_fs, rigid=rigid, temperature_K=temperature_K, tau_ps=0.1, rng=rng
+    )
+    warm.start()
+    for _ in range(round(1500 / timestep_fs)):
+        warm.step()
+    return evaluator, rng
+
+
+def block_mean(values, n_blocks=10):
+    means = np.array_split(np.array(values), n_blocks)
+    means = np.array([block.mean(axis=0) for block in means])
+    return means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(n_blocks)
+
+
+@pytest.mark.parametrize("case", RIGID, ids=lambda case: case[1])
+@pytest.mark.parametrize("scale", [1.0, 16.0])
+def test_rotors_and_translators_share_one_temperature_at_constant_energy(case, scale):
+    *_, timestep_fs = case
+    rigid = RigidMolecules(inertia_scale=scale)
+    evaluator, _ = equilibrated(*case, rigid)
+    dynamics = RigidVerlet(evaluator, timestep_fs, rigid=rigid)
+    dynamics.start()
+    kinds, energies = [], []
+    for step in range(round(30000 / timestep_fs)):
+        dynamics.step()
+        if step % 20 == 0:
+            kinds.append([dynamics.translational_temperature_K(), dynamics.rotational_temperature_K()])
+            energies.append(dynamics.conserved_energy_eV())
+    (cold, warm), errors = block_mean(kinds)
+    assert abs(cold - warm) < 4 * np.hypot(*errors)
+    drift = np.polyfit(np.linspace(0.0, 0.03, len(energies)), energies, 1)[0] / len(evaluator.atoms)
+    assert abs(drift) < 0.02  # eV per atom and ns
+
+
+@pytest.mark.parametrize("part", ["translation", "rotation"])
+def test_kinetic_energies_of_bodies_are_canonical(part):
+    validation = pytest.importorskip("physical_validation")
+    name, formula, a, temperature_K, timestep_fs = RIGID[0]
+    rigid = RigidMolecules()
+    evaluator, rng = equilibrated(name, formula, a, temperature_K, timestep_fs, rigid)
+    dynamics = RigidBussi(
+        evaluator, timestep_fs, rigid=rigid, temperature_K=temperature_K, tau_ps=0.1, rng=rng
+    )
+    dynamics.start()
+    bodies, kinetic = dynamics.bodies, []
+    for step in range(40000):
+        dynamics.step()
+        if step % 50 == 0:
+            rotation, translation = bodies.rotational_energy_eV(), bodies.translational_energy_eV()
+            kinetic.append(rotation if part == "rotation" else translation)
+    n_dof = bodies.n_rotational if part == "rotation" else 3 * len(bodies.masses_u1) - 3
+    data = validation.data.SimulationData(
+        units=validation.data.UnitData(
+            kb=BOLTZMANN_EV_PER_K,
+            energy_str="eV",
+            energy_conversion=96.485,
+            length_str="A",
+            length_conversion=0.1,
+            volume_str="A3",
+            volume_conversion=1e-3,
+            temperature_str="K",
+            temperature_conversion=1.0,
+            pressure_str="GPa",
+            pressure_conversion=1e4,
+            time_str="ps",
+            time_conversion=1.0,
+        ),
+        ensemble=validation.data.EnsembleData(
+            "NVT", natoms=n_dof, volume=evaluator.atoms.get_volume(), temperature=temperature_K
+        ),
+        system=validation.data.SystemData(
+            natoms=n_dof, nconstraints=2 * n_dof, ndof_reduction_tra=0, ndof_reduction_rot=0
+        ),
+        observables=validation.data.ObservableData(kinetic_energy=np.array(kinetic)),
+    )
+    off_mean, off_width = validation.kinetic_energy.distribution(data, strict=False, verbosity=0)
+    assert off_mean < 4  # in standard errors
+    assert off_width < 4
