@@ -25,6 +25,7 @@ from potentials.making import (
 )
 from potentials.mesh import ParticleMesh
 from potentials.schema import ForceField, load_force_field
+from potentials.topology import set_topology
 from simtools.core.errors import ConfigError
 
 COULOMB_METHODS = ("pme", "ewald", "none")
@@ -167,6 +168,14 @@ class IonicCalculator(Calculator):
         self.shell_tolerance_eV_per_A = shell_tolerance_eV_per_A
         self._system = None
         self._stress_wanted = False
+
+    def name_molecules(self, atoms):
+        """Write ``molecule_id`` and ``species_label`` onto `atoms` where they lack them, so that both stay.
+
+        Does nothing for a force field without molecules.
+        """
+        if self.field.has_topology and TOPOLOGY_ARRAYS[0] not in atoms.arrays:
+            set_topology(self.field, atoms)
 
     @property
     def has_rigid_molecules(self):

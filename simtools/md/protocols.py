@@ -77,7 +77,8 @@ def run_stages(
         ``molecule_id`` and ``species_label`` go into the trajectory.
     calculator
         Any ASE calculator; see `simtools.md.forces.ForceEvaluator` for what a bit-identical continuation
-        asks of it. It is reset before returning.
+        asks of it. It is reset before returning. One that knows molecules (``name_molecules(atoms)``) names
+        them at the start.
     stages
         Sequence of `Stage` with distinct names.
     directory
@@ -161,6 +162,8 @@ class _Run:
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
         refuse_charged_npt(atoms, self.stages, self.formal_charges_e, calculator)
         self.atoms = _private_copy(atoms)
+        if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
+            calculator.name_molecules(self.atoms)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid)
         self.inputs_sha256 = digest_of(self.inputs)
