@@ -14,6 +14,7 @@ import numpy as np
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
+from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
 from workflows.molecular import framework_species, molecules_of
 from workflows.progress import ProgressFile
@@ -121,6 +122,7 @@ def _run(job, should_stop, on_progress):
             progress=ProgressFile(directory, on_write=on_progress),
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
+            rigid=_rigid_molecules(spec),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
@@ -231,6 +233,16 @@ def _stages(spec, checkpoint_every_ps):
         )
     )
     return tuple(stages)
+
+
+def _rigid_molecules(spec):
+    """Return how molecules are held rigid, or None. No inertia changes a mean volume: it is found at 1."""
+    md = spec.inputs["md"]
+    if not md.get("rigid_molecules"):
+        return None
+    return RigidMolecules(
+        inertia_scale=md.get("inertia_scale", 1.0), frozen_orientation=md.get("frozen_orientation", False)
+    )
 
 
 def _whole_steps(interval_fs, md):

@@ -274,6 +274,10 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
         raise ConfigError(f"{source}: [[defects]] {error}") from error
     if recipe.analysis.mobile not in cell.get_chemical_symbols():
         raise ConfigError(f"{source}: [[defects]] leave no {recipe.analysis.mobile} in the cell")
+    if recipe.md.rigid_molecules and not np.any(cell.arrays.get("molecule_id", np.array([-1])) >= 0):
+        raise ConfigError(
+            f"{source}: [md] rigid_molecules = true: {structure['formula']} holds no molecules; remove it"
+        )
     _check_charged_volume(recipe, forces, cell)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)
