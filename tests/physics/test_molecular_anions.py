@@ -7,12 +7,13 @@ from potentials.calculator import IonicCalculator
 from potentials.schema import load_force_field
 from potentials.topology import set_topology
 from simtools.core.units import BOLTZMANN_EV_PER_K
+from simtools.md.averages import block_average
 from simtools.md.dynamics import draw_momenta
 from simtools.md.forces import ForceEvaluator
 from simtools.md.h5md import read_trajectory
 from simtools.md.protocols import run_stages
 from simtools.md.rigid import RigidBussi, RigidLangevin, RigidVerlet
-from simtools.md.rigid_bodies import RigidMolecules
+from simtools.md.rigid_bodies import RigidMolecules, rotation_matrices
 from simtools.md.stages import Stage
 from simtools.structures import build_molecular_crystal
 
@@ -102,12 +103,6 @@ def equilibrated(name, formula, a, temperature_K, timestep_fs, rigid):
     return evaluator, rng
 
 
-def block_mean(values, n_blocks=10):
-    means = np.array_split(np.array(values), n_blocks)
-    means = np.array([block.mean(axis=0) for block in means])
-    return means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(n_blocks)
-
-
 @pytest.mark.parametrize("case", RIGID, ids=lambda case: case[1])
 @pytest.mark.parametrize("scale", [1.0, 16.0])
 def test_rotors_and_translators_share_one_temperature_at_constant_energy(case, scale):
@@ -116,14 +111,15 @@ def test_rotors_and_translators_share_one_temperature_at_constant_energy(case, s
     evaluator, _ = equilibrated(*case, rigid)
     dynamics = RigidVerlet(evaluator, timestep_fs, rigid=rigid)
     dynamics.start()
-    kinds, energies = [], []
+    differences, energies = [], []
     for step in range(round(30000 / timestep_fs)):
         dynamics.step()
         if step % 20 == 0:
-            kinds.append([dynamics.translational_temperature_K(), dynamics.rotational_temperature_K()])
+            differences.append(dynamics.translational_temperature_K() - dynamics.rotational_temperature_K())
             energies.append(dynamics.conserved_energy_eV())
-    (cold, warm), errors = block_mean(kinds)
-    assert abs(cold - warm) < 4 * np.hypot(*errors)
+    difference = block_average(differences)
+    assert abs(difference.value) < 4 * difference.stderr
+    assert difference.stderr < 0.1 * case[3]
     drift = np.polyfit(np.linspace(0.0, 0.03, len(energies)), energies, 1)[0] / len(evaluator.atoms)
     assert abs(drift) < 0.02  # eV per atom and ns
 
@@ -172,3 +168,27 @@ def test_kinetic_energies_of_bodies_are_canonical(part):
     off_mean, off_width = validation.kinetic_energy.distribution(data, strict=False, verbosity=0)
     assert off_mean < 4  # in standard errors
     assert off_width < 4
+
+
+def test_inertia_changes_how_fast_rotors_turn_and_not_where_they_are():
+    name, formula, a, temperature_K, timestep_fs = RIGID[0]
+    energies, kept = [], []
+    for scale in (1.0, 16.0):
+        rigid = RigidMolecules(inertia_scale=scale)
+        evaluator, rng = equilibrated(name, formula, a, temperature_K, timestep_fs, rigid)
+        dynamics = RigidBussi(
+            evaluator, timestep_fs, rigid=rigid, temperature_K=temperature_K, tau_ps=0.2, rng=rng
+        )
+        dynamics.start()
+        potential, axes = [], []
+        for step in range(20000):
+            dynamics.step()
+            if step % 10 == 0:
+                potential.append(evaluator.energy_eV)
+                axes.append(rotation_matrices(dynamics.bodies.quaternions_bk)[:, :, 0])
+        energies.append(block_average(potential))
+        axes = np.array(axes)
+        kept.append(np.einsum("tbi,tbi->tb", axes[:-200], axes[200:]).mean())  # C_1 after 2 ps
+    light, heavy = energies
+    assert abs(light.value - heavy.value) < 4 * np.hypot(light.stderr, heavy.stderr)
+    assert kept[1] > kept[0] + 0.2
