@@ -188,7 +188,7 @@ def test_inertia_changes_how_fast_rotors_turn_and_not_where_they_are():
                 axes.append(rotation_matrices(dynamics.bodies.quaternions_bk)[:, :, 0])
         energies.append(block_average(potential))
         axes = np.array(axes)
-        kept.append(np.einsum("tbi,tbi->tb", axes[:-200], axes[200:]).mean())  # C_1 after 2 ps
+        kept.append(np.einsum("tbi,tbi->tb", axes[:-50], axes[50:]).mean())  # C_1 after 0.5 ps
     light, heavy = energies
     assert abs(light.value - heavy.value) < 4 * np.hypot(light.stderr, heavy.stderr)
-    assert kept[1] > kept[0] + 0.2
+    assert kept[1] > kept[0] + 0.05
