@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import fill
 
 from potentials.force_field import CONFIDENCE_MARKS, LOW_CONFIDENCE, ForceField
-from potentials.schema import list_force_fields, load_force_field
+from potentials.schema import list_force_fields, list_templates, load_force_field
 
 WIDTH = 110
 
@@ -31,6 +31,10 @@ def describe_all() -> str:
             + "\n"
             + _wrapped(f"species {' '.join(field.species)}; {_pair_kinds(field)}{shells}; {sourced}")
         )
+    blocks.append(
+        "Templates of molecular anions, geometry and charges only, not for runs: "
+        + " ".join(list_templates())
+    )
     blocks.append("simtools potentials NAME shows every number with its source.")
     return "\n\n".join(blocks)
 

@@ -191,6 +191,7 @@ def test_description_shows_every_number_with_its_mark(force_field):
 def test_overview_names_every_shipped_file():
     text = describe_all()
     assert all(name in text for name in SHIPPED)
+    assert "not for runs: alh4 bcl4 bf4" in text
 
 
 def test_wrong_value_is_reported_as_different():
