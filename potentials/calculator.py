@@ -10,9 +10,22 @@ import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from potentials.core_shell import CoreShellSystem, make_system
+from potentials.core_shell import CoreShellSystem
+from potentials.errors import BrokenMoleculeError
+from potentials.making import (
+    TOPOLOGY_ARRAYS,
+    changed_arrays,
+    given_topology,
+    is_given,
+    make_system,
+    still_fits,
+    system_of,
+    topology_from,
+    topology_state,
+)
 from potentials.mesh import ParticleMesh
 from potentials.schema import ForceField, load_force_field
+from potentials.topology import set_topology
 from simtools.core.errors import ConfigError
 
 COULOMB_METHODS = ("pme", "ewald", "none")
@@ -66,6 +79,10 @@ class IonicCalculator(Calculator):
     Shells, where the force field has them, are at rest at every evaluation: atoms hold whole ions only, and
     `shell_displacements_A` tells where the shells are.
 
+    Molecules, where the force field has them, are what the arrays ``molecule_id`` and ``species_label`` of
+    the atoms say, checked against the bonds; without these arrays they are found from the bonds. Their atoms
+    may be wrapped into the cell one by one.
+
     In an electric field the energy follows the positions handed in, unwrapped: an ion moved by a lattice
     vector **a** gains -q E.a. The stress then leaves out the term -E P of the ions' positions, which depends
     on that choice: it is what the ions do to each other.
@@ -78,6 +95,8 @@ class IonicCalculator(Calculator):
         When two ions are closer than the turning point of their potential.
     PolarizationCatastropheError, ShellsNotRelaxedError
         When shells have no stable rest, or none is found.
+    TopologyError, BrokenMoleculeError
+        When atoms are not the molecules of the force field, or a molecule falls apart.
     NonFiniteError
         When a position or a force is NaN or infinite.
     """
@@ -150,6 +169,19 @@ class IonicCalculator(Calculator):
         self._system = None
         self._stress_wanted = False
 
+    def name_molecules(self, atoms):
+        """Write ``molecule_id`` and ``species_label`` onto `atoms` where they lack them, so that both stay.
+
+        Does nothing for a force field without molecules.
+        """
+        if self.field.has_topology and TOPOLOGY_ARRAYS[0] not in atoms.arrays:
+            set_topology(self.field, atoms)
+
+    @property
+    def has_rigid_molecules(self):
+        """Whether the force field has molecules that no bond holds together: their dynamics must."""
+        return any(molecule.is_rigid for molecule in self.field.molecules.values())
+
     def __copy__(self):
         """Return a calculator with the same settings and a memory of its own."""
         twin = object.__new__(type(self))
@@ -169,6 +201,8 @@ class IonicCalculator(Calculator):
             changes.append("cell")
         if not np.array_equal(atoms.pbc, old.pbc):
             changes.append("pbc")
+        if self.field.has_topology:
+            changes += changed_arrays([old.arrays.get(name) for name in TOPOLOGY_ARRAYS], atoms)
         return changes
 
     def get_property(self, name, atoms=None, allow_calculation=True):
@@ -199,7 +233,14 @@ class IonicCalculator(Calculator):
         self.results = {}
         system = self._prepare(atoms)
         positions_nc, cell = np.ascontiguousarray(atoms.arrays["positions"], dtype=float), atoms.cell.array
-        energy, forces_nc, virial_cc = system.compute(positions_nc, cell, stress)
+        try:
+            energy, forces_nc, virial_cc = system.compute(positions_nc, cell, stress)
+        except BrokenMoleculeError:
+            if is_given(system):
+                raise
+            self._system = None  # perhaps other molecules of the same elements: found anew, or refused
+            system = self._prepare(atoms)
+            energy, forces_nc, virial_cc = system.compute(positions_nc, cell, stress)
         results = {"energy": energy, "free_energy": energy, "forces": forces_nc}
         if virial_cc is not None:
             stress_cc = (virial_cc + virial_cc.T) / (2.0 * abs(np.linalg.det(cell)))
@@ -312,6 +353,7 @@ class IonicCalculator(Calculator):
             state["numbers"] = self._system.numbers.copy()
             state["tuned_cell_A"] = self._system.tuned_cell.copy()
             state["tuning"] = json.dumps(self._system.tuning)
+            state.update(topology_state(self._system.topology))
             state.update(self._system.get_state())
         return state
 
@@ -332,7 +374,9 @@ class IonicCalculator(Calculator):
         if len(numbers) == 0:
             return
         tuning = json.loads(_plain(state["tuning"]))
-        self._system = make_system(self, numbers, np.array(state["tuned_cell_A"], dtype=float), tuning)
+        tuned_cell = np.array(state["tuned_cell_A"], dtype=float)
+        topology = topology_from(state, _plain)
+        self._system = make_system(self, numbers, tuned_cell, tuning, topology)
         self._system.set_state(state)
 
     def fixed_settings(self):
@@ -354,7 +398,10 @@ class IonicCalculator(Calculator):
 
     def _remember(self, atoms):
         old = self.atoms
-        if old is None or len(old) != len(atoms) or not np.array_equal(old.numbers, atoms.numbers):
+        same = old is not None and np.array_equal(old.numbers, atoms.numbers)
+        if self.field.has_topology and same:
+            same = not changed_arrays(given_topology(old), atoms)
+        if not same:
             self.atoms = atoms.copy()
             self.atoms.set_constraint()
             return
@@ -371,7 +418,11 @@ class IonicCalculator(Calculator):
             )
         cell, numbers = atoms.cell.array, atoms.arrays["numbers"]
         system = self._system
-        if system is not None and np.array_equal(system.numbers, numbers):
+        if (
+            system is not None
+            and np.array_equal(system.numbers, numbers)
+            and still_fits(self.field, system, atoms)
+        ):
             if np.array_equal(cell, system.last_cell):
                 return system
             if np.abs(np.linalg.solve(system.tuned_cell, cell) - np.eye(3)).max() <= RETUNE_STRAIN:
@@ -381,7 +432,7 @@ class IonicCalculator(Calculator):
             raise ConfigError("there are no atoms to calculate")
         if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
             raise ConfigError(f"the cell must have three independent lattice vectors, got {cell.tolist()}")
-        self._system = make_system(self, numbers.copy(), cell.copy(), None)
+        self._system = system_of(self, atoms)
         return self._system
 
 

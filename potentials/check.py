@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from scipy.optimize import brentq
 
+from potentials.check_molecules import molecule_in, relaxed_molecular_crystal
 from potentials.schema import ForceField, ForceFieldError, Regression
 from simtools.core.units import COULOMB_EV_A, EV_PER_A3_TO_GPA
 
@@ -240,7 +241,9 @@ def check_force_field(
     crystals: dict[tuple[str, str], dict[str, float]] = {}
     for entry in force_field.regression:
         if entry.quantity == "lattice_parameter_A":
-            crystals[entry.prototype, entry.formula] = static_properties(
+            molecular = molecule_in(force_field, entry.prototype, entry.formula) is not None
+            relaxed = relaxed_molecular_crystal if molecular else static_properties
+            crystals[entry.prototype, entry.formula] = relaxed(
                 force_field,
                 entry.prototype,
                 entry.formula,

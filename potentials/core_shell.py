@@ -10,7 +10,7 @@ import numpy as np
 from potentials.errors import CloseContactError, NonFiniteError, PolarizationCatastropheError
 from potentials.shell_relaxation import Curvature, ShellHistory, refuse_unstable, relax_from
 from potentials.shells import OwnCores, closest_distances_A, particle_field, shell_name, surrounding_stiffness
-from potentials.system import IonicSystem, find_types, list_state, set_list_state, tune
+from potentials.system import IonicSystem, list_state, set_list_state, tune
 from potentials.tables import ORDINARY_FORCE_EV_PER_A, largest_jump_eV_per_A
 
 logger = logging.getLogger(__name__)
@@ -23,14 +23,6 @@ EXACT_SHELL_TOLERANCE_EV_PER_A = 1e-8
 """Largest force left on a shell where all sums are exact."""
 NOISE_GAIN = 0.3
 """By what the noise of relaxed shells is taken for noise of positions; 0.1 to 10 do about as well."""
-
-
-def make_system(calculator, numbers, cell, tuning):
-    """Return the system of these atoms: with shells where a species present has one, else of rigid ions."""
-    field = calculator.field
-    present = {field.species[i] for i in np.unique(find_types(field, numbers))}
-    kind = CoreShellSystem if present & set(field.shells) else IonicSystem
-    return kind(calculator, numbers, cell, tuning)
 
 
 class CoreShellSystem(IonicSystem):

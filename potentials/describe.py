@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import fill
 
 from potentials.force_field import CONFIDENCE_MARKS, LOW_CONFIDENCE, ForceField
-from potentials.schema import list_force_fields, load_force_field
+from potentials.schema import list_force_fields, list_templates, load_force_field
 
 WIDTH = 110
 
@@ -23,12 +23,18 @@ def describe_all() -> str:
             else (f"all {len(field.parameters)} numbers verified or by definition")
         )
         shells = f" + shells on {' '.join(field.shells)}" if field.shells else ""
+        molecules = ", ".join(molecule.formula() for molecule in field.molecules.values())
+        shells += f" + molecules {molecules}" if molecules else ""
         blocks.append(
             f"{name} {field.version}\n"
             + _wrapped(field.description)
             + "\n"
             + _wrapped(f"species {' '.join(field.species)}; {_pair_kinds(field)}{shells}; {sourced}")
         )
+    blocks.append(
+        "Templates of molecular anions, geometry and charges only, not for runs: "
+        + " ".join(list_templates())
+    )
     blocks.append("simtools potentials NAME shows every number with its source.")
     return "\n\n".join(blocks)
 
@@ -51,6 +57,7 @@ def describe(force_field: ForceField) -> str:
         _wrapped(force_field.description),
         _wrapped(_cutoff_words(force_field)),
         *([_wrapped(_shell_words(force_field))] if force_field.shells else []),
+        *(_wrapped(_molecule_words(molecule)) for molecule in force_field.molecules.values()),
         "",
         *table,
         "",
@@ -110,6 +117,14 @@ def _shell_words(field: ForceField) -> str:
     )
     return (
         f"Shells: {ions}. Pair terms act on shells; springs are V = k r²/2 (+ k4 r⁴/24), so LAMMPS' K is k/2."
+    )
+
+
+def _molecule_words(molecule) -> str:
+    inside = "flexible (V = k x²/2, so LAMMPS' K is k/2; Morse counts from -D)"
+    return (
+        f"Molecule {molecule.formula()}: {' '.join(molecule.species)}, "
+        f"{'rigid' if molecule.is_rigid else inside}; neither Coulomb nor pair terms between its own atoms."
     )
 
 

@@ -87,3 +87,32 @@ class NonFiniteError(SimtoolsError, RuntimeError):
             f"the {self.what} of atom {self.atom} is not a finite number{when}; the run went unstable before "
             "this step: shorten the time step or look at the last frames for ions that came too close"
         )
+
+
+class TopologyError(ConfigError):
+    """The atoms are not the molecules and ions that the force field knows."""
+
+
+class BrokenMoleculeError(SimtoolsError, RuntimeError):
+    """A bond of a molecule is longer than the force field allows, so that the molecule fell apart.
+
+    `molecule` is its name or its number on the atoms; `partner` may be None where none is near.
+    """
+
+    def __init__(self, atom, symbol, molecule, partner, distance_A, longest_A, when=None):
+        super().__init__(atom, symbol, molecule, partner, distance_A, longest_A, when)
+        self.atom, self.symbol, self.molecule, self.partner = atom, symbol, molecule, partner
+        self.distance_A, self.longest_A, self.when = distance_A, longest_A, when
+
+    def __str__(self):
+        when = "" if self.when is None else f" at {self.when}"
+        partner = (
+            "no partner is near"
+            if self.partner is None
+            else (f"its partner, atom {self.partner}, is {self.distance_A:.3f} Å away")
+        )
+        return (
+            f"molecule {self.molecule} is broken{when}: for atom {self.atom} ({self.symbol}) {partner}, "
+            f"expected at most {self.longest_A:g} Å; shorten the time step, lower the temperature, or check "
+            "the starting positions (these force fields do not describe reactions)"
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from potentials.forms import PairForm
+from potentials.molecules import Molecule
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.units import COULOMB_EV_A
 
@@ -34,8 +35,8 @@ class ForceFieldError(ConfigError):
 class Parameter:
     """One number of a force field with where it comes from: a row of ``simtools potentials NAME``."""
 
-    subject: str  # species or pair, e.g. "Li" or "Li-O"
-    group: str  # "charge", "mass", "shell", "cutoff" or the name of the pair form
+    subject: str  # species, pair or molecule, e.g. "Li", "Li-O" or "OH"
+    group: str  # "charge", "mass", "shell", "cutoff", "bond", "angle" or the name of the pair form
     name: str
     value: float
     unit: str
@@ -99,7 +100,8 @@ class ForceField:
     """A published (or fitted) model: charges, shells, pair terms, cutoff, and the source of every number.
 
     `charges_e` are those of whole ions, core and shell together. Pair terms between ions act on the shell of
-    an ion that has one.
+    an ion that has one. A species is an element, or one of several kinds of it (``O_h`` beside ``O``).
+    Inside one of `molecules` neither pair terms nor Coulomb act, only its own bonds and angles.
 
     The pair energy that acts is ``pair_energy(a, b, r) - shift(a, b)`` for ``r < cutoff_A`` and 0 beyond;
     ``shift`` is 0 when `cutoff_mode` is "truncated". Coulomb (all images) comes on top when `is_charged`.
@@ -122,11 +124,32 @@ class ForceField:
     sha256: str
     path: str
     shells: dict[str, Shell] = field(default_factory=dict)  # species -> shell, where there is one
+    elements: dict[str, str] = field(default_factory=dict)  # species -> element, where they differ
+    molecules: dict[str, Molecule] = field(default_factory=dict)
 
     @property
     def is_charged(self) -> bool:
         """Whether any core, shell or rigid ion carries a charge, so that Coulomb sums are needed."""
         return bool(self.shells) or any(charge != 0.0 for charge in self.charges_e.values())
+
+    @property
+    def has_topology(self) -> bool:
+        """Whether elements alone do not say what an atom is: there are molecules, or labelled species."""
+        return bool(self.molecules) or bool(self.elements)
+
+    def element_of(self, species: str) -> str:
+        """Return the chemical element of a species."""
+        return self.elements.get(species, species)
+
+    @property
+    def element_formal_charges_e(self) -> dict[str, int]:
+        """Integer formal charges by element: the same for every species of one, e."""
+        return {self.element_of(species): charge for species, charge in self.formal_charges_e.items()}
+
+    @property
+    def element_masses_amu(self) -> dict[str, float]:
+        """Masses by element: the same for every species of one, amu."""
+        return {self.element_of(species): mass for species, mass in self.masses_amu.items()}
 
     def core_charge_e(self, species: str) -> float:
         """Return the charge of the core, e: that of the ion less its shell's, if it has one."""
@@ -164,6 +187,7 @@ class ForceField:
             if symbol not in self.charges_e:
                 raise UnknownSpeciesError(symbol, self.species)
         idle = set(self.species) - set(species)
+        idle |= {name for name, molecule in self.molecules.items() if idle & set(molecule.species)}
         return tuple(row for row in self.parameters if not idle & set(row.subject.split("-")))
 
     def low_confidence(self, species=None) -> tuple[Parameter, ...]:

@@ -20,6 +20,7 @@ from potentials.calculator import IonicCalculator
 from potentials.errors import NetChargeError
 from potentials.force_field import ForceField
 from potentials.lammps_library import import_lammps
+from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_text import (
     DEFAULT_ACCURACY,
     data_text,
@@ -32,6 +33,7 @@ from potentials.lammps_text import (
     table_text,
     typed_field,
 )
+from potentials.topology import find_topology, species_labels
 from simtools.core.errors import ConfigError, ShapeError, SimtoolsError, UnknownSpeciesError
 from simtools.core.units import COULOMB_EV_A
 
@@ -127,7 +129,7 @@ def write_lammps(
         input=stem.with_name(stem.name + ".in"),
         table=stem.with_name(stem.name + ".table") if has_tables(force_field) else None,
     )
-    symbols = atoms.get_chemical_symbols()
+    symbols = species_labels(force_field, atoms)
     text = input_text(
         force_field,
         files,
@@ -197,7 +199,8 @@ def evaluate_with_lammps(
     Options as in `write_lammps`; for a comparison with exact sums use ``kspace="ewald", accuracy=1e-9``.
     In a charged cell the background's stress, which LAMMPS leaves out, is added here. With shells,
     LAMMPS adds 1e-6 Å to the distance of a core and its own shell, which leaves forces of 1e-4 eV/Å (1e-2
-    between charges of 6 and -8 e) between the two; those on whole ions are not touched.
+    between charges of 6 and -8 e) between the two; those on whole ions are not touched. Morse bonds are
+    counted from free atoms, as in our engine.
 
     Raises
     ------
@@ -240,13 +243,16 @@ def evaluate_with_lammps(
     xx, yy, zz, yz, xz, xy = -np.array(pressure_bar) / BAR_PER_EV_A3
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     stress = frame.rotation @ stress @ frame.rotation.T
-    net_charge_e = force_field.formula_charge_e(atoms.get_chemical_symbols())
-    if not force_field.is_neutral(atoms.get_chemical_symbols()):
+    labels = species_labels(force_field, atoms)
+    net_charge_e = force_field.formula_charge_e(labels)
+    if not force_field.is_neutral(labels):
         stress += np.eye(3) * background_stress(net_charge_e, atoms.get_volume(), splitting)
     logger.debug("LAMMPS %s: %d atoms, splitting %s", version, len(atoms), splitting)
     forces = forces @ frame.rotation.T
     on_ions, on_shells = forces[: len(atoms)].copy(), forces[len(atoms) :]
-    on_ions[[symbol in force_field.shells for symbol in atoms.get_chemical_symbols()]] += on_shells
+    on_ions[[label in force_field.shells for label in labels]] += on_shells
+    if force_field.molecules:
+        energy += zero_of_bonds_eV(force_field, find_topology(force_field, atoms))
     return LammpsEvaluation(energy, on_ions, full_3x3_to_voigt_6_stress(stress), version, on_shells)
 
 
@@ -281,10 +287,11 @@ def _check(force_field, atoms, kspace, accuracy, coulomb_cutoff_A, net_charge, e
         )
     if atoms.constraints:
         raise ConfigError("constraints are not written to LAMMPS; remove them from the atoms first")
-    symbols = atoms.get_chemical_symbols()
-    for symbol in sorted(set(symbols)):
-        if symbol not in force_field.charges_e:
-            raise UnknownSpeciesError(symbol, force_field.species)
+    if not force_field.has_topology:
+        for symbol in sorted(set(atoms.get_chemical_symbols())):
+            if symbol not in force_field.charges_e:
+                raise UnknownSpeciesError(symbol, force_field.species)
+    symbols = species_labels(force_field, atoms)
     if atoms.has("masses"):
         model = np.array([force_field.masses_amu[symbol] for symbol in symbols])
         if not np.allclose(atoms.get_masses(), model, rtol=1e-6):

@@ -11,7 +11,9 @@ from ase import units
 from potentials.describe import weak_parameters
 from potentials.force_field import ForceField, sorted_pair
 from potentials.forms import Tabulated
+from potentials.lammps_molecules import data_lists, molecule_heading, molecule_lines, type_counts
 from potentials.shells import particle_field, shell_name
+from potentials.topology import find_topology
 from simtools.core.errors import ShapeError
 
 DEFAULT_ACCURACY = 1e-5
@@ -42,16 +44,18 @@ class Frame:
 class Particles:
     """What LAMMPS calls atoms: rigid ions and cores in the order of the ions, then shells.
 
-    `field` acts between them and has their masses; `ion_p` is the ion that each belongs to; `bonds_kb` lists
-    bond type, core and shell, counted from 1; `velocities_pc` in Å/ps, or None.
+    `field` acts between them and has their masses; `molecule_p` numbers what belongs together (an ion with
+    its shell, or a molecule), from 1; `bonds_kb` lists bond type and two particles (core and shell, or atoms
+    of a molecule), `angles_ka` angle type and three, all counted from 1; `velocities_pc` in Å/ps, or None.
     """
 
     field: ForceField
     names: list[str]
     positions_pc: np.ndarray
     velocities_pc: np.ndarray | None
-    ion_p: np.ndarray
-    bonds_kb: list[tuple[int, int, int]]
+    molecule_p: np.ndarray
+    bonds_kb: list[tuple[int, ...]]
+    angles_ka: list[tuple[int, ...]]
 
 
 def lammps_frame(cell) -> Frame:
@@ -88,7 +92,8 @@ def typed_field(force_field) -> ForceField:
 
 def particles_of(force_field, atoms, displacements_nc) -> Particles:
     """Return cores and shells of `atoms`; `displacements_nc` (Å, shape (n_atoms, 3)) places the shells."""
-    symbols = atoms.get_chemical_symbols()
+    topology = find_topology(force_field, atoms) if force_field.has_topology else None
+    symbols = atoms.get_chemical_symbols() if topology is None else topology.labels(force_field)
     velocities = atoms.get_velocities() * (1000.0 * units.fs) if atoms.has("momenta") else None
     shelled = np.flatnonzero([symbol in force_field.shells for symbol in symbols]).astype(int)
     ion_p = np.concatenate([np.arange(len(atoms)), shelled])
@@ -96,26 +101,38 @@ def particles_of(force_field, atoms, displacements_nc) -> Particles:
     positions = atoms.positions[ion_p].copy()
     if len(shelled):
         positions[len(atoms) :] += displacements_nc[shelled]
+    bonds = [(kinds.index(symbols[n]) + 1, n + 1, len(atoms) + k + 1) for k, n in enumerate(shelled)]
+    molecule_p, angles = ion_p + 1, []
+    if topology is not None:
+        bonds, angles = data_lists(force_field, topology)
+        alone = topology.molecule_n < 0
+        molecule_p = np.where(alone, len(topology.kind_m) + np.cumsum(alone), topology.molecule_n + 1)
     return Particles(
         field=typed_field(force_field),
         names=[*symbols, *(shell_name(symbols[n]) for n in shelled)],
         positions_pc=positions,
         velocities_pc=None if velocities is None else velocities[ion_p],
-        ion_p=ion_p,
-        bonds_kb=[(kinds.index(symbols[n]) + 1, n + 1, len(atoms) + k + 1) for k, n in enumerate(shelled)],
+        molecule_p=molecule_p,
+        bonds_kb=bonds,
+        angles_ka=angles,
     )
 
 
 def atom_style(force_field) -> str:
     """Return the atom style that holds what the force field needs."""
-    return "full" if force_field.shells else "charge" if force_field.is_charged else "atomic"
+    if force_field.shells or force_field.molecules:
+        return "full" if force_field.is_charged else "molecular"
+    return "charge" if force_field.is_charged else "atomic"
 
 
 def bond_lines(force_field) -> list[str]:
-    """Return the springs: LAMMPS' K is half of k, and special_bonds hides a shell from its own core."""
+    """Return the springs: LAMMPS' K is half of k, and special_bonds hides a shell from its own core.
+
+    Of a force field with molecules, their bonds and angles.
+    """
     shells = force_field.shells
     if not shells:
-        return []
+        return molecule_lines(force_field)
     quartic = any(shell.quartic_spring_eV_per_A4 for shell in shells.values())
     lines = ["special_bonds lj/coul 0.0 0.0 0.0", f"bond_style {'class2' if quartic else 'harmonic'}"]
     for index, (symbol, shell) in enumerate(shells.items(), start=1):
@@ -144,13 +161,16 @@ def data_text(force_field, atoms, frame, particles) -> str:
     lattice_change = np.linalg.solve(atoms.cell[:].T, (frame.cell @ frame.rotation.T).T).T
     positions = (scaled @ np.linalg.inv(lattice_change) % 1.0) @ frame.cell
     (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell.tolist()
-    bonds = particles.bonds_kb
+    bonds, angles = particles.bonds_kb, particles.angles_ka
+    shell_types = [f"{len(force_field.shells)} bond types"] if force_field.shells else []
     lines = [
         f"{force_field.name} {force_field.version}, written by antiperovskite-simtools (units metal)",
         "",
         f"{len(positions)} atoms",
         f"{len(types)} atom types",
-        *([f"{len(bonds)} bonds", f"{len(force_field.shells)} bond types"] if force_field.shells else []),
+        *([f"{len(bonds)} bonds"] if bonds else []),
+        *([f"{len(angles)} angles"] if angles else []),
+        *(shell_types or type_counts(force_field)),
         "",
         *(f"0.0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))),
     ]
@@ -160,9 +180,9 @@ def data_text(force_field, atoms, frame, particles) -> str:
     lines += [f"{index} {field.masses_amu[name]!r}  # {name}" for name, index in types.items()]
     style = atom_style(force_field)
     lines += ["", f"Atoms  # {style}", ""]
-    rows = zip(particles.names, positions.tolist(), particles.ion_p.tolist(), strict=True)
-    for number, (name, (x, y, z), ion) in enumerate(rows, start=1):
-        molecule = f"{ion + 1} " if style == "full" else ""
+    rows = zip(particles.names, positions.tolist(), particles.molecule_p.tolist(), strict=True)
+    for number, (name, (x, y, z), together) in enumerate(rows, start=1):
+        molecule = f"{together} " if style in ("full", "molecular") else ""
         charge = f"{field.charges_e[name]!r} " if force_field.is_charged else ""
         lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r}")
     if particles.velocities_pc is not None:
@@ -171,7 +191,10 @@ def data_text(force_field, atoms, frame, particles) -> str:
             lines.append(f"{number} {vx!r} {vy!r} {vz!r}")
     if bonds:
         lines += ["", "Bonds", ""]
-        lines += [f"{k} {kind} {core} {shell}" for k, (kind, core, shell) in enumerate(bonds, start=1)]
+        lines += [f"{k} {kind} {i} {j}" for k, (kind, i, j) in enumerate(bonds, start=1)]
+    if angles:
+        lines += ["", "Angles", ""]
+        lines += [f"{n} {kind} {i} {j} {k}" for n, (kind, i, j, k) in enumerate(angles, start=1)]
     return "\n".join(lines) + "\n"
 
 
@@ -182,6 +205,7 @@ def heading(force_field) -> list[str]:
         f"# {force_field.description}",
         f"# types: {', '.join(f'{k + 1} {name}' for k, name in enumerate(typed_field(force_field).species))}",
         *(f"# not verified: {line}" for line in weak_parameters(force_field)),
+        *molecule_heading(force_field),
     ]
     if force_field.shells:
         lines += [

@@ -35,6 +35,10 @@ class NeighbourList:
     partner_n
         For every atom another one, -1 for none, that it is not listed with: not that atom itself, at its
         unwrapped position; the partner's periodic images are other atoms and stay listed.
+    molecules
+        Something with ``molecule_n`` (shape (n_atoms,), -1 for none) and ``shifts(positions_nc, cell)``
+        (lattice vectors that make its molecules whole): atoms of one molecule are not listed with each other,
+        wherever they are wrapped to; its periodic images stay listed.
 
     Attributes
     ----------
@@ -49,11 +53,12 @@ class NeighbourList:
         How often the list was made.
     """
 
-    def __init__(self, type_n, cutoff_tt, skin_A, partner_n=None):
+    def __init__(self, type_n, cutoff_tt, skin_A, partner_n=None, molecules=None):
         self.type_n = np.ascontiguousarray(type_n, dtype=np.int64)
         self.cutoff_tt = np.ascontiguousarray(cutoff_tt, dtype=float)
         self.skin_A = float(skin_A)
         self.partner_n = None if partner_n is None else np.ascontiguousarray(partner_n, dtype=np.int64)
+        self.molecules = molecules
         self.cutoff_A = float(self.cutoff_tt.max())
         self.n_types = len(self.cutoff_tt)
         self.n_builds = 0
@@ -142,6 +147,16 @@ class NeighbourList:
                 self.owner_x,
                 self._lattice_xc(),
                 self.partner_n,
+                self.n_types,
+                self.first_it,
+                self._neighbour_k,
+            )
+        if self.molecules is not None:
+            shift_nc = self.molecules.shifts(positions_nc, cell)
+            total = kernels.drop_companions(
+                self.owner_x,
+                self._lattice_xc() - shift_nc[self.owner_x],
+                self.molecules.molecule_n,
                 self.n_types,
                 self.first_it,
                 self._neighbour_k,

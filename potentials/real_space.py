@@ -36,6 +36,8 @@ class RealSpace:
     partner_n
         Another atom that each atom does not interact with, -1 for none, shape (n_atoms,): see
         `NeighbourList`.
+    molecules
+        Molecules whose atoms do not interact with each other here: see `NeighbourList`.
     summed_tt
         Which pairs of types are summed here, shape (n_types, n_types); by default all that interact.
     ordinary_force_eV_per_A
@@ -55,6 +57,7 @@ class RealSpace:
         table_force_error_eV_per_A=1e-6,
         floor_tt=None,
         partner_n=None,
+        molecules=None,
         summed_tt=None,
         ordinary_force_eV_per_A=ORDINARY_FORCE_EV_PER_A,
     ):
@@ -68,7 +71,7 @@ class RealSpace:
         )
         if summed_tt is not None:
             self.ranges = replace(self.ranges, list_tt=np.where(summed_tt, self.ranges.list_tt, 0.0))
-        self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A, partner_n)
+        self.neighbours = NeighbourList(type_n, self.ranges.list_tt, skin_A, partner_n, molecules)
         self.tables = None
         if not exact:
             self.tables = fit_tables(

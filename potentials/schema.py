@@ -27,12 +27,15 @@ from potentials.force_field import (
     sorted_pair,
 )
 from potentials.forms import FORMS, Tabulated
+from potentials.molecule_schema import check_elements, read_elements, read_molecules
+from potentials.molecules import Molecule
 
 __all__ = [
     "CONFIDENCE_MARKS",
     "LOW_CONFIDENCE",
     "ForceField",
     "ForceFieldError",
+    "Molecule",
     "PairTerm",
     "Parameter",
     "Regression",
@@ -45,12 +48,15 @@ __all__ = [
 ]
 
 DATA_DIRECTORY = Path(__file__).parent / "data"
+TEMPLATE_DIRECTORY = DATA_DIRECTORY / "templates"
 
 CUTOFF_MODES = ("truncated", "shifted")
 UNITS = {"energy": "eV", "length": "angstrom", "charge": "e", "mass": "amu"}
 SHELL_UNITS = {"charge_e": "e", "spring_eV_per_A2": "eV/Å²", "quartic_spring_eV_per_A4": "eV/Å⁴"}
 REGRESSION_UNITS = {
     "lattice_parameter_A": "Å",
+    "lattice_parameter_c_A": "Å",
+    "bond_length_A": "Å",
     "energy_per_formula_unit_eV": "eV",
     "C11_GPa": "GPa",
     "C12_GPa": "GPa",
@@ -58,7 +64,7 @@ REGRESSION_UNITS = {
     "static_dielectric_constant": "",
     "high_frequency_dielectric_constant": "",
 }
-PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl")
+PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl", "lioh")
 SHORTEST_TABLE_POINTS = 4
 LENGTHS = ("rho", "sigma", "a", "r0")  # lengths and inverse lengths: greater than 0
 STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is negative
@@ -67,6 +73,11 @@ STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is 
 def list_force_fields() -> list[str]:
     """Return the names of the shipped force fields, sorted."""
     return sorted(path.stem for path in DATA_DIRECTORY.glob("*.toml"))
+
+
+def list_templates() -> list[str]:
+    """Return the names of the shipped molecule templates, sorted."""
+    return sorted(path.stem for path in TEMPLATE_DIRECTORY.glob("*.toml"))
 
 
 def load_force_field(name_or_path) -> ForceField:
@@ -84,6 +95,12 @@ def load_force_field(name_or_path) -> ForceField:
         path = shipped
     elif text.endswith(".toml") or isinstance(name_or_path, Path):
         path = Path(name_or_path)
+    elif text in list_templates():
+        raise ForceFieldError(
+            f"{text!r} is a template (geometry and charges of one anion) and cannot be run: the pair terms "
+            "of its atoms with each other and with every other ion are missing; write them into a force "
+            "field of your own, or choose one of: " + ", ".join(list_force_fields())
+        )
     else:
         hint = suggestion(text, list_force_fields())
         raise ForceFieldError(
@@ -108,6 +125,11 @@ def parse_force_field(content: bytes, *, path: str) -> ForceField:
     return _Reader(data, path).force_field(hashlib.sha256(content).hexdigest())
 
 
+def read_template(content: bytes, *, path: str) -> dict:
+    """Return what a template's file says: see `potentials.templates.MoleculeTemplate`."""
+    return _Reader(tomllib.loads(content.decode("utf-8")), path).template()
+
+
 def suggestion(word: str, known) -> str:
     """Return "; did you mean 'x'?" for the closest of the known words, or nothing."""
     close = difflib.get_close_matches(word, [str(entry) for entry in known], n=1)
@@ -122,16 +144,23 @@ class _Reader:
         self.parameters: list[Parameter] = []
 
     def force_field(self, sha256: str) -> ForceField:
-        known = ("model", "references", "cutoff", "species", "no_interaction", "regression", *FORMS)
-        self.check_keys(self.data, known, "top level")
+        tables = ("model", "references", "cutoff", "species", "no_interaction", "regression", "molecule")
+        self.check_keys(self.data, (*tables, *FORMS), "top level")
         model = self.model()
         self.references = self.read_references()
         cutoff_A, cutoff_mode = self.cutoff()
-        species, charges, formal, masses, shells = self.species()
+        species, charges, formal, masses, shells, elements = self.species()
+        molecules = read_molecules(self, species, elements, charges, formal)
+        if shells and (molecules or elements):
+            self.fail(
+                f"[species.{next(iter(shells))}.shell]",
+                "shells and molecules (or several species of one element) do not go together; leave one out",
+            )
         pairs = self.pairs(species, cutoff_A)
         absent = self.no_interaction(species)
         self.check_every_pair(species, pairs, absent)
-        self.check_charge_ratio(charges, formal)
+        bound = {label for molecule in molecules.values() for label in molecule.species}
+        self.check_charge_ratio({s: charge for s, charge in charges.items() if s not in bound}, formal)
         return ForceField(
             name=model["name"],
             version=model["version"],
@@ -145,12 +174,33 @@ class _Reader:
             cutoff_A=cutoff_A,
             cutoff_mode=cutoff_mode,
             references=self.references,
-            regression=self.regression(species),
+            regression=self.regression({elements.get(label, label) for label in species}),
             parameters=tuple(self.parameters),
             sha256=sha256,
             path=self.path,
             shells=shells,
+            elements=elements,
+            molecules=molecules,
         )
+
+    def template(self) -> dict:
+        self.check_keys(self.data, ("model", "references", "species", "molecule"), "top level")
+        model = self.model()
+        self.references = self.read_references()
+        species, charges, formal, masses, shells, elements = self.species()
+        molecules = read_molecules(self, species, elements, charges, formal)
+        if len(molecules) != 1 or shells:
+            self.fail("[[molecule]]", f"a template holds one molecule and no shells, got {len(molecules)}")
+        (molecule,) = molecules.values()
+        return {
+            **model,
+            "molecule": molecule,
+            "charges_e": charges,
+            "formal_charges_e": formal,
+            "masses_amu": masses,
+            "references": self.references,
+            "parameters": tuple(self.parameters),
+        }
 
     def fail(self, where: str, problem: str):
         raise ForceFieldError(f"{self.path}: {where}: {problem}")
@@ -254,7 +304,7 @@ class _Reader:
         charges, formal, masses, shells = {}, {}, {}, {}
         for symbol, table in tables.items():
             where = f"[species.{symbol}]"
-            self.check_keys(table, ("charge_e", "formal_charge_e", "mass_amu", "shell"), where)
+            self.check_keys(table, ("element", "charge_e", "formal_charge_e", "mass_amu", "shell"), where)
             charges[symbol] = self.sourced(table, "charge_e", symbol, "charge", "e")
             whole = self.sourced(table, "formal_charge_e", symbol, "formal charge", "e")
             if whole != int(whole):
@@ -265,7 +315,9 @@ class _Reader:
                 self.fail(where, f"mass_amu = {masses[symbol]:g} must be greater than 0")
             if "shell" in table:
                 shells[symbol] = self.shell(table["shell"], symbol)
-        return list(tables), charges, formal, masses, shells
+        elements = read_elements(self, tables)
+        check_elements(self, elements, formal, masses)
+        return list(tables), charges, formal, masses, shells, elements
 
     def shell(self, table: dict, symbol: str) -> Shell:
         where = f"[species.{symbol}.shell]"

@@ -35,16 +35,19 @@ class IonicSystem:
     ----------
     numbers, type_n, charges_n
         Atomic numbers, indices into `ForceField.species` and charges (e) of the ions.
+    topology, given
+        Species and molecules of the atoms where elements alone do not say them, and the arrays that said so.
     tuning
         Splitting, cutoff and mesh, JSON-able.
     real_space, reciprocal
         What sums the pairs, and Coulomb beyond them.
     """
 
-    def __init__(self, calculator, numbers, cell, tuning):
+    def __init__(self, calculator, numbers, cell, tuning, topology=None):
         field = calculator.field
         self.numbers, self.tuned_cell, self.last_cell = numbers, cell, cell
-        self.type_n = find_types(field, numbers)
+        self.topology, self.given = topology, None
+        self.type_n = find_types(field, numbers) if topology is None else topology.type_n
         charges_n = np.array([field.charges_e[species] for species in field.species])[self.type_n]
         self.charges_n, self.electric_field_c = charges_n, calculator.electric_field_V_per_A
         self.net_charge_e = math.fsum(charges_n)

@@ -14,7 +14,9 @@ import numpy as np
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
+from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.molecular import framework_species, molecules_of
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
@@ -120,6 +122,7 @@ def _run(job, should_stop, on_progress):
             progress=ProgressFile(directory, on_write=on_progress),
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
+            rigid=_rigid_molecules(spec),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
@@ -152,12 +155,16 @@ def _system(job):
     )
     _set_masses(atoms, forces)
     atoms.info["formal_charges_e"] = forces.formal_charges_e
+    if "molecule_id" in atoms.arrays and forces.force_field is not None:
+        anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
+        present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
+        atoms.info["framework"] = list(framework_species(anions, present))
     return atoms, forces.calculator()
 
 
 def _set_masses(atoms, forces):
     if forces.force_field is not None:
-        masses = forces.force_field.masses_amu
+        masses = forces.force_field.element_masses_amu
         atoms.set_masses([masses[symbol] for symbol in atoms.get_chemical_symbols()])
 
 
@@ -228,6 +235,16 @@ def _stages(spec, checkpoint_every_ps):
     return tuple(stages)
 
 
+def _rigid_molecules(spec):
+    """Return how molecules are held rigid, or None. No inertia changes a mean volume: it is found at 1."""
+    md = spec.inputs["md"]
+    if not md.get("rigid_molecules"):
+        return None
+    return RigidMolecules(
+        inertia_scale=md.get("inertia_scale", 1.0), frozen_orientation=md.get("frozen_orientation", False)
+    )
+
+
 def _whole_steps(interval_fs, md):
     """Return the nearest positive whole number of time steps, fs."""
     return max(1, round(interval_fs / md["timestep_fs"])) * md["timestep_fs"]
@@ -263,6 +280,7 @@ def _trajectory_info(job, atoms):
         "replica": job.spec.replica,
         "seeds": job.spec.inputs["seeds"],
         "formal_charges_e": atoms.info["formal_charges_e"],
+        **({"host_species": atoms.info["framework"]} if "framework" in atoms.info else {}),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMENTS, DefectRequest
+from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
@@ -46,9 +47,10 @@ class StructureTable:
     """[structure]: the perfect crystal, `supercell` conventional cells along each axis."""
 
     formula: str = v.key(v.text(100))
-    prototype: str = v.key(v.choice(*PROTOTYPES), default="cubic")
+    prototype: str = v.key(v.choice(*PROTOTYPES, "lioh"), default="cubic")
     supercell: tuple[int, int, int] = v.key(v.three_whole_numbers(1, 100))
     anion_centre: str | None = v.key(v.species(), default=None)
+    orientations: str | None = v.key(v.choice(*ORIENTATIONS), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,9 @@ class MDTable:
     )
     checkpoint_every_ps: float = v.key(v.number(0, 1e6, "ps", above=True), default=2.0)
     velocities: bool = v.key(v.flag(), default=False)
+    rigid_molecules: bool | None = v.key(v.flag(), default=None)
+    inertia_scale: float | None = v.key(v.number(0, 1e6, above=True), default=None)
+    frozen_orientation: bool | None = v.key(v.flag(), default=None)
     volume_from: str | None = v.key(v.choice("cell", "perfect_crystal"), default=None)
     lattice_parameter_A: float | tuple[float, ...] | None = v.key(
         v.number_or_numbers(1, 100, "Å"), default=None
@@ -397,6 +402,7 @@ def _resolved_md(md, given, source):
         changes["npt_equilibration_ps"] = 2.0 if md.npt_equilibration_ps is None else md.npt_equilibration_ps
         changes["pressure_GPa"] = md.pressure_GPa or 0.0
         changes["barostat_tau_ps"] = md.barostat_tau_ps or 1.0
+    _check_rigid(md, where)
     if md.charge_current_every_fs is None:
         steps = max(1, int(MAX_CURRENT_INTERVAL_FS / md.timestep_fs + 1e-9))
         sample_steps = max(1, round(md.sample_every_fs / md.timestep_fs))
@@ -431,6 +437,16 @@ def _resolved_md(md, given, source):
             f"{MIN_FRAMES * md.sample_every_fs / 1000:g} ps at sample_every_fs = {md.sample_every_fs:g}"
         )
     return md
+
+
+def _check_rigid(md, where):
+    for name in ("inertia_scale", "frozen_orientation"):
+        if getattr(md, name) is not None and not md.rigid_molecules:
+            raise ConfigError(f"{where} {name} has no effect without rigid_molecules = true")
+    if md.frozen_orientation and md.inertia_scale is not None:
+        raise ConfigError(
+            f"{where} inertia_scale has no effect with frozen_orientation = true; remove one of them"
+        )
 
 
 def _check_multiple(interval_fs, step_fs, where, step_name):

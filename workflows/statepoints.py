@@ -48,6 +48,9 @@ _PRODUCTION_KEYS = (
     "sample_every_fs",
     "charge_current_every_fs",
     "velocities",
+    "rigid_molecules",
+    "inertia_scale",
+    "frozen_orientation",
 )
 _SEED_KEYS = {"volume": 0, "production": 1}
 
@@ -143,7 +146,11 @@ def volume_point(recipe, temperature_K, *, potential, start_lattice_parameter_A)
             "defects": [] if perfect else resolved.get("defects", []),
             "potential": identity,
             "cell": {"lattice_parameter_A": start_lattice_parameter_A},
-            "md": {name: resolved["md"][name] for name in ("timestep_fs", *_VOLUME_KEYS)},
+            "md": {
+                name: resolved["md"][name]
+                for name in ("timestep_fs", *_VOLUME_KEYS, "rigid_molecules")
+                if name != "rigid_molecules" or name in resolved["md"]
+            },
             "seeds": _seeds(recipe.md.seed, "volume", temperature_K, 0),
         },
     )

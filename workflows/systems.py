@@ -11,12 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from potentials.schema import ForceField, load_force_field
+from potentials.topology import set_topology, species_labels
 from simtools.analysers.replicas import default_host
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
 from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
+from workflows.molecular import (
+    build_molecular_cell,
+    framework_species,
+    guess_lattice_parameter_A,
+    is_molecular,
+    molecules_of,
+    with_vacant_sites,
+)
 from workflows.values import shown, suggestion
 
 __all__ = [
@@ -32,7 +41,15 @@ __all__ = [
 SHORTEST_HEIGHT_A = 10.0
 HEIGHT_IN_HOPS = 2.0
 _FORCE_FIELD_PROTOTYPES = {"cubic": "antiperovskite"}
-GUESSES_A = {"cubic": 4.2, "fcc": 5.4, "rocksalt": 5.6, "cscl": 4.1, "antifluorite": 4.6, "l1_0": 5.4}
+GUESSES_A = {
+    "cubic": 4.2,
+    "lioh": 3.55,
+    "fcc": 5.4,
+    "rocksalt": 5.6,
+    "cscl": 4.1,
+    "antifluorite": 4.6,
+    "l1_0": 5.4,
+}
 DEFAULT_ACCURACY = 1e-4
 
 
@@ -48,7 +65,7 @@ class Forces:
         """Integer formal charges by species, e."""
         if self.force_field is None:
             return dict(self.table["formal_charges_e"])
-        return dict(self.force_field.formal_charges_e)
+        return self.force_field.element_formal_charges_e
 
     def identity(self):
         """Return what fixes the forces, for the hash of a point: no path, but the file's SHA-256."""
@@ -131,8 +148,13 @@ def _checked_calculator(table, where, relative_to):
     return table
 
 
-def build_perfect_cell(structure, lattice_parameter_A):
-    """Return the perfect supercell of a [structure] table at `lattice_parameter_A`."""
+def build_perfect_cell(structure, lattice_parameter_A, forces=None, *, seed=0):
+    """Return the perfect supercell of a [structure] table at `lattice_parameter_A`.
+
+    With `forces` the formula may hold molecular anions, which are placed and turned by `seed`.
+    """
+    if forces is not None and is_molecular(structure, forces):
+        return build_molecular_cell(structure, forces, lattice_parameter_A=lattice_parameter_A, seed=seed)
     options = {"anion_centre": structure["anion_centre"]} if "anion_centre" in structure else {}
     unit = build_prototype(
         structure["prototype"], structure["formula"], lattice_parameter_A=lattice_parameter_A, **options
@@ -152,20 +174,25 @@ def build_cell(structure, defects, forces, *, lattice_parameter_A, seed):
     lattice_parameter_A
         Å.
     seed
-        Of the placement.
+        Of the placement, and of the orientation of molecules.
     """
-    perfect = build_perfect_cell(structure, lattice_parameter_A)
-    return build_defects(
+    perfect = build_perfect_cell(structure, lattice_parameter_A, forces, seed=seed)
+    cell = build_defects(
         perfect,
         [DefectRequest(**row) for row in defects],
         formal_charges_e=forces.formal_charges_e,
         net_charge=forces.table.get("net_charge"),
         seed=seed,
     )
+    if forces.force_field is not None:
+        set_topology(forces.force_field, cell)
+    return with_vacant_sites(cell, perfect)
 
 
-def hop_length_A(structure, mobile, lattice_parameter_A):
+def hop_length_A(structure, mobile, lattice_parameter_A, forces=None):
     """Return the distance between nearest sites of `mobile` in the perfect crystal, Å."""
+    if forces is not None and is_molecular(structure, forces):
+        return lattice_parameter_A / math.sqrt(2.0)  # of the cations in every prototype that holds molecules
     unit = build_perfect_cell({**structure, "supercell": [2, 2, 2]}, lattice_parameter_A)
     sites = np.flatnonzero(np.asarray(unit.get_chemical_symbols()) == mobile)
     distances = unit.get_distances(sites[0], sites[1:], mic=True)
@@ -179,6 +206,8 @@ def start_lattice_parameter_A(recipe, forces):
     machines agree on the hash of what follows.
     """
     structure = recipe.to_dict()["structure"]
+    if is_molecular(structure, forces):
+        return guess_lattice_parameter_A(structure, forces)
     prototype = _FORCE_FIELD_PROTOTYPES.get(structure["prototype"], structure["prototype"])
     if forces.force_field is not None:
         for row in forces.force_field.regression:
@@ -222,7 +251,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
     structure = resolved["structure"]
     guess = lattice_parameter_A or _first_lattice_parameter_A(recipe, forces)
     try:
-        perfect = build_perfect_cell(structure, guess)
+        perfect = build_perfect_cell(structure, guess, forces, seed=recipe.md.seed)
     except ConfigError as error:
         raise ConfigError(f"{source}: [structure] {error}") from error
     present = sorted(set(perfect.get_chemical_symbols()))
@@ -236,7 +265,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
     _check_analysis(recipe, present)
     for i, row in enumerate(resolved.get("defects", [])):
         _check_ions(row, f"{source}: [defects.{i}]", structure["formula"], present, forces)
-    _check_size(recipe, perfect, guess)
+    _check_size(recipe, perfect, guess, forces)
     try:
         cell = build_cell(
             structure, resolved.get("defects", []), forces, lattice_parameter_A=guess, seed=recipe.md.seed
@@ -245,6 +274,10 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
         raise ConfigError(f"{source}: [[defects]] {error}") from error
     if recipe.analysis.mobile not in cell.get_chemical_symbols():
         raise ConfigError(f"{source}: [[defects]] leave no {recipe.analysis.mobile} in the cell")
+    if recipe.md.rigid_molecules and not np.any(cell.arrays.get("molecule_id", np.array([-1])) >= 0):
+        raise ConfigError(
+            f"{source}: [md] rigid_molecules = true: {structure['formula']} holds no molecules; remove it"
+        )
     _check_charged_volume(recipe, forces, cell)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)
@@ -304,9 +337,16 @@ def build_for_export(recipe):
         resolved["structure"],
         resolved.get("defects", []),
         forces,
-        lattice_parameter_A=lattice or _relaxed_lattice_parameter_A(recipe, forces),
+        lattice_parameter_A=lattice or _export_lattice_parameter_A(recipe, forces),
         seed=recipe.md.seed,
     )
+
+
+def _export_lattice_parameter_A(recipe, forces):
+    structure = recipe.to_dict()["structure"]
+    if is_molecular(structure, forces):
+        return guess_lattice_parameter_A(structure, forces)
+    return _relaxed_lattice_parameter_A(recipe, forces)
 
 
 def write_cell(atoms, path):
@@ -354,8 +394,9 @@ def describe_system(recipe, forces, cell):
             recipe.to_dict()["structure"],
             recipe.analysis.mobile,
             float(np.linalg.norm(cell.cell[0])) / recipe.structure.supercell[0],
+            forces,
         ),
-        "host": list(host_species(recipe, symbols, forces.formal_charges_e)),
+        "host": list(host_species(recipe, symbols, forces)),
         "potential": forces.identity(),
     }
     if forces.force_field is not None:
@@ -373,17 +414,24 @@ def describe_system(recipe, forces, cell):
                     "source": row.source,
                     "confidence": row.confidence,
                 }
-                for row in field.low_confidence(sorted(set(symbols)))
+                for row in field.low_confidence(sorted(set(species_labels(field, cell))))
             ],
         )
     return description
 
 
-def host_species(recipe, symbols, formal_charges_e):
-    """Return the species whose drift is removed: as asked, else those charged opposite to the mobile one."""
+def host_species(recipe, symbols, forces):
+    """Return the species whose drift is removed: as asked, else those charged opposite to the mobile one.
+
+    Of molecular anions only the centres count: the rest turns.
+    """
     if recipe.analysis.host is not None:
         return recipe.analysis.host
-    return default_host(recipe.analysis.mobile, symbols, formal_charges_e)
+    host = default_host(recipe.analysis.mobile, symbols, forces.formal_charges_e)
+    present = [molecule for molecule in molecules_of(forces) if set(molecule.elements) <= set(symbols)]
+    if forces.force_field is None or not present:
+        return host
+    return framework_species(host, present)
 
 
 def _first_lattice_parameter_A(recipe, forces):
@@ -395,6 +443,13 @@ def _first_lattice_parameter_A(recipe, forces):
         for row in forces.force_field.regression:
             if row.quantity == "lattice_parameter_A" and row.formula == recipe.structure.formula:
                 return row.value
+    structure = recipe.to_dict()["structure"]
+    try:
+        molecular = is_molecular(structure, forces)
+    except ConfigError as error:
+        raise ConfigError(f"{recipe.source}: [structure] {error}") from error
+    if molecular:
+        return guess_lattice_parameter_A(structure, forces)
     return GUESSES_A[recipe.structure.prototype]
 
 
@@ -422,10 +477,10 @@ def _check_analysis(recipe, present):
                 )
 
 
-def _check_size(recipe, perfect, lattice_parameter_A):
+def _check_size(recipe, perfect, lattice_parameter_A, forces):
     structure = recipe.to_dict()["structure"]
     height = float(min(cell_heights_A(np.asarray(perfect.cell))))
-    hop = hop_length_A(structure, recipe.analysis.mobile, lattice_parameter_A)
+    hop = hop_length_A(structure, recipe.analysis.mobile, lattice_parameter_A, forces)
     needed = max(SHORTEST_HEIGHT_A, HEIGHT_IN_HOPS * hop)
     if height < needed:
         repeats = [max(n, math.ceil(needed / lattice_parameter_A - 1e-9)) for n in structure["supercell"]]

@@ -213,6 +213,30 @@ def drop_partners(owner_x, lattice_xc, partner_n, n_types, first_it, neighbour_k
 
 
 @kernel
+def drop_companions(owner_x, lattice_xc, group_n, n_types, first_it, neighbour_k):
+    """Take atoms of the same group (not -1) and lattice translation out of each other's neighbours.
+
+    `first_it` and `neighbour_k` are rewritten in place; returns the new number of neighbours.
+    """
+    total = 0
+    begin = 0
+    for row in range(len(first_it) - 1):
+        i = row // n_types
+        group = group_n[owner_x[i]]
+        end = first_it[row + 1]
+        for k in range(begin, end):
+            j = neighbour_k[k]
+            together = group >= 0 and group_n[owner_x[j]] == group
+            for c in range(3):
+                together = together and lattice_xc[j, c] == lattice_xc[i, c]
+            neighbour_k[total] = j
+            total += not together
+        begin = end
+        first_it[row + 1] = total
+    return total
+
+
+@kernel
 def place_atoms(positions_nc, order_n, offset_nc, owner_g, shift_gc, cell, r_xc):
     """Write the wrapped, sorted local atoms and their images into `r_xc` (columns x, y, z, unused)."""
     n_local = positions_nc.shape[0]

@@ -83,9 +83,9 @@ def insert_defects(
         their symbol in place; those that are added come last: interstitials, the second ion of each dumbbell
         (the host's ion is its first), the H of each hydroxide. Added ions have ``"i"`` in the array ``site``
         (if there is one), or the letter of the site that they share, and zero in other arrays. Initial
-        charges are left out, for they are those of the perfect crystal. With molecular ions the array
-        ``molecule`` numbers them from 0 (on from the host's, where it has some); it is -1 elsewhere. In
-        ``info``, as plain data that extended XYZ keeps:
+        charges and a force field's ``species_label`` are left out, for they are those of the perfect crystal.
+        With molecular ions the array ``molecule_id`` numbers them from 0 (on from the host's, where it has
+        some); it is -1 elsewhere. In ``info``, as plain data that extended XYZ keeps:
 
         - ``lattice_sites``: ``{"species": [...], "scaled_positions": [[...], ...]}`` of the perfect cell;
         - ``defects``: a dict per defect with ``kind`` (vacancy, interstitial, dumbbell, antisite, dopant or
@@ -120,8 +120,9 @@ def insert_defects(
     built = perfect.copy()
     built.calc = None
     built.arrays.pop("initial_charges", None)
+    built.arrays.pop("species_label", None)
     records, own_ions = [], []
-    n_molecules = 1 + int(built.arrays.get("molecule", np.array([-1])).max())
+    n_molecules = 1 + int(built.arrays.get("molecule_id", np.array([-1])).max())
     for defect in placed:
         ions, molecule = _put_in(built, defect, n_molecules)
         n_molecules += molecule
@@ -228,9 +229,9 @@ def _put_in(built, defect, n_molecules):
         built.positions[ions[0]] = centre + arm
         return [*ions, _append(built, others[0], centre - arm, shared_site)], False
     ions.append(_append(built, others[0], centre + HYDROXIDE_BOND_A * axis, shared_site))
-    if "molecule" not in built.arrays:
-        built.set_array("molecule", np.full(len(built), -1))
-    built.arrays["molecule"][ions] = n_molecules
+    if "molecule_id" not in built.arrays:
+        built.set_array("molecule_id", np.full(len(built), -1))
+    built.arrays["molecule_id"][ions] = n_molecules
     return ions, True
 
 
@@ -248,8 +249,8 @@ def _append(built, symbol, position_A, site):
         built.arrays["site"][-1] = site
     if "masses" in built.arrays:
         built.arrays["masses"][-1] = atomic_masses[atomic_numbers[symbol]]
-    if "molecule" in built.arrays:
-        built.arrays["molecule"][-1] = -1
+    if "molecule_id" in built.arrays:
+        built.arrays["molecule_id"][-1] = -1
     return len(built) - 1
 
 

@@ -29,6 +29,8 @@ __all__ = [
     "VelocityVerlet",
     "build_dynamics",
     "draw_momenta",
+    "exprel",
+    "remove_drift",
 ]
 
 ASE_TIME_PER_PS = 1000 * units.fs
@@ -106,6 +108,9 @@ class VelocityVerlet:
         np.multiply(self.momenta, interval_over_m, out=self._work)
         self.positions += self._work
 
+    def _scale(self, factor):
+        self.momenta *= factor
+
     def kinetic_energy_eV(self):
         """Return the kinetic energy, eV."""
         np.multiply(self.momenta, self.momenta, out=self._work)
@@ -158,7 +163,7 @@ class BussiDynamics(VelocityVerlet):
 
     def step(self, stress=False):
         """Rescale, then move one time step."""
-        self.momenta *= self.thermostat.scale_factor(self.kinetic_energy_eV())
+        self._scale(self.thermostat.scale_factor(self.kinetic_energy_eV()))
         super().step(stress)
 
     def reservoir_energy_eV(self):
@@ -185,9 +190,9 @@ class NoseHooverDynamics(VelocityVerlet):
 
     def step(self, stress=False):
         """Half a thermostat step, one time step, half a thermostat step."""
-        self.momenta *= self.thermostat.scale_factor(2 * self.kinetic_energy_eV(), self.dt / 2)
+        self._scale(self.thermostat.scale_factor(2 * self.kinetic_energy_eV(), self.dt / 2))
         super().step(stress)
-        self.momenta *= self.thermostat.scale_factor(2 * self.kinetic_energy_eV(), self.dt / 2)
+        self._scale(self.thermostat.scale_factor(2 * self.kinetic_energy_eV(), self.dt / 2))
 
     def reservoir_energy_eV(self):
         """Return the energy of the chain, eV."""
@@ -217,6 +222,7 @@ class LangevinDynamics(VelocityVerlet):
         super().__init__(evaluator, timestep_fs, degrees_of_freedom=degrees_of_freedom)
         self._rng = rng
         self._keep = math.exp(-self.dt / (tau_ps * ASE_TIME_PER_PS))
+        self._kT_eV = BOLTZMANN_EV_PER_K * temperature_K
         variance = (1 - self._keep**2) * BOLTZMANN_EV_PER_K * temperature_K
         self._noise = np.sqrt(self.masses * variance)
         self._half_dt_over_m = 0.5 * self._dt_over_m
@@ -300,14 +306,14 @@ class IsotropicNPT(VelocityVerlet):
         """Move ions and cell one time step; the stress is always computed."""
         half = self.dt / 2
         self._piston_bath(half)
-        self.momenta *= self._ions.scale_factor(2 * self.kinetic_energy_eV(), half)
+        self._scale(self._ions.scale_factor(2 * self.kinetic_energy_eV(), half))
         self._kick_cell(half)
         self._kick_ions(half)
         self._move_ions_and_cell()
         self.evaluator.evaluate(stress=True, cell_moved=True)
         self._kick_ions(half)
         self._kick_cell(half)
-        self.momenta *= self._ions.scale_factor(2 * self.kinetic_energy_eV(), half)
+        self._scale(self._ions.scale_factor(2 * self.kinetic_energy_eV(), half))
         self._piston_bath(half)
 
     def _piston_bath(self, interval):
@@ -325,14 +331,14 @@ class IsotropicNPT(VelocityVerlet):
     def _kick_ions(self, interval):
         x = (1 + 3 / self.degrees_of_freedom) * self._p_strain * interval / self._mass
         self.momenta *= math.exp(-x)
-        np.multiply(self.evaluator.forces_eV_A, interval * _exprel(-x), out=self._work)
+        np.multiply(self.evaluator.forces_eV_A, interval * exprel(-x), out=self._work)
         self.momenta += self._work
 
     def _move_ions_and_cell(self):
         x = self.dt * self._p_strain / self._mass
         self.positions *= math.exp(x)
         np.multiply(self.momenta, self._dt_over_m, out=self._work)
-        self._work *= _exprel(x)
+        self._work *= exprel(x)
         self.positions += self._work
         self._strain += x
         self.atoms.cell[:] = self._cell0 * math.exp(self._strain)
@@ -370,7 +376,7 @@ class IsotropicNPT(VelocityVerlet):
         self._strain, self._p_strain = state["strain"], state["p_strain"]
 
 
-def _exprel(x):
+def exprel(x):
     """Return (exp(x) - 1)/x, 1 at zero."""
     return math.expm1(x) / x if x else 1.0
 

@@ -68,7 +68,8 @@ class TrajectoryWriter:
         The `simtools.md.protocols.Stage` whose frames these are.
     description
         Constant for the whole run: ``species``, ``masses_amu``, ``species_names``, ``formal_charges_e``,
-        ``lattice_sites``, ``defects``, ``metadata``.
+        ``lattice_sites``, ``defects``, ``metadata``; with molecules ``molecule_id`` and, where a force field
+        named them, ``species_label``.
     """
 
     def __init__(self, directory, stage, description):
@@ -178,6 +179,10 @@ class TrajectoryWriter:
             scaled = np.asarray(about["lattice_sites"].scaled_positions)
             _array(sites, "scaled_positions", scaled)
             _array(sites, "species", np.array(about["lattice_sites"].species, dtype="S"))
+        if about.get("molecule_id") is not None:
+            _constant(parameters, "molecule_id", np.asarray(about["molecule_id"], dtype=np.int64))
+        if about.get("species_label") is not None:
+            _text(parameters, "species_label", list(map(str, about["species_label"])))
         if segment.fine_steps:
             fine = parameters.create_group("fine_series")
             steps = np.array(segment.fine_steps, dtype=np.int64)
@@ -280,6 +285,7 @@ def read_trajectory(directory, *, stage="production"):
         species_momenta_amu_A_per_ps=momenta,
         velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
         lattice_sites=first["lattice_sites"],
+        molecule_id=first.get("molecule_id"),
         defects=tuple(first["defects"]),
         metadata=metadata,
     )
@@ -382,6 +388,8 @@ def _unpack(file):
         part["lattice_sites"] = LatticeSites(
             sites["scaled_positions"][:], [name.decode() for name in sites["species"][:].tolist()]
         )
+    if "molecule_id" in parameters:
+        part["molecule_id"] = parameters["molecule_id"][:]
     if "fine_series" in parameters:
         fine = parameters["fine_series"]
         part["fine_step"] = fine["step"][:]

@@ -12,8 +12,9 @@ from ase.calculators.calculator import Calculator
 from simtools.core.errors import ConfigError
 from simtools.md.forces import ForceEvaluator
 
-__all__ = ["check_info", "check_inputs", "describe_inputs", "plain", "refuse_charged_npt"]
+__all__ = ["check_info", "check_inputs", "describe_inputs", "plain", "refuse_charged_npt", "topology_arrays"]
 
+TOPOLOGY_ARRAYS = ("molecule_id", "species_label")
 _INFO_KEYS = ("formal_charges_e", "host_species")
 _WITHOUT_BAROSTAT = {"pressure_GPa": 0.0, "barostat_tau_ps": 1.0}  # what files say where there is none
 
@@ -93,7 +94,7 @@ def refuse_charged_npt(atoms, stages, formal_charges_e, calculator):
         )
 
 
-def describe_inputs(atoms, calculator, stages, info, momenta):
+def describe_inputs(atoms, calculator, stages, info, momenta, rigid=None):
     """Return what fixes the result, in a form that can be compared; `checkpoint_every_ps` does not."""
     digest = hashlib.sha256()
     arrays = [atoms.numbers, atoms.positions, np.array(atoms.cell), atoms.pbc, atoms.get_masses()]
@@ -102,12 +103,15 @@ def describe_inputs(atoms, calculator, stages, info, momenta):
     for values in arrays:
         digest.update(np.ascontiguousarray(values).tobytes())
     about = {name: plain(atoms.info.get(name)) for name in ("lattice_sites", "defects")}
+    about |= {name: plain(values) for name, values in topology_arrays(atoms).items()}
     digest.update(json.dumps(about, sort_keys=True).encode())
     plain_stages = [replace(stage, checkpoint_every_ps=stage.duration_ps).to_dict() for stage in stages]
     for row in plain_stages:
         row.update({key: value for key, value in _WITHOUT_BAROSTAT.items() if row[key] is None})
     settings = _settings_of(calculator)
+    bodies = {} if rigid is None else {"rigid_molecules": rigid.to_dict()}
     return {
+        **bodies,
         "atoms": digest.hexdigest(),
         "calculator": type(calculator).__name__,
         "force_field": getattr(getattr(calculator, "field", None), "sha256", None),
@@ -117,6 +121,11 @@ def describe_inputs(atoms, calculator, stages, info, momenta):
         "momenta": momenta,
         "info": plain(info),
     }
+
+
+def topology_arrays(atoms):
+    """Return the arrays that say which molecules the atoms form, by name; none where there are none."""
+    return {name: atoms.arrays[name].copy() for name in TOPOLOGY_ARRAYS if name in atoms.arrays}
 
 
 def _settings_of(calculator):

@@ -20,7 +20,14 @@ from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
 from simtools.md.forces import ForceEvaluator
 from simtools.md.guards import Guards, HostSublattice, host_species_of
 from simtools.md.h5md import TrajectoryWriter, write_topology
-from simtools.md.inputs import check_info, check_inputs, describe_inputs, plain, refuse_charged_npt
+from simtools.md.inputs import (
+    check_info,
+    check_inputs,
+    describe_inputs,
+    plain,
+    refuse_charged_npt,
+    topology_arrays,
+)
 from simtools.md.lock import directory_lock
 from simtools.md.observers import Sampler, formal_charges_of
 from simtools.md.outcomes import stage_outcome
@@ -33,6 +40,7 @@ from simtools.md.record import (
     refuse_lost_checkpoints,
     write_inputs,
 )
+from simtools.md.rigid import build_rigid_dynamics
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
 from simtools.md.trajectory import LatticeSites
@@ -58,17 +66,19 @@ def run_stages(
     should_stop=None,
     info=None,
     momenta="draw",
+    rigid=None,
 ):
     """Run `stages` one after the other, or continue them from what `directory` holds.
 
     Parameters
     ----------
     atoms
-        Starting structure; not modified. ``info["lattice_sites"]`` and ``info["defects"]`` go into the
-        trajectory.
+        Starting structure; not modified. ``info["lattice_sites"]``, ``info["defects"]`` and the arrays
+        ``molecule_id`` and ``species_label`` go into the trajectory.
     calculator
         Any ASE calculator; see `simtools.md.forces.ForceEvaluator` for what a bit-identical continuation
-        asks of it. It is reset before returning.
+        asks of it. It is reset before returning. One that knows molecules (``name_molecules(atoms)``) names
+        them at the start.
     stages
         Sequence of `Stage` with distinct names.
     directory
@@ -85,6 +95,9 @@ def run_stages(
     momenta
         "draw" Maxwell-Boltzmann momenta with the first stage's seed, or "keep" those of `atoms`; the drift
         is removed either way.
+    rigid
+        A `simtools.md.rigid_bodies.RigidMolecules`: the molecules of the array ``molecule_id`` move as rigid
+        bodies in every stage, with the shape they have at the start.
 
     Returns
     -------
@@ -104,7 +117,7 @@ def run_stages(
     StoppedInTime
         As asked by `should_stop`.
     """
-    run = _Run(atoms, calculator, stages, directory, info or {}, momenta)
+    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid)
     run.prepare_directory()
     outcome = read_outcome(run.directory)
     if outcome is not None:
@@ -117,7 +130,7 @@ def run_stages(
 
 
 def load_final_atoms(directory):
-    """Return the configuration of the newest checkpoint: positions unwrapped, with momenta and cell."""
+    """Return the configuration of the newest checkpoint: positions unwrapped, with momenta and molecules."""
     state, _ = load_checkpoint(directory)
     if state is None:
         raise ConfigError(f"{directory} holds no checkpoint")
@@ -126,23 +139,33 @@ def load_final_atoms(directory):
     )
     atoms.set_masses(state["masses"])
     atoms.set_momenta(state["momenta"])
+    for name, values in state.get("topology", {}).items():
+        atoms.set_array(name, np.array(values))
     return atoms
 
 
 class _Run:
     """The state of one call of `run_stages`."""
 
-    def __init__(self, atoms, calculator, stages, directory, info, momenta):
+    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid):
         self.stages = tuple(stages)
         self.directory = Path(directory)
         self.info = info
         check_inputs(atoms, self.stages, momenta)
+        if rigid is None and getattr(calculator, "has_rigid_molecules", False):
+            raise ConfigError(
+                "this force field has rigid molecules, which nothing holds together in these dynamics; give "
+                "rigid = RigidMolecules()"
+            )
+        self.rigid = rigid
         check_info(atoms, info)
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
         refuse_charged_npt(atoms, self.stages, self.formal_charges_e, calculator)
         self.atoms = _private_copy(atoms)
+        if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
+            calculator.name_molecules(self.atoms)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
-        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta)
+        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid)
         self.inputs_sha256 = digest_of(self.inputs)
         self.momenta = momenta
         host = host_species_of(self.formal_charges_e, info)
@@ -216,11 +239,13 @@ class _Run:
         stage = self.stages[number]
         logger.info("%s: stage %s, %d steps", self.directory, stage.name, stage.n_steps)
         rng = np.random.default_rng([stage.seed, 1, number])
-        loop = _StageLoop(self, stage, build_dynamics(stage, self.evaluator, rng))
+        loop = _StageLoop(self, stage, self._dynamics(stage, rng))
         loop.n_before = sum(earlier.n_steps for earlier in self.stages[:number])
         if state is not None and state["stage"] == stage.name:
             loop.set_state(state["loop"])
         else:
+            if self.rigid is not None and number == 0 and self.momenta == "draw":
+                loop.dynamics.make_rotation_thermal()
             loop.begin()
         try:
             loop.run(progress, should_stop)
@@ -238,6 +263,11 @@ class _Run:
         self.log.flush()
         self.finished.append(stage_outcome(stage, self.directory, self.atoms, self.host, loop.guards))
         self._save(stage, loop, finished=True)
+
+    def _dynamics(self, stage, rng):
+        if self.rigid is None:
+            return build_dynamics(stage, self.evaluator, rng)
+        return build_rigid_dynamics(stage, self.evaluator, rng, self.rigid)
 
     def _keep_evidence(self):
         from ase.io import write
@@ -264,6 +294,9 @@ class _Run:
             "evaluator": self.evaluator.get_state(),
             "loop": {} if finished else loop.get_state(),
         }
+        topology = topology_arrays(self.atoms)
+        if topology:
+            state["topology"] = topology
         save_checkpoint(self.directory, state, count=self.count)
         self.count += 1
 
@@ -428,4 +461,5 @@ def _description(run, species_names):
         "lattice_sites": sites,
         "defects": plain(run.atoms.info.get("defects", [])),
         "metadata": {"info": run.inputs["info"], "provenance": collect_provenance()},
+        **topology_arrays(run.atoms),
     }

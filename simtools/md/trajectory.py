@@ -69,6 +69,8 @@ class Trajectory:
         Shape (n_frames, n_atoms, 3), Å/ps; only where asked for.
     lattice_sites : LatticeSites or None
         Sites of the perfect crystal.
+    molecule_id : ndarray of int or None
+        Number of the molecule that each atom belongs to, -1 for none, shape (n_atoms,).
     defects : tuple of dict
         What the builder put in.
     metadata : dict
@@ -87,6 +89,7 @@ class Trajectory:
     species_momenta_amu_A_per_ps: dict = field(default_factory=dict)
     velocities_A_per_ps: np.ndarray | None = None
     lattice_sites: LatticeSites | None = None
+    molecule_id: np.ndarray | None = None
     defects: tuple = ()
     metadata: dict = field(default_factory=dict)
 
@@ -115,6 +118,11 @@ class Trajectory:
             if masses.shape != species.shape:
                 raise ShapeError("masses_amu", f"({len(species)},)", masses.shape)
             object.__setattr__(self, "masses_amu", _read_only(masses))
+        if self.molecule_id is not None:
+            molecules = np.asarray(self.molecule_id, dtype=np.int64)
+            if molecules.shape != species.shape:
+                raise ShapeError("molecule_id", f"({len(species)},)", molecules.shape)
+            object.__setattr__(self, "molecule_id", _read_only(molecules))
         self._check_series(positions.shape)
 
     def _check_series(self, shape):

@@ -22,7 +22,7 @@ from potentials.lammps import (
     write_lammps,
 )
 from potentials.lammps_library import LammpsUnavailableError, import_lammps, load_mpi
-from potentials.lammps_text import lammps_frame, typed_field
+from potentials.lammps_text import atom_style, lammps_frame, typed_field
 from potentials.schema import list_force_fields, load_force_field, parse_force_field
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from tests.reference import ewald
@@ -141,9 +141,12 @@ def test_exported_force_field_is_read_by_lammps(name, tmp_path):
     field = load_force_field(name)
     path = write_force_field(field, tmp_path / "field.in")
     engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none"])
-    style = "full" if field.shells else "charge" if field.is_charged else "atomic"
+    style = atom_style(field)
     n_types = len(typed_field(field).species)
-    bonds = f" bond/types {len(field.shells)} extra/bond/per/atom 1" if field.shells else ""
+    kinds = list(field.molecules.values())
+    n_bonds = len(field.shells) + sum(len(molecule.bonds) for molecule in kinds)
+    bonds = f" bond/types {n_bonds} extra/bond/per/atom 1" if n_bonds else ""
+    bonds += f" angle/types {sum(len(molecule.angles) for molecule in kinds)}" if kinds else ""
     try:
         engine.commands_string(
             f"units metal\natom_style {style}\nregion box block 0 20 0 20 0 20\n"

@@ -43,8 +43,9 @@ class RandomCell:
 
 
 def rigid_force_fields():
-    """Return the names of the shipped force fields without shells."""
-    return [name for name in list_force_fields() if not load_force_field(name).shells]
+    """Return the names of the shipped force fields without shells and molecules."""
+    fields = {name: load_force_field(name) for name in list_force_fields()}
+    return [name for name, field in fields.items() if not (field.shells or field.molecules)]
 
 
 def random_cell(number, *, n_ions=None):

@@ -58,8 +58,8 @@ def test_each_kind_changes_what_it_should_and_nothing_else():
     assert_allclose(atoms.positions[-2] - crystal.positions[3], HYDROXIDE_BOND_A / np.sqrt(3), atol=1e-12)
     assert_allclose(atoms.positions[-1], A / 4, atol=1e-12)
     assert atoms.arrays["site"].tolist()[-3:] == ["X", "B", "i"]
-    assert np.flatnonzero(atoms.arrays["molecule"] == 0).tolist() == [2, len(atoms) - 2]
-    assert np.unique(atoms.arrays["molecule"]).tolist() == [-1, 0]
+    assert np.flatnonzero(atoms.arrays["molecule_id"] == 0).tolist() == [2, len(atoms) - 2]
+    assert np.unique(atoms.arrays["molecule_id"]).tolist() == [-1, 0]
     assert len(crystal) == 135
     assert "defects" not in crystal.info
 
@@ -127,10 +127,10 @@ def test_hydroxides_are_numbered_after_the_molecules_of_the_host():
     crystal = perfect()
     numbers = np.full(len(crystal), -1)
     numbers[[8, 9]] = 0, 1
-    crystal.set_array("molecule", numbers)
+    crystal.set_array("molecule_id", numbers)
     placed = [defect("(OH)_O.", 3, direction=(0, 0, 1)), defect("V_Li'", 5)]
     atoms = insert_defects(crystal, placed, formal_charges_e={**CHARGES, "H": 1})
-    assert sorted(atoms.arrays["molecule"][atoms.arrays["molecule"] >= 0]) == [0, 1, 2, 2]
+    assert sorted(atoms.arrays["molecule_id"][atoms.arrays["molecule_id"] >= 0]) == [0, 1, 2, 2]
 
 
 def test_an_added_ion_may_stand_where_an_ion_has_left():

@@ -166,7 +166,7 @@ def test_any_builders_leave_exact_counts_zero_charge_room_and_one_cell_per_seed(
     assert len(set(sites)) == len(sites)
 
     first, second = neighbor_list("ij", atoms, MINIMUM_DISTANCE_A - 1e-9)
-    molecule = atoms.arrays.get("molecule", np.full(len(atoms), -1))
+    molecule = atoms.arrays.get("molecule_id", np.full(len(atoms), -1))
     assert np.all((molecule[first] == molecule[second]) & (molecule[first] >= 0))
 
     again = built(*requests, host=host, seed=seed)
@@ -316,7 +316,7 @@ def test_a_hydroxide_keeps_its_bond_and_its_topology():
     atoms = built(request("substitution", "OH", on="O", count=5))
     bonds = []
     for k in range(5):
-        oxygen, hydrogen = np.flatnonzero(atoms.arrays["molecule"] == k)
+        oxygen, hydrogen = np.flatnonzero(atoms.arrays["molecule_id"] == k)
         assert (atoms.symbols[oxygen], atoms.symbols[hydrogen]) == ("O", "H")
         bonds.append(atoms.get_distance(oxygen, hydrogen, mic=True, vector=True))
     assert_allclose(np.linalg.norm(bonds, axis=1), HYDROXIDE_BOND_A, rtol=1e-9)
