@@ -40,6 +40,7 @@ from simtools.md.record import (
     refuse_lost_checkpoints,
     write_inputs,
 )
+from simtools.md.restraints import RestrainedCalculator
 from simtools.md.rigid import build_rigid_dynamics
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
@@ -67,6 +68,7 @@ def run_stages(
     info=None,
     momenta="draw",
     rigid=None,
+    restraint=None,
 ):
     """Run `stages` one after the other, or continue them from what `directory` holds.
 
@@ -98,6 +100,9 @@ def run_stages(
     rigid
         A `simtools.md.rigid_bodies.RigidMolecules`: the molecules of the array ``molecule_id`` move as rigid
         bodies in every stage, with the shape they have at the start.
+    restraint
+        A `simtools.md.restraints.ConeRestraint` on the orientations of the molecules, in every stage. Its
+        energy is part of the potential energy of log and outcome.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def run_stages(
     StoppedInTime
         As asked by `should_stop`.
     """
-    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid)
+    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid, restraint)
     run.prepare_directory()
     outcome = read_outcome(run.directory)
     if outcome is not None:
@@ -147,7 +152,7 @@ def load_final_atoms(directory):
 class _Run:
     """The state of one call of `run_stages`."""
 
-    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid):
+    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid, restraint):
         self.stages = tuple(stages)
         self.directory = Path(directory)
         self.info = info
@@ -157,6 +162,8 @@ class _Run:
                 "this force field has rigid molecules, which nothing holds together in these dynamics; give "
                 "rigid = RigidMolecules()"
             )
+        if restraint is not None and rigid is not None and rigid.frozen_orientation:
+            raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.rigid = rigid
         check_info(atoms, info)
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
@@ -164,8 +171,10 @@ class _Run:
         self.atoms = _private_copy(atoms)
         if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
             calculator.name_molecules(self.atoms)
+        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint)
+        if restraint is not None:
+            calculator = RestrainedCalculator(calculator, self.atoms, restraint)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
-        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid)
         self.inputs_sha256 = digest_of(self.inputs)
         self.momenta = momenta
         host = host_species_of(self.formal_charges_e, info)

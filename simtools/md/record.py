@@ -13,6 +13,7 @@ __all__ = ["compare_inputs", "digest_of", "read_outcome", "refuse_lost_checkpoin
 
 INPUTS = "inputs.json"
 OUTCOME = "outcome.json"
+_OPTIONAL = ("rigid_molecules", "cone_restraint")  # recorded only where the run has them
 _ANSWER_RTOL = 1e-4
 _ANSWER_ATOL = 1e-5  # eV and eV/Å: far above single-precision noise
 
@@ -49,6 +50,7 @@ def compare_inputs(directory, inputs):
             different += _different_answer(stored.get(key), value)
         elif stored.get(key) != value:
             different.append(key)
+    different += [key for key in _OPTIONAL if key in stored and key not in inputs]
     if different:
         raise ConfigError(
             f"{directory} holds a run with other inputs ({', '.join(sorted(different))} differ); "

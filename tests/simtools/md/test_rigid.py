@@ -279,6 +279,8 @@ def test_another_inertia_is_another_run(tmp_path):
         run_stages(
             start.atoms, start.calculator, stages()[:1], tmp_path, rigid=RigidMolecules(inertia_scale=2.0)
         )
+    with pytest.raises(ConfigError, match="rigid_molecules differ"):
+        run_stages(start.atoms, start.calculator, stages()[:1], tmp_path)
 
 
 def test_what_cannot_be_rigid_is_refused():
