@@ -14,6 +14,7 @@ import numpy as np
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
+from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
 from workflows.molecular import framework_species, molecules_of
@@ -123,6 +124,7 @@ def _run(job, should_stop, on_progress):
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
             rigid=_rigid_molecules(spec),
+            restraint=_cone_restraint(spec),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
@@ -243,6 +245,17 @@ def _rigid_molecules(spec):
     return RigidMolecules(
         inertia_scale=md.get("inertia_scale", 1.0), frozen_orientation=md.get("frozen_orientation", False)
     )
+
+
+def _cone_restraint(spec):
+    """Return the cone that holds orientations to those of the start, or None. A mean volume is found free."""
+    md = spec.inputs["md"]
+    if "cone_restraint_deg" not in md:
+        return None
+    options = {"angle_deg": md["cone_restraint_deg"]}
+    if "cone_stiffness_eV_per_rad2" in md:
+        options["stiffness_eV_per_rad2"] = md["cone_stiffness_eV_per_rad2"]
+    return ConeRestraint(**options)
 
 
 def _whole_steps(interval_fs, md):

@@ -109,6 +109,8 @@ class MDTable:
     rigid_molecules: bool | None = v.key(v.flag(), default=None)
     inertia_scale: float | None = v.key(v.number(0, 1e6, above=True), default=None)
     frozen_orientation: bool | None = v.key(v.flag(), default=None)
+    cone_restraint_deg: float | None = v.key(v.number(0, 179, "degrees", above=True), default=None)
+    cone_stiffness_eV_per_rad2: float | None = v.key(v.number(0, 1000, "eV/rad²", above=True), default=None)
     volume_from: str | None = v.key(v.choice("cell", "perfect_crystal"), default=None)
     lattice_parameter_A: float | tuple[float, ...] | None = v.key(
         v.number_or_numbers(1, 100, "Å"), default=None
@@ -447,6 +449,12 @@ def _check_rigid(md, where):
         raise ConfigError(
             f"{where} inertia_scale has no effect with frozen_orientation = true; remove one of them"
         )
+    if md.frozen_orientation and md.cone_restraint_deg is not None:
+        raise ConfigError(
+            f"{where} cone_restraint_deg has no effect with frozen_orientation = true; remove one of them"
+        )
+    if md.cone_stiffness_eV_per_rad2 is not None and md.cone_restraint_deg is None:
+        raise ConfigError(f"{where} cone_stiffness_eV_per_rad2 has no effect without cone_restraint_deg")
 
 
 def _check_multiple(interval_fs, step_fs, where, step_name):

@@ -51,6 +51,8 @@ _PRODUCTION_KEYS = (
     "rigid_molecules",
     "inertia_scale",
     "frozen_orientation",
+    "cone_restraint_deg",
+    "cone_stiffness_eV_per_rad2",
 )
 _SEED_KEYS = {"volume": 0, "production": 1}
 

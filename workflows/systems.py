@@ -274,10 +274,13 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
         raise ConfigError(f"{source}: [[defects]] {error}") from error
     if recipe.analysis.mobile not in cell.get_chemical_symbols():
         raise ConfigError(f"{source}: [[defects]] leave no {recipe.analysis.mobile} in the cell")
-    if recipe.md.rigid_molecules and not np.any(cell.arrays.get("molecule_id", np.array([-1])) >= 0):
-        raise ConfigError(
-            f"{source}: [md] rigid_molecules = true: {structure['formula']} holds no molecules; remove it"
-        )
+    for key in ("rigid_molecules", "cone_restraint_deg"):
+        wanted = getattr(recipe.md, key)
+        if wanted and not np.any(cell.arrays.get("molecule_id", np.array([-1])) >= 0):
+            shown = "true" if wanted is True else f"{wanted:g}"
+            raise ConfigError(
+                f"{source}: [md] {key} = {shown}: {structure['formula']} holds no molecules; remove it"
+            )
     _check_charged_volume(recipe, forces, cell)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)

@@ -24,8 +24,8 @@ LINEAR = 0.01
 class ConeRestraint:
     r"""What `run_stages` does to the orientation of molecules: large turns are held back, librations kept.
 
-    Each molecule that has turned by :math:`\theta > \theta_c` has :math:`U = \tfrac12 k (\theta - \theta_c)^2`,
-    any other nothing.
+    Each molecule that has turned by :math:`\theta > \theta_c` has
+    :math:`U = \tfrac12 k (\theta - \theta_c)^2`, any other nothing.
 
     Attributes
     ----------
@@ -81,8 +81,9 @@ class RestrainedMolecules:
     .. math:: (\mathrm{tr} S - S)\, \delta\omega = \sum_i m_i (R\mathbf d_i) \times \delta\mathbf s_i ,
 
     so :math:`\nabla_i \theta = m_i\, \alpha \times R\mathbf d_i`, :math:`(\mathrm{tr} S - S) \alpha = n` with
-    n the axis of R: the tensor of inertia, and a torque :math:`-k(\theta-\theta_c) n`, if the shape is that of
-    the reference. Atoms are told apart: a tetrahedron turned onto itself counts as turned.
+    n the axis of R. On an undeformed molecule :math:`\mathrm{tr} S - S` is the tensor of inertia. Turning a
+    molecule as it is, deformed or not, meets the torque :math:`-k(\theta-\theta_c) n`. Atoms are told apart: a
+    tetrahedron turned onto itself counts as turned.
 
     Parameters
     ----------

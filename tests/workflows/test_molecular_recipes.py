@@ -1,5 +1,7 @@
 """Recipes with molecular anions: built, refused where the forces do not know them, run to a trajectory."""
 
+import json
+
 import numpy as np
 import pytest
 from ase.io import read
@@ -92,6 +94,13 @@ def test_build_writes_molecules_and_labels(tmp_path):
             "inertia_scale has no effect with frozen_orientation = true",
         ),
         ({"formula": "Li3OCl", "md": "rigid_molecules = true"}, "Li3OCl holds no molecules; remove it"),
+        ({"formula": "Li3OCl", "md": "cone_restraint_deg = 30"}, "= 30: Li3OCl holds no molecules"),
+        ({"md": "cone_stiffness_eV_per_rad2 = 5"}, "has no effect without cone_restraint_deg"),
+        ({"md": "cone_restraint_deg = 180"}, "cone_restraint_deg"),
+        (
+            {"md": "rigid_molecules = true\ncone_restraint_deg = 30\nfrozen_orientation = true"},
+            "cone_restraint_deg has no effect with frozen_orientation = true",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path, options, words):
@@ -115,3 +124,15 @@ def test_run_keeps_the_molecules_in_trajectory_and_checkpoint(tmp_path, md):
         assert lengths.max() < 1.3
         assert np.ptp(lengths) < 1e-5 if md else np.ptp(lengths) > 1e-3  # float32 positions
     assert sorted(set(last.arrays["species_label"])) == ["Cl", "H", "Li", "O_h"]
+
+
+def test_a_cone_reaches_the_dynamics(tmp_path):
+    path = recipe_file(tmp_path, md="cone_restraint_deg = 10\ncone_stiffness_eV_per_rad2 = 8.0")
+    out = tmp_path / "out"
+    assert main(["run", str(path), "-o", str(out), "--executor", "inline"]) == 0
+    (point,) = (out / "points").iterdir()
+    assert json.loads((point / "inputs.json").read_text())["cone_restraint"] == {
+        "angle_deg": 10.0,
+        "stiffness_eV_per_rad2": 8.0,
+        "reference": "start",
+    }
