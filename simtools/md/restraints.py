@@ -82,8 +82,8 @@ class RestrainedMolecules:
 
     so :math:`\nabla_i \theta = m_i\, \alpha \times R\mathbf d_i`, :math:`(\mathrm{tr} S - S) \alpha = n` with
     n the axis of R. On an undeformed molecule :math:`\mathrm{tr} S - S` is the tensor of inertia. Turning a
-    molecule as it is, deformed or not, meets the torque :math:`-k(\theta-\theta_c) n`. Atoms are told apart: a
-    tetrahedron turned onto itself counts as turned.
+    molecule as it is, deformed or not, meets the torque :math:`-k(\theta-\theta_c) n`. Atoms are told apart:
+    a tetrahedron turned onto itself counts as turned.
 
     Parameters
     ----------
