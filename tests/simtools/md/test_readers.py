@@ -9,6 +9,7 @@ import warnings
 import h5py
 import numpy as np
 import pytest
+from MDAnalysis.lib.formats.libdcd import DCDFile
 
 from simtools.core.errors import ConfigError
 from simtools.md.h5md import read_trajectory
@@ -154,6 +155,42 @@ def test_cp2k_takes_its_times_from_the_comment_and_the_cell_from_the_user(tmp_pa
             found.positions_A - found.positions_A[0], truth.paths_A - truth.paths_A[0], atol=1e-10
         )
     assert found.frame_interval_ps == pytest.approx(PS)
+
+
+class WalkWithoutCell(files.Walk):
+    """The same positions, in a box of zeros."""
+
+    def positions_A(self, fractions):
+        return fractions @ files.CELL_A
+
+
+def _without_cell(path, truth, kind):
+    """The walk, wrapped, as XTC, TRR or DCD of a program that knows no cell."""
+    bare = WalkWithoutCell(truth.whole_s, np.zeros_like(truth.cells_A))
+    if kind in ("XTC", "TRR"):
+        return files.write_xtc(path, bare, kind)
+    with DCDFile(str(path), "w") as file:
+        file.write_header("", len(files.SPECIES), 0, 1, 1.0, int(kind == "DCD with zeros"))
+        for positions_A in bare.positions_A(bare.wrapped_s):
+            file.write(positions_A.astype("f4"), np.zeros(6))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["XTC", "TRR", "DCD", "DCD with zeros"])
+def test_a_file_without_a_cell_takes_that_of_the_user(tmp_path, kind):
+    truth = files.walk(40, step_A=0.3)
+    path = _without_cell(tmp_path / "free.bin", truth, kind)
+    interval = {"frame_interval_ps": files.INTERVAL_PS} if kind.startswith("DCD") else {}
+    with pytest.raises(ConfigError, match=r"frame 0: expected a cell, the file has none: give cell_A"):
+        load_trajectory(path, species=files.SPECIES, **interval)
+    found = load_trajectory(path, species=files.SPECIES, cell_A=files.CELL_A, **interval)
+    paths_A = truth.whole_s @ files.CELL_A
+    np.testing.assert_array_equal(found.cells_A, files.CELL_A)
+    np.testing.assert_allclose(
+        found.positions_A - found.positions_A[0],
+        paths_A - paths_A[0],
+        atol=2.1 * found.metadata["rounding_A"] + 1e-6,
+    )
 
 
 def test_h5md_that_mdanalysis_wrote(tmp_path):
