@@ -311,15 +311,41 @@ def test_topologies_name_the_atoms(tmp_path, kind):
     elif kind == "xyz":
         topology = files.write_extxyz(tmp_path / "a.xyz", files.walk(1))
     else:
-        topology = tmp_path / "a.data"
-        atoms = "".join(
-            f"{k + 1} {1 + int(name == 'O')} 0.0 {0.1 * k} 0.0\n" for k, name in enumerate(files.SPECIES)
-        )
-        topology.write_text(
-            "title\n\n16 atoms\n2 atom types\n\n0 11 xlo xhi\n0 11 ylo yhi\n0 11 zlo zhi\n\n"
-            f"Masses\n\n1 6.94\n2 15.999\n\nAtoms # atomic\n\n{atoms}"
-        )
+        topology = _write_data(tmp_path / "a.data", 6.94, 15.999)
     assert open_trajectory(path, topology=topology, **options).species.tolist() == files.SPECIES.tolist()
+
+
+def _write_data(path, *masses_amu):
+    """A LAMMPS data file of the atoms of the walk."""
+    atoms = "".join(
+        f"{k + 1} {1 + int(name == 'O')} 0.0 {0.1 * k} 0.0\n" for k, name in enumerate(files.SPECIES)
+    )
+    masses = "".join(f"{k + 1} {mass}\n" for k, mass in enumerate(masses_amu))
+    path.write_text(
+        "title\n\n16 atoms\n2 atom types\n\n0 11 xlo xhi\n0 11 ylo yhi\n0 11 zlo zhi\n\n"
+        f"Masses\n\n{masses}\nAtoms # atomic\n\n{atoms}"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("masses_amu", "meant"),
+    [
+        ((1.0, 1.0), {"1": "Li", "2": "O"}),
+        ((100.5, 250.0), {"1": "Li", "2": "O"}),
+        ((6.9, 14.4), {"2": "O"}),  # the core of O, without its shell, is nearest to N
+        ((7.016, 16), {}),
+    ],
+)
+def test_types_of_a_mass_that_no_element_has_keep_their_number(tmp_path, masses_amu, meant):
+    path = files.write_dcd(tmp_path / "a.dcd", files.walk(3))
+    topology = _write_data(tmp_path / "a.data", *masses_amu)
+    found = open_trajectory(path, topology=topology, species=meant or None, **UNTIMED)
+    assert found.species.tolist() == files.SPECIES.tolist()
+    if meant:
+        first = min(meant)
+        with pytest.raises(ConfigError, match=rf"'{first}' is no element: .*--species {first}=ELEMENT"):
+            open_trajectory(path, topology=topology, **UNTIMED)
 
 
 def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
