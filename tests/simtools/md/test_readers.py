@@ -231,6 +231,23 @@ def test_h5md_with_three_constant_edges_and_image_flags(tmp_path):
     np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
 
 
+@pytest.mark.parametrize("kind", ["i4", "f8"])
+def test_h5md_with_numbers_for_species_calls_them_by_the_whole_number(tmp_path, kind):
+    path = files.write_h5md(tmp_path / "a.h5md", files.walk(4))
+    with h5py.File(path, "r+") as file:
+        group = file["particles/all"]
+        del group["species"]
+        group["species"] = np.where(files.SPECIES == "O", 29, 3).astype(kind)
+    with pytest.raises(
+        ConfigError, match=r"'29' is no element \(the atoms are called 29, 3\): .*--species 29=ELEMENT"
+    ):
+        open_trajectory(path)
+    with pytest.raises(ConfigError, match=r"species names '8', .* has 29, 3"):
+        open_trajectory(path, species={"8": "O"})
+    found = open_trajectory(path, species={"3": "Li", "29": "O"})
+    assert found.species.tolist() == files.SPECIES.tolist()
+
+
 def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
     stage = Stage(
         name="production",
@@ -344,7 +361,7 @@ def test_types_of_a_mass_that_no_element_has_keep_their_number(tmp_path, masses_
     assert found.species.tolist() == files.SPECIES.tolist()
     if meant:
         first = min(meant)
-        with pytest.raises(ConfigError, match=rf"'{first}' is no element: .*--species {first}=ELEMENT"):
+        with pytest.raises(ConfigError, match=rf"'{first}' is no element .*.*--species {first}=ELEMENT"):
             open_trajectory(path, topology=topology, **UNTIMED)
 
 
