@@ -15,7 +15,7 @@ from simtools.md.atom_names import masses_of, name_atoms
 from simtools.md.formats.cells import read_cells
 from simtools.md.formats.detect import READERS, detect_format
 from simtools.md.formats.raw import DamagedFileError
-from simtools.md.frame_checks import check_atoms, check_finite, check_order
+from simtools.md.frame_checks import check_atoms, check_finite, check_order, check_unwrapped
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
@@ -260,7 +260,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
     unwrapper = Unwrapper(reference)
     if limit is not None:
         limit.found.clear()
-    before, held = None, None
+    before, held, low, high = None, None, np.inf, -np.inf
     for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
@@ -284,7 +284,12 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
             )
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
+        low, high = np.minimum(low, fractions.min(axis=0)), np.maximum(high, fractions.max(axis=0))
         if held is not None:
+            if request.coordinates == "unwrapped":
+                check_unwrapped(
+                    place, symbols, held, fractions, high - low, steps_A, frame.cell_A, unwrapper.reduction
+                )
             check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
             if limit is not None and not whole:
                 limit.check(place, symbols, steps_A)
