@@ -26,7 +26,7 @@ from simtools.md.unwrapping import Unwrapper
 __all__ = ["is_run", "load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
-_NOTABLE_ROUNDING_A = 5e-7
+_NOTABLE_ROUNDING_A = 1e-5  # single precision keeps more below 256 A; adds 2e-10 A^2
 
 
 def open_trajectory(
@@ -127,7 +127,7 @@ def open_trajectory(
         format=request.format,
         paths=tuple(str(path) for path in request.paths),
         reference_cell_A=reference,
-        warnings=tuple(_notes(survey, names)),
+        warnings=tuple(_notes(survey, request.format)),
         reader=partial(follow, limit, first, stride),
         step_limit=limit,
         metadata={"varying_cell": survey.varies},
@@ -233,12 +233,12 @@ def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps
     return request, ", ".join(str(path) for path in paths)
 
 
-def _notes(survey, names):
+def _notes(survey, kind):
     if survey.cut:
         yield survey.cut
     if survey.rounding_A > _NOTABLE_ROUNDING_A:
         yield (
-            f"{names}: coordinates are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
+            f"coordinates in {kind} are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
             f"to {2 * survey.rounding_A**2:.1e} A^2 to every mean squared displacement, none to its slope"
         )
 
