@@ -14,6 +14,7 @@ __all__ = [
     "check_finite",
     "check_order",
     "check_unwrapped",
+    "doubled_frame",
     "even_interval",
     "required_interval",
 ]
@@ -63,7 +64,8 @@ def even_interval(values, places, what):
     k = int(wrong[0])
     place, before, now = places[k + 1], values[k], values[k + 1]
     if now == before:
-        raise DamagedFileError(*place, f"doubled frame: {what} {now:.10g} was there before, expected it once")
+        said = f"doubled frame: {what} {now:.10g} was there before, expected it once"
+        raise DamagedFileError(*place, said + _remedy(places[k], place))
     if now < before:
         raise DamagedFileError(
             *place, f"{what} goes back from {before:.10g} to {now:.10g}, expected it to grow"
@@ -72,6 +74,16 @@ def even_interval(values, places, what):
         *place,
         f"uneven frames: {what} {now:.10g} follows {before:.10g}, expected {before + usual:.10g} "
         "(frames are missing, or were written at changing intervals)",
+    )
+
+
+def _remedy(before, place):
+    """Return what to do where one file ends with the frame that the next begins with, else nothing."""
+    if place[0] == before[0]:
+        return ""
+    return (
+        f"; {before[0]} ends with it, and a restart writes it again: cut the first frame of {place[0]} "
+        "(or the last of the other)"
     )
 
 
@@ -97,6 +109,15 @@ def check_atoms(place, labels, first_labels, n_atoms, expected):
         raise DamagedFileError(
             *place, f"expected atom {k + 1} to be {first_labels[k]} as in the first frame, got {labels[k]}"
         )
+
+
+def doubled_frame(before, place):
+    """Return the error for a frame with the coordinates of the one before it, (path, frame) each."""
+    return DamagedFileError(
+        *place,
+        "doubled frame: every atom is where it was one frame before, expected motion"
+        + _remedy(before, place),
+    )
 
 
 def check_finite(place, name, values, species):

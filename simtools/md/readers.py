@@ -15,7 +15,13 @@ from simtools.md.atom_names import masses_of, name_atoms
 from simtools.md.formats.cells import read_cells
 from simtools.md.formats.detect import READERS, detect_format
 from simtools.md.formats.raw import DamagedFileError
-from simtools.md.frame_checks import check_atoms, check_finite, check_order, check_unwrapped
+from simtools.md.frame_checks import (
+    check_atoms,
+    check_finite,
+    check_order,
+    check_unwrapped,
+    doubled_frame,
+)
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
@@ -279,9 +285,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
             and np.array_equal(frame.coordinates, before)
             and np.array_equal(fractions, held)
         ):
-            raise DamagedFileError(
-                *place, "doubled frame: every atom is where it was one frame before, expected motion"
-            )
+            raise doubled_frame(survey.places[number - 1], place)
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
         low, high = np.minimum(low, fractions.min(axis=0)), np.maximum(high, fractions.max(axis=0))

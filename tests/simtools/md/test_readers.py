@@ -391,6 +391,24 @@ def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
     assert thinned.frame_interval_ps == pytest.approx(3 * PS)
 
 
+@pytest.mark.parametrize("steps", ["counted", "none"])
+def test_a_frame_that_a_restart_wrote_again_is_refused_with_the_remedy(tmp_path, steps):
+    truth = files.walk(20, step_A=0.2)
+    paths = []
+    for k, (start, stop) in enumerate([(0, 11), (10, 20)]):
+        piece = files.Walk(truth.whole_s[start:stop], truth.cells_A[start:stop])
+        if steps == "none":
+            paths.append(files.write_extxyz(tmp_path / f"{k}.xyz", piece))
+        else:
+            counts = [100 * t for t in range(start, stop)]
+            paths.append(files.write_dump(tmp_path / f"{k}.dump", piece, units=False, steps=counts))
+    with pytest.raises(
+        ConfigError,
+        match=r"/1\.\w+, frame 0: doubled frame: .*/0\.\w+ ends with it, and a restart writes it again: cut",
+    ):
+        load_trajectory(paths, **UNTIMED)
+
+
 def test_a_second_run_of_vasp_counts_its_configurations_anew(tmp_path):
     truth = files.walk(40, step_A=0.2)
     parts = [
