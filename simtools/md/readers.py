@@ -25,7 +25,7 @@ from simtools.md.frame_checks import (
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
-from simtools.md.survey import Request, frames_of, interval_of, look_over
+from simtools.md.survey import Request, clock_of, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
@@ -136,7 +136,7 @@ def open_trajectory(
         warnings=tuple(_notes(survey, request.format)),
         reader=partial(follow, limit, first, stride),
         step_limit=limit,
-        metadata={"varying_cell": survey.varies},
+        metadata={"varying_cell": survey.varies, "clock": clock_of(survey, first, stride)},
     )
 
 
@@ -193,6 +193,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
             "paths": list(source.paths),
             "rounding_A": source.rounding_A,
             "warnings": source.notes(),
+            "clock": source.metadata["clock"],
         },
     )
 
