@@ -26,6 +26,7 @@ from workflows.analysis_files import (
 )
 from workflows.analysis_inputs import parse_molecule, read_crystal, with_molecules, with_records
 from workflows.analysis_page import sections_of
+from workflows.consecutive_parts import START_FRAMES, consecutive_parts
 from workflows.mechanisms import TOPICS, Mechanisms, explain
 from workflows.report import render_page, write_page
 from workflows.report_figures import displacement_figures
@@ -182,6 +183,13 @@ def analyse_files(
         "rounding_effect_cm2_per_s": {},
     }
     found, notes = [], [note for item in trajectories for note in item.metadata["warnings"]]
+    notes += consecutive_parts(
+        [files[0] for files in replicas],
+        [item.positions_A[:START_FRAMES] for item in trajectories],
+        [item.positions_A[-1] for item in trajectories],
+        [item.cells_A if item.cells_A.ndim == 2 else item.cells_A[0] for item in trajectories],
+        [item.metadata.get("clock") for item in trajectories],
+    )
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", SimtoolsWarning)
         for species in mobile:

@@ -6,6 +6,7 @@ In memory: analyse.py. What is summed: simtools/analysers/displacement_accumulat
 import os
 import warnings as python_warnings
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from simtools.md.readers import is_run, open_trajectory
 from simtools.md.step_limit import AVERAGED_PS, neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from workflows.analyse import FileAnalysis
+from workflows.consecutive_parts import START_FRAMES, consecutive_parts
 from workflows.source_checks import HostDrift, refuse_moving_host, rounding_effects
 from workflows.statepoints import check_directory
 from workflows.stream_checkpoint import StreamCheckpoint, fingerprint
@@ -131,22 +133,32 @@ def stream_files(
         save_every_s=save_every_s,
     )
     shortest = min(item.n_frames for item in sources)
+    # before the passes below, of which the sources keep what they found
+    n_start = min(START_FRAMES, max(frames_per_chunk, 2)) if len(sources) > 1 else 0
+    starts_A = [np.array([frame[1] for frame in islice(item.reader(), n_start)]) for item in sources]
     followed = [
         _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk)
         for number, source in enumerate(sources)
     ]
     sums = followed[0][0]
-    for other, _ in followed[1:]:
+    for other, _, _ in followed[1:]:
         for species, accumulator in other.items():
             sums[species].merge(accumulator)
-    drifts_A = {name: max(drifts[name].farthest_A for _, drifts in followed) for name in plans}
+    drifts_A = {name: max(drifts[name].farthest_A for _, drifts, _ in followed) for name in plans}
+    parts = consecutive_parts(
+        [files[0] for files in replicas],
+        starts_A,
+        [last for _, _, last in followed],
+        [item.reference_cell_A for item in sources],
+        [item.metadata["clock"] for item in sources],
+    )
     return _analysis(
-        sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A
+        sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A, parts
     )
 
 
 def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk):
-    """Return {species: `DisplacementAccumulator`} and {species: `HostDrift`} of one replica, resumed."""
+    """Return one replica's {species: `DisplacementAccumulator`}, {species: `HostDrift`} and last frame."""
     sums = {
         species: DisplacementAccumulator(
             species=source.species,
@@ -172,7 +184,7 @@ def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk
     done = next(iter(sums.values())).n_frames
     if done == source.n_frames:
         folded.check(number)
-        return sums, drifts
+        return sums, drifts, folded.get_state()["last"]
     for chunk in source.chunks(frames_per_chunk):
         chunk = _from_frame(chunk, done)
         if chunk is None:
@@ -188,7 +200,7 @@ def _follow(source, number, plans, shortest, first, checkpoint, frames_per_chunk
     # a short analysis leaves nothing behind
     if checkpoint.is_due or checkpoint.folder.exists():
         checkpoint.save(number, _state(folded, sums, drifts))
-    return sums, drifts
+    return sums, drifts, folded.get_state()["last"]
 
 
 def _state(folded, sums, drifts):
@@ -232,11 +244,13 @@ def _first_picosecond(source, frames_per_chunk):
     )
 
 
-def _analysis(sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A):
+def _analysis(
+    sums, drifts_A, sources, plans, replicas, checkpoint, charges_e, temperature_K, hop_length_A, parts
+):
     first = sources[0]
     names, counts = np.unique(first.species, return_counts=True)
     ions = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    notes = [note for item in sources for note in item.notes()]
+    notes = [*(note for item in sources for note in item.notes()), *parts]
     notes.append("one pass in bounded memory gives transport only; more of the analyses need --memory")
     found, volumes_A3 = [], ()
     with python_warnings.catch_warnings(record=True) as caught:

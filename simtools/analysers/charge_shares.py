@@ -17,6 +17,7 @@ __all__ = [
 
 _SIGNIFICANT = 2.0
 _FEWEST_HOPS = 5  # as in transport.py
+_ROUNDING = 1e-12  # of a share, in sums of double precision
 
 
 def quadratic_form(charges):
@@ -143,6 +144,10 @@ def transport_numbers(species, charges, values_p, covariance, dof, conductivity)
         Degrees of freedom of the covariance.
     conductivity
         `Estimate`; where it is a limit, so are the shares (of 1).
+
+    Notes
+    -----
+    Limit: the only species of the host is at rest in its own frame, and its share is 0.
     """
     numbers = {}
     form = quadratic_form(charges)
@@ -158,6 +163,15 @@ def transport_numbers(species, charges, values_p, covariance, dof, conductivity)
         gradient = (row - value * form) / sigma
         error = float(np.sqrt(max(gradient @ covariance @ gradient, 0.0)))
         half = float(stats.t.ppf(0.975, dof)) * error
+        if abs(value) + half < _ROUNDING:
+            numbers[name] = Estimate(
+                value=0.0,
+                stderr=0.0,
+                ci95=(0.0, 0.0),
+                method="at rest in this frame: zero but for rounding",
+                n_eff=conductivity.n_eff,
+            )
+            continue
         numbers[name] = Estimate(
             value=value,
             stderr=error,

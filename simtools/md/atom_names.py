@@ -57,9 +57,10 @@ def name_atoms(name, labels, n_atoms, topology=None, species=None):
     known = set(chemical_symbols[1:])
     unknown = sorted({label for label in labels if label not in mapping and label not in known})
     if unknown:
+        listed = ", ".join(sorted(set(labels))[:12])
         raise ConfigError(
-            f"{name}: {unknown[0]!r} is no element: say what it is with species={{{unknown[0]!r}: ...}} "
-            f"(--species {unknown[0]}=ELEMENT)"
+            f"{name}: {unknown[0]!r} is no element (the atoms are called {listed}): say what it is with "
+            f"species={{{unknown[0]!r}: ...}} (--species {unknown[0]}=ELEMENT)"
         )
     return np.array([mapping.get(label, label) for label in labels])
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from simtools.core.errors import ConfigError
+from simtools.core.periodic import cell_heights_A
 from simtools.md.formats.raw import DamagedFileError
 from simtools.md.unwrapping import shortest_images
 
@@ -12,6 +13,8 @@ __all__ = [
     "check_cell_change",
     "check_finite",
     "check_order",
+    "check_unwrapped",
+    "doubled_frame",
     "even_interval",
     "required_interval",
 ]
@@ -25,6 +28,8 @@ _FAR_EXCHANGE_A = 4.0
 _SAME_PLACE_A = 0.6
 _MOST = 0.5
 _NEARLY_ALL = 0.8
+_JUMP_A = 6.0
+_OUTSIDE_A = 1.0  # LAMMPS folds atoms back when it rebuilds its neighbour lists, not when it writes
 
 
 def even_interval(values, places, what):
@@ -59,7 +64,8 @@ def even_interval(values, places, what):
     k = int(wrong[0])
     place, before, now = places[k + 1], values[k], values[k + 1]
     if now == before:
-        raise DamagedFileError(*place, f"doubled frame: {what} {now:.10g} was there before, expected it once")
+        said = f"doubled frame: {what} {now:.10g} was there before, expected it once"
+        raise DamagedFileError(*place, said + _remedy(places[k], place))
     if now < before:
         raise DamagedFileError(
             *place, f"{what} goes back from {before:.10g} to {now:.10g}, expected it to grow"
@@ -68,6 +74,16 @@ def even_interval(values, places, what):
         *place,
         f"uneven frames: {what} {now:.10g} follows {before:.10g}, expected {before + usual:.10g} "
         "(frames are missing, or were written at changing intervals)",
+    )
+
+
+def _remedy(before, place):
+    """Return what to do where one file ends with the frame that the next begins with, else nothing."""
+    if place[0] == before[0]:
+        return ""
+    return (
+        f"; {before[0]} ends with it, and a restart writes it again: cut the first frame of {place[0]} "
+        "(or the last of the other)"
     )
 
 
@@ -93,6 +109,15 @@ def check_atoms(place, labels, first_labels, n_atoms, expected):
         raise DamagedFileError(
             *place, f"expected atom {k + 1} to be {first_labels[k]} as in the first frame, got {labels[k]}"
         )
+
+
+def doubled_frame(before, place):
+    """Return the error for a frame with the coordinates of the one before it, (path, frame) each."""
+    return DamagedFileError(
+        *place,
+        "doubled frame: every atom is where it was one frame before, expected motion"
+        + _remedy(before, place),
+    )
 
 
 def check_finite(place, name, values, species):
@@ -125,6 +150,53 @@ def check_order(place, species, before_s, now_s, steps_A, cell, reduction):
             *place,
             f"atoms are in another order: atom {i + 1} ({species[i]}) is where atom {j + 1} was one frame "
             f"before, {steps_A[i]:.3g} A away; expected the same order in every frame",
+        )
+
+
+def check_unwrapped(place, species, before_s, now_s, span_s, steps_A, cell, reduction):
+    """Refuse positions said to be unwrapped in which atoms jump across the cell.
+
+    Told by steps over half of the cell whose shortest image is less than a quarter of them, while most atoms
+    hardly move and none has yet left one cell, but for an ångström: not so where ions travel far between
+    sparse frames. Jumps below 6 Å, in the smallest cells, may be hops and are passed over.
+
+    Parameters
+    ----------
+    place
+        (path, frame in that file).
+    species
+        Species of each atom, shape (n_atoms,).
+    before_s, now_s
+        Scaled positions one frame before and now, shape (n_atoms, 3).
+    span_s
+        Highest minus lowest scaled position of all frames so far, shape (3,).
+    steps_A
+        Lengths of the steps as they are, shape (n_atoms,), Å.
+    cell, reduction
+        Lattice vectors as rows, Å, and what reduces them (`shortest_images`).
+
+    Raises
+    ------
+    DamagedFileError
+        Naming file, frame and the atom.
+    """
+    heights_A = cell_heights_A(cell)
+    half_A = 0.5 * float(heights_A.min())
+    far = np.flatnonzero(steps_A > max(half_A, _JUMP_A))
+    if not len(far) or np.median(steps_A) > half_A / 4 or (span_s > 1 + 2 * _OUTSIDE_A / heights_A).any():
+        return
+    steps_s = now_s[far] - before_s[far]
+    folds = shortest_images(steps_s, cell, reduction)
+    folded_A = np.linalg.norm((steps_s - folds) @ cell, axis=1)
+    jumps = np.flatnonzero(folded_A < steps_A[far] / 4)
+    if len(jumps):
+        k, i = int(jumps[0]), int(far[jumps[0]])
+        vector = " ".join(f"{n:+.0f}" for n in folds[k])
+        raise DamagedFileError(
+            *place,
+            f"atom {i + 1} ({species[i]}) jumps {steps_A[i]:.3g} A, by the lattice vector ({vector}) but for "
+            f"{folded_A[k]:.2g} A: expected unwrapped positions, these are wrapped; leave out "
+            'coordinates="unwrapped" (--unwrapped)',
         )
 
 

@@ -15,18 +15,24 @@ from simtools.md.atom_names import masses_of, name_atoms
 from simtools.md.formats.cells import read_cells
 from simtools.md.formats.detect import READERS, detect_format
 from simtools.md.formats.raw import DamagedFileError
-from simtools.md.frame_checks import check_atoms, check_finite, check_order
+from simtools.md.frame_checks import (
+    check_atoms,
+    check_finite,
+    check_order,
+    check_unwrapped,
+    doubled_frame,
+)
 from simtools.md.frames import FrameSource
 from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
-from simtools.md.survey import Request, frames_of, interval_of, look_over
+from simtools.md.survey import Request, clock_of, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
 from simtools.md.unwrapping import Unwrapper
 
 __all__ = ["is_run", "load_trajectory", "open_trajectory"]
 
 _COORDINATES = ("auto", "wrapped", "unwrapped")
-_NOTABLE_ROUNDING_A = 5e-7
+_NOTABLE_ROUNDING_A = 1e-5  # single precision keeps more below 256 A; adds 2e-10 A^2
 
 
 def open_trajectory(
@@ -127,10 +133,10 @@ def open_trajectory(
         format=request.format,
         paths=tuple(str(path) for path in request.paths),
         reference_cell_A=reference,
-        warnings=tuple(_notes(survey, names)),
+        warnings=tuple(_notes(survey, request.format)),
         reader=partial(follow, limit, first, stride),
         step_limit=limit,
-        metadata={"varying_cell": survey.varies},
+        metadata={"varying_cell": survey.varies, "clock": clock_of(survey, first, stride)},
     )
 
 
@@ -187,6 +193,7 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
             "paths": list(source.paths),
             "rounding_A": source.rounding_A,
             "warnings": source.notes(),
+            "clock": source.metadata["clock"],
         },
     )
 
@@ -233,12 +240,12 @@ def _request(paths, cell_A, coordinates, format, drop_truncated, stride, skip_ps
     return request, ", ".join(str(path) for path in paths)
 
 
-def _notes(survey, names):
+def _notes(survey, kind):
     if survey.cut:
         yield survey.cut
     if survey.rounding_A > _NOTABLE_ROUNDING_A:
         yield (
-            f"{names}: coordinates are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
+            f"coordinates in {kind} are rounded by up to {survey.rounding_A:.1e} A; random rounding adds up "
             f"to {2 * survey.rounding_A**2:.1e} A^2 to every mean squared displacement, none to its slope"
         )
 
@@ -260,7 +267,7 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
     unwrapper = Unwrapper(reference)
     if limit is not None:
         limit.found.clear()
-    before, held = None, None
+    before, held, low, high = None, None, np.inf, -np.inf
     for number, (place, frame) in enumerate(frames_of(request, survey=False)):
         if number >= len(survey.places):
             raise DamagedFileError(*place, f"expected {len(survey.places)} frames, the file has grown since")
@@ -279,12 +286,15 @@ def _follow(request, symbols, reference, survey, interval_ps, limit, first, stri
             and np.array_equal(frame.coordinates, before)
             and np.array_equal(fractions, held)
         ):
-            raise DamagedFileError(
-                *place, "doubled frame: every atom is where it was one frame before, expected motion"
-            )
+            raise doubled_frame(survey.places[number - 1], place)
         whole = request.coordinates == "unwrapped" or (request.coordinates == "auto" and frame.whole)
         positions_A, steps_A = unwrapper.unwrap(fractions, frame.cell_A, whole=whole)
+        low, high = np.minimum(low, fractions.min(axis=0)), np.maximum(high, fractions.max(axis=0))
         if held is not None:
+            if request.coordinates == "unwrapped":
+                check_unwrapped(
+                    place, symbols, held, fractions, high - low, steps_A, frame.cell_A, unwrapper.reduction
+                )
             check_order(place, symbols, held, fractions, steps_A, frame.cell_A, unwrapper.reduction)
             if limit is not None and not whole:
                 limit.check(place, symbols, steps_A)

@@ -11,7 +11,7 @@ from simtools.md.formats.raw import DamagedFileError, TruncatedFileError
 from simtools.md.formats.vasp import nominal_interval_ps
 from simtools.md.frame_checks import check_cell_change, check_finite, even_interval, required_interval
 
-__all__ = ["Request", "Survey", "frames_of", "interval_of", "look_over"]
+__all__ = ["Request", "Survey", "clock_of", "frames_of", "interval_of", "look_over"]
 
 _INTERVAL_TOLERANCE = 1e-3
 
@@ -110,6 +110,38 @@ def _running_steps(survey, format):
             shift = steps[k - 1] + usual - steps[k]
             steps[k:] = [step + shift for step in steps[k:]]
     return steps
+
+
+def clock_of(survey, first, stride):
+    """Return where the times (else steps) of all frames and of the kept ones begin and end, or None.
+
+    Parameters
+    ----------
+    survey
+        `Survey` whose frames are even.
+    first, stride
+        First frame that is kept, and every which one.
+
+    Returns
+    -------
+    dict or None
+        ``unit`` ("ps" or "step"), ``first``, ``last``, ``kept_first``, ``kept_last``, ``per_frame``,
+        ``per_kept_frame``.
+    """
+    for unit, values in (("ps", survey.times), ("step", survey.steps)):
+        if None not in values:
+            kept = values[first::stride]
+            per_frame = (values[-1] - values[0]) / (len(values) - 1)
+            return {
+                "unit": unit,
+                "first": values[0],
+                "last": values[-1],
+                "kept_first": kept[0],
+                "kept_last": kept[-1],
+                "per_frame": per_frame,
+                "per_kept_frame": per_frame * stride,
+            }
+    return None
 
 
 def interval_of(survey, request, given_ps):

@@ -48,6 +48,8 @@ def format_estimate(estimate, unit=""):
     low, high = estimate.ci95
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{format_number(value)}{tail} (interval unknown)"
+    if value == low == high == 0:
+        return "0"
     if low > 0 and high / low > 100:
         return f"{format_number(value)} ({format_number(low)} to {format_number(high)}){tail}"
     largest = max(abs(value), abs(low), abs(high))

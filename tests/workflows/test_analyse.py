@@ -68,6 +68,44 @@ def test_parts_are_one_replica_and_the_hop_length_is_measured(tmp_path, walks):
     assert summary["source"]["hop_length_from"].startswith("distance between neighbours")
 
 
+@pytest.mark.parametrize("way", [[], ["--stream"], ["--stride", 3, "--skip", 0.5]])
+@pytest.mark.parametrize("counts", ["on", "anew"])
+def test_consecutive_parts_given_as_replicas_are_warned_of(tmp_path, walks, counts, way):
+    """By the steps that go on, or where each part counts anew by dense frames; not so a run of its own."""
+    truth, parts = walks[0], []
+    for k, (start, stop) in enumerate([(0, 200), (200, 400)]):
+        piece = files.Walk(truth.whole_s[start:stop], truth.cells_A[start:stop])
+        steps = [100 * t for t in range(start if counts == "on" else 0, stop)][: stop - start]
+        parts.append(files.write_dump(tmp_path / f"{k}.dump", piece, units=False, steps=steps))
+    second = files.Walk(walks[1].whole_s[:200], walks[1].cells_A[:200])
+    steps = [100 * t for t in range(200, 400)]
+    own = files.write_dump(tmp_path / "own.dump", second, units=False, steps=steps)
+    options = ["--frame-interval", files.INTERVAL_PS, "--allow-long-steps", "--hop-length", 2.0, *way]
+    summary, _ = _summary(tmp_path, "p", *parts, own, *options)
+    told = [note for note in summary["warnings"] if "consecutive parts" in note]
+    if counts == "anew" and "--stride" in way:
+        assert told == []  # what is left says nothing
+        return
+    (note,) = told
+    assert note.startswith(f"{parts[0]} and {parts[1]} look like consecutive parts of one run")
+    assert "--concatenate" in note
+    assert any("steps exceed half of the hop length" in note for note in summary["warnings"])
+
+
+def test_replicas_of_a_crystal_that_hardly_moves_are_no_parts(tmp_path):
+    """All ions about their sites: every frame of one is as far from the other as from its own."""
+    rng = np.random.default_rng(5)
+    sites = files.walk(1).whole_s[0]
+    paths = []
+    for k in range(3):
+        shaken = sites + 0.01 * rng.standard_normal((100, *sites.shape))
+        walk = files.Walk(shaken, np.repeat(files.CELL_A[None], 100, axis=0))
+        paths.append(files.write_extxyz(tmp_path / f"{k}.xyz", walk))
+    options = ["--frame-interval", files.INTERVAL_PS, "--hop-length", 2.0]
+    summary, _ = _summary(tmp_path, "r", *paths, *options)
+    assert not [note for note in summary["warnings"] if "consecutive" in note]
+
+
 def test_neighbour_distance_of_a_lattice():
     grid = 2.8 * np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3)
     trajectory = Trajectory(

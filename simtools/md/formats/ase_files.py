@@ -18,6 +18,7 @@ from simtools.md.formats.raw import RawFrame, cell_from_rows
 __all__ = ["read_structure", "read_traj"]
 
 _NUMBERS = re.compile(r"(float|u?int)(8|16|32|64)")
+_SAME_MASS_AMU = 0.1  # masses are written with as little as one decimal; Li-7 is 0.08 from Li
 _STRUCTURES = {
     ".data": "lammps-data",
     ".lmp": "lammps-data",
@@ -134,7 +135,7 @@ def _numbers_of_list(data, values, count):
 
 
 def read_structure(path):
-    """Return the species of a topology file (and its cell, or None), by suffix, with ASE.
+    """Return what a topology file calls its atoms, by suffix, with ASE.
 
     Raises
     ------
@@ -161,9 +162,30 @@ def read_structure(path):
         raise ConfigError(f"topology {path}: expected a {kind} file, it cannot be read ({reason})") from error
     if not len(atoms):
         raise ConfigError(f"topology {path}: expected atoms, found none")
-    if kind == "lammps-data" and b"Masses" not in path.read_bytes():
-        return [str(kind) for kind in atoms.arrays["type"]]
+    if kind == "lammps-data":
+        return _names_of_types(atoms, has_masses=b"Masses" in path.read_bytes())
     return atoms.get_chemical_symbols()
+
+
+def _names_of_types(atoms, *, has_masses):
+    """Return the element whose mass an atom of a LAMMPS data file has, or the number of its type.
+
+    ASE takes the nearest element however far its mass is, such as N for the core of O. A mass of one is
+    that of reduced units, not of H.
+    """
+    from ase.data import atomic_masses, chemical_symbols
+
+    names = [str(number) for number in atoms.arrays["type"]]
+    if not has_masses:
+        return names
+    masses_amu = atoms.get_masses()
+    nearest = np.argmin(np.abs(atomic_masses[1:] - masses_amu[:, None]), axis=1) + 1
+    known = np.abs(atomic_masses[nearest] - masses_amu) < _SAME_MASS_AMU
+    known &= np.abs(masses_amu - 1.0) > 1e-6
+    return [
+        chemical_symbols[number] if is_element else name
+        for number, is_element, name in zip(nearest, known, names, strict=True)
+    ]
 
 
 def _gro_names(path):

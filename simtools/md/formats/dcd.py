@@ -16,17 +16,18 @@ _HEAD_BYTES = 84
 def read_dcd(path, *, survey=False):
     """Yield `RawFrame` of a DCD file; its times have no agreed unit and are not used.
 
+    A header without periodic cells, or a cell whose edges are all zero, gives frames without a cell.
+
     Raises
     ------
     DamagedFileError
-        If a record is not as long as its header says, frames are fewer than promised, atoms are fixed, or
-        there is no periodic cell.
+        If a record is not as long as its header says, frames are fewer than promised, or atoms are fixed.
     """
     with FrameBytes(path) as data:
-        order, promised, n_atoms, four = _header(data)
+        order, promised, n_atoms, cells, four = _header(data)
         kind = f"{order}f4"
         while data.left:
-            cell = cell_from_rows(data, _cell(data, _record(data, order, 48, "a cell", f"{order}f8")))
+            cell = _cell(data, _record(data, order, 48, "a cell", f"{order}f8")) if cells else None
             xyz = np.stack(
                 [_record(data, order, 4 * n_atoms, f"{axis} of {n_atoms} atoms", kind) for axis in "xyz"],
                 axis=1,
@@ -40,7 +41,7 @@ def read_dcd(path, *, survey=False):
 
 
 def _header(data):
-    """Return byte order, number of frames, number of atoms and whether there is a fourth coordinate."""
+    """Return byte order, number of frames and of atoms, whether there are cells and a fourth coordinate."""
     lead = data.take(8, "the header of a DCD file")
     order = "<" if lead[:4] == b"T\0\0\0" else ">"
     control = data.unpack(f"{order}20i", "the header of a DCD file")
@@ -53,8 +54,8 @@ def _header(data):
         raise data.wrong(f"expected all atoms to be free, {fixed} are fixed: write them all")
     if promised < 0:
         raise data.wrong(f"expected a number of frames, got {promised}")
-    if not (charmm and cells == 1):
-        raise data.wrong("expected a periodic cell in every frame, the header says there is none")
+    if charmm and cells not in (0, 1):
+        raise data.wrong(f"expected 1 for cells in every frame or 0 for none, the header says {cells}")
     length = data.unpack(f"{order}i", "the title")[0]
     title = data.take(length, "the title")
     n_lines = int(np.frombuffer(title[:4], f"{order}i4")[0]) if length >= 4 else -1
@@ -63,7 +64,8 @@ def _header(data):
     n_atoms = int(_record(data, order, 4, "the number of atoms", f"{order}i4")[0])
     if not 0 < 12 * n_atoms <= data.size:
         raise data.wrong(f"expected a number of atoms that fits into {data.size} bytes, got {n_atoms}")
-    return order, promised, n_atoms, bool(four)
+    # without a version of CHARMM these words belong to X-PLOR's time step in double precision
+    return order, promised, n_atoms, bool(charmm and cells), bool(charmm and four)
 
 
 def _record(data, order, n_bytes, what, kind):
@@ -79,8 +81,10 @@ def _record(data, order, n_bytes, what, kind):
 
 
 def _cell(data, unitcell):
-    """Return lattice vectors from A, gamma, B, beta, alpha, C; angles as cosines or in degrees."""
+    """Return lattice vectors from A, gamma, B, beta, alpha, C (angles as cosines or in degrees), or None."""
     a, gamma, b, beta, alpha, c = (float(value) for value in unitcell)
+    if a == b == c == 0:
+        return None
     angles = np.array([alpha, beta, gamma])
     if not (np.isfinite(unitcell).all() and min(a, b, c) > 0 and (angles < 180).all()):
         angles = None
@@ -95,4 +99,4 @@ def _cell(data, unitcell):
     sine = np.sqrt(1 - gamma**2)
     skew = (alpha - beta * gamma) / sine if sine > 0 else np.nan
     height = np.sqrt(max(1 - beta**2 - skew**2, 0.0))
-    return np.array([[a, 0, 0], [b * gamma, b * sine, 0], [c * beta, c * skew, c * height]])
+    return cell_from_rows(data, [[a, 0, 0], [b * gamma, b * sine, 0], [c * beta, c * skew, c * height]])

@@ -32,6 +32,8 @@ _TRR_PARTS = ("ir", "e", "box", "vir", "pres", "top", "sym", "x", "v", "f")
 def read_xtc(path, *, survey=False):
     """Yield `RawFrame` of an XTC file: positions rounded (usually to 0.01 Å), times in ps.
 
+    A box of zeros is what GROMACS writes where it knows none: such a frame has no cell.
+
     Raises
     ------
     DamagedFileError
@@ -54,7 +56,7 @@ def read_xtc(path, *, survey=False):
             yield RawFrame(
                 [],
                 positions,
-                cell_from_rows(data, np.array(box, dtype=float) * _A_PER_NM),
+                _cell(data, np.array(box, dtype=float)),
                 time_ps=_even(time),
                 step=step,
                 rounding_A=rounding,
@@ -109,6 +111,8 @@ def _packed(data, n, magic, want):
 def read_trr(path, *, survey=False):
     """Yield `RawFrame` of a TRR file in its own precision; frames without positions are left out.
 
+    A frame without a box, or with one of zeros, has no cell.
+
     Raises
     ------
     DamagedFileError
@@ -138,19 +142,22 @@ def read_trr(path, *, survey=False):
             found = {key: data.numbers(parts[key] // width, kind, "a frame") for key in parts if parts[key]}
             if "x" not in found:
                 continue
-            if "box" not in found:
-                raise data.wrong("expected a periodic cell, the frame has none")
             velocities = in_double(found["v"].reshape(n, 3)) * _A_PER_NM if "v" in found else None
             yield RawFrame(
                 [],
                 in_double(found["x"].reshape(n, 3)) * _A_PER_NM,
-                cell_from_rows(data, in_double(found["box"]) * _A_PER_NM),
+                _cell(data, in_double(found["box"])) if "box" in found else None,
                 time_ps=_even(time) if width == 4 else float(time),
                 step=step,
                 velocities_A_per_ps=velocities,
                 rounding_A=single_spacing(found["x"]) * _A_PER_NM,
             )
             data.frame += 1
+
+
+def _cell(data, box_nm):
+    """Return lattice vectors in Å, or None for a box of zeros."""
+    return cell_from_rows(data, box_nm * _A_PER_NM) if np.any(box_nm) else None
 
 
 def _even(time):

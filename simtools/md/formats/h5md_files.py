@@ -210,4 +210,10 @@ def _labels(place, group):
         if unnamed:
             raise place.wrong(f"expected species among {', '.join(names)}, got number {unnamed[0]}")
         return [back[number] for number in values.tolist()]
-    return [_text(value) for value in values.tolist()]
+    return [_name(value) for value in values.tolist()]
+
+
+def _name(value):
+    """Return a species as text. A number stays one, whole where it is: H5MD does not say what it counts."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else _text(value)

@@ -14,6 +14,7 @@ from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import ConfigError
 from simtools.core.units import conductivity_S_per_cm
 from simtools.md.trajectory import Trajectory
+from simtools.plots import format_estimate
 from simtools.testing import correlated_species, lattice_walkers
 from tests.crystal_walks import crystal_walk
 
@@ -254,6 +255,16 @@ def test_species_that_only_vibrate_have_a_transport_number_of_zero_within_its_er
         assert share.stderr < 0.2
         pulls.append(share.value / share.stderr)
     assert np.abs(pulls).max() < 2.5
+
+
+def test_the_host_at_rest_in_its_own_frame_has_a_share_of_zero_and_no_digits_of_rounding():
+    """Its summed displacement is what rounding leaves of zero: 3.8e-16 (-1.2 to 8.7) is no measurement."""
+    walks = [replace(item, positions_A=item.positions_A + 0.1 / 3) for item in salt(correlation=0.0)]
+    result = onsager(walks, host_species=("Cl",))
+    share = result.transport_numbers["Cl"]
+    assert (share.value, share.stderr, share.ci95) == (0.0, 0.0, (0.0, 0.0))
+    assert format_estimate(share) == "0"
+    assert result.transport_numbers["Li"].value == pytest.approx(1.0, rel=1e-12)
 
 
 def slow_species(n_frames=500, n_slow=2, hops_per_frame=0.01, step_A=2.0, seed=0, continuous=False):

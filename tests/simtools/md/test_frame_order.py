@@ -5,8 +5,10 @@ import pytest
 
 from simtools.core.errors import ConfigError
 from simtools.md.frame_checks import check_order
+from simtools.md.readers import load_trajectory
 from simtools.md.unwrapping import Unwrapper
 from simtools.testing import vacancy_walk
+from tests.simtools.md import foreign_files as files
 
 
 def check(trajectory, paths_A):
@@ -45,3 +47,28 @@ def test_atoms_that_change_places_in_the_list_are_named(n_exchanged):
     paths_A[25:, chosen] = paths_A[25:, np.roll(chosen, 1)]
     with pytest.raises(ConfigError, match=r"run.dump, frame 25: atoms are in another order: atom \d+ \(Li\)"):
         check(walk, paths_A)
+
+
+@pytest.mark.parametrize("writer", [files.write_extxyz, files.write_xtc, files.write_dump])
+def test_wrapped_positions_said_to_be_unwrapped_are_refused_for_what_they_are(tmp_path, writer):
+    """Not for a changed order: each atom that jumped is where it was itself, one cell away."""
+    truth = files.walk(60)
+    path = writer(tmp_path / ("a.xtc" if writer is files.write_xtc else "a.xyz"), truth)
+    options = {"frame_interval_ps": files.INTERVAL_PS, "species": files.SPECIES}
+    moved = np.abs(np.diff(truth.wrapped_s, axis=0)).max(axis=-1) > 0.5
+    frame, atom = np.argwhere(moved)[0]
+    said = rf"frame {frame + 1}: atom {atom + 1} \(\w+\) jumps .* lattice vector .* these are wrapped; leave"
+    with pytest.raises(ConfigError, match=said):
+        load_trajectory(path, coordinates="unwrapped", **options)
+    load_trajectory(path, **options)
+
+
+@pytest.mark.parametrize("step_A", [0.5, 1.0, 2.0, 3.0, 4.0])
+def test_unwrapped_walks_are_not_taken_for_wrapped_however_far_they_step(tmp_path, step_A):
+    for seed in range(5):
+        truth = files.walk(40, step_A=step_A, seed=seed)
+        path = files.write_extxyz(tmp_path / "a.xyz", files.UnfoldedWalk(truth.whole_s, truth.cells_A))
+        found = load_trajectory(
+            path, coordinates="unwrapped", frame_interval_ps=files.INTERVAL_PS, species=files.SPECIES
+        )
+        np.testing.assert_allclose(found.positions_A, truth.paths_A, atol=1e-9)

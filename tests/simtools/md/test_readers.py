@@ -9,6 +9,7 @@ import warnings
 import h5py
 import numpy as np
 import pytest
+from MDAnalysis.lib.formats.libdcd import DCDFile
 
 from simtools.core.errors import ConfigError
 from simtools.md.h5md import read_trajectory
@@ -90,8 +91,12 @@ def test_rounded_formats_give_the_walk_to_their_stated_rounding(tmp_path, name, 
     assert diffusivity(found.positions_A) == pytest.approx(
         diffusivity(truth.paths_A), rel=5 * rounding + 1e-5
     )
-    if rounding > 5e-7:
-        assert "rounded by up to" in found.metadata["warnings"][0]
+    if name in ("a.xtc", "short.dump"):
+        (note,) = found.metadata["warnings"]
+        assert f"rounded by up to {rounding:.1e} A" in note
+        assert name not in note  # the same for all files, so that it is told once
+    else:  # single precision moves nothing: stated, no warning
+        assert found.metadata["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,42 @@ def test_cp2k_takes_its_times_from_the_comment_and_the_cell_from_the_user(tmp_pa
     assert found.frame_interval_ps == pytest.approx(PS)
 
 
+class WalkWithoutCell(files.Walk):
+    """The same positions, in a box of zeros."""
+
+    def positions_A(self, fractions):
+        return fractions @ files.CELL_A
+
+
+def _without_cell(path, truth, kind):
+    """The walk, wrapped, as XTC, TRR or DCD of a program that knows no cell."""
+    bare = WalkWithoutCell(truth.whole_s, np.zeros_like(truth.cells_A))
+    if kind in ("XTC", "TRR"):
+        return files.write_xtc(path, bare, kind)
+    with DCDFile(str(path), "w") as file:
+        file.write_header("", len(files.SPECIES), 0, 1, 1.0, int(kind == "DCD with zeros"))
+        for positions_A in bare.positions_A(bare.wrapped_s):
+            file.write(positions_A.astype("f4"), np.zeros(6))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["XTC", "TRR", "DCD", "DCD with zeros"])
+def test_a_file_without_a_cell_takes_that_of_the_user(tmp_path, kind):
+    truth = files.walk(40, step_A=0.3)
+    path = _without_cell(tmp_path / "free.bin", truth, kind)
+    interval = {"frame_interval_ps": files.INTERVAL_PS} if kind.startswith("DCD") else {}
+    with pytest.raises(ConfigError, match=r"frame 0: expected a cell, the file has none: give cell_A"):
+        load_trajectory(path, species=files.SPECIES, **interval)
+    found = load_trajectory(path, species=files.SPECIES, cell_A=files.CELL_A, **interval)
+    paths_A = truth.whole_s @ files.CELL_A
+    np.testing.assert_array_equal(found.cells_A, files.CELL_A)
+    np.testing.assert_allclose(
+        found.positions_A - found.positions_A[0],
+        paths_A - paths_A[0],
+        atol=2.1 * found.metadata["rounding_A"] + 1e-6,
+    )
+
+
 def test_h5md_that_mdanalysis_wrote(tmp_path):
     import MDAnalysis
     from MDAnalysis.lib.mdamath import triclinic_box
@@ -192,6 +233,23 @@ def test_h5md_with_three_constant_edges_and_image_flags(tmp_path):
     found = load_trajectory(path, hop_length_A=2.8)
     exact = truth.paths_A - truth.paths_A[0]
     np.testing.assert_allclose(found.positions_A - found.positions_A[0], exact, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["i4", "f8"])
+def test_h5md_with_numbers_for_species_calls_them_by_the_whole_number(tmp_path, kind):
+    path = files.write_h5md(tmp_path / "a.h5md", files.walk(4))
+    with h5py.File(path, "r+") as file:
+        group = file["particles/all"]
+        del group["species"]
+        group["species"] = np.where(files.SPECIES == "O", 29, 3).astype(kind)
+    with pytest.raises(
+        ConfigError, match=r"'29' is no element \(the atoms are called 29, 3\): .*--species 29=ELEMENT"
+    ):
+        open_trajectory(path)
+    with pytest.raises(ConfigError, match=r"species names '8', .* has 29, 3"):
+        open_trajectory(path, species={"8": "O"})
+    found = open_trajectory(path, species={"3": "Li", "29": "O"})
+    assert found.species.tolist() == files.SPECIES.tolist()
 
 
 def test_our_own_run_is_streamed_as_it_is_read(tmp_path):
@@ -274,15 +332,41 @@ def test_topologies_name_the_atoms(tmp_path, kind):
     elif kind == "xyz":
         topology = files.write_extxyz(tmp_path / "a.xyz", files.walk(1))
     else:
-        topology = tmp_path / "a.data"
-        atoms = "".join(
-            f"{k + 1} {1 + int(name == 'O')} 0.0 {0.1 * k} 0.0\n" for k, name in enumerate(files.SPECIES)
-        )
-        topology.write_text(
-            "title\n\n16 atoms\n2 atom types\n\n0 11 xlo xhi\n0 11 ylo yhi\n0 11 zlo zhi\n\n"
-            f"Masses\n\n1 6.94\n2 15.999\n\nAtoms # atomic\n\n{atoms}"
-        )
+        topology = _write_data(tmp_path / "a.data", 6.94, 15.999)
     assert open_trajectory(path, topology=topology, **options).species.tolist() == files.SPECIES.tolist()
+
+
+def _write_data(path, *masses_amu):
+    """A LAMMPS data file of the atoms of the walk."""
+    atoms = "".join(
+        f"{k + 1} {1 + int(name == 'O')} 0.0 {0.1 * k} 0.0\n" for k, name in enumerate(files.SPECIES)
+    )
+    masses = "".join(f"{k + 1} {mass}\n" for k, mass in enumerate(masses_amu))
+    path.write_text(
+        "title\n\n16 atoms\n2 atom types\n\n0 11 xlo xhi\n0 11 ylo yhi\n0 11 zlo zhi\n\n"
+        f"Masses\n\n{masses}\nAtoms # atomic\n\n{atoms}"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("masses_amu", "meant"),
+    [
+        ((1.0, 1.0), {"1": "Li", "2": "O"}),
+        ((100.5, 250.0), {"1": "Li", "2": "O"}),
+        ((6.9, 14.4), {"2": "O"}),  # the core of O, without its shell, is nearest to N
+        ((7.016, 16), {}),
+    ],
+)
+def test_types_of_a_mass_that_no_element_has_keep_their_number(tmp_path, masses_amu, meant):
+    path = files.write_dcd(tmp_path / "a.dcd", files.walk(3))
+    topology = _write_data(tmp_path / "a.data", *masses_amu)
+    found = open_trajectory(path, topology=topology, species=meant or None, **UNTIMED)
+    assert found.species.tolist() == files.SPECIES.tolist()
+    if meant:
+        first = min(meant)
+        with pytest.raises(ConfigError, match=rf"'{first}' is no element .*.*--species {first}=ELEMENT"):
+            open_trajectory(path, topology=topology, **UNTIMED)
 
 
 def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
@@ -305,6 +389,24 @@ def test_parts_follow_one_another_and_chunks_are_the_whole(tmp_path):
     thinned = load_trajectory([first, second], skip_ps=0.5, stride=3)
     assert np.array_equal(thinned.positions_A, whole.positions_A[5::3])
     assert thinned.frame_interval_ps == pytest.approx(3 * PS)
+
+
+@pytest.mark.parametrize("steps", ["counted", "none"])
+def test_a_frame_that_a_restart_wrote_again_is_refused_with_the_remedy(tmp_path, steps):
+    truth = files.walk(20, step_A=0.2)
+    paths = []
+    for k, (start, stop) in enumerate([(0, 11), (10, 20)]):
+        piece = files.Walk(truth.whole_s[start:stop], truth.cells_A[start:stop])
+        if steps == "none":
+            paths.append(files.write_extxyz(tmp_path / f"{k}.xyz", piece))
+        else:
+            counts = [100 * t for t in range(start, stop)]
+            paths.append(files.write_dump(tmp_path / f"{k}.dump", piece, units=False, steps=counts))
+    with pytest.raises(
+        ConfigError,
+        match=r"/1\.\w+, frame 0: doubled frame: .*/0\.\w+ ends with it, and a restart writes it again: cut",
+    ):
+        load_trajectory(paths, **UNTIMED)
 
 
 def test_a_second_run_of_vasp_counts_its_configurations_anew(tmp_path):
