@@ -296,3 +296,20 @@ def test_unwritable_place_is_named(tmp_path):
 def test_isolated_pair_needs_no_reduction():
     atoms = Atoms("LiCl", positions=[[0, 0, 0], [0, 0, 3]], cell=[15, 15, 15], pbc=True)
     assert_allclose(lammps_frame(atoms.cell[:]).rotation, np.eye(3))
+
+
+@needs_lammps
+@pytest.mark.parametrize(
+    ("energies", "taken"),
+    [((float("inf"), -7.0, -7.0 * (1 + 1e-14)), -7.0), ((-7.0, -7.1, -7.2, -7.3, -7.4, -7.5), None)],
+)
+def test_an_ewald_energy_counts_when_lammps_has_given_it_twice(monkeypatch, energies, taken):
+    given = iter(energies)
+    forces = np.zeros((len(lithium_cell()), 3))
+    monkeypatch.setattr("potentials.lammps._run", lambda *_: (next(given), [0.0] * 6, forces, 0))
+    ask = {"force_field": load_force_field("li3ocl_mouta_formal"), "atoms": lithium_cell(), **TIGHT}
+    if taken is None:
+        with pytest.raises(LammpsError, match="the same Ewald sum gave the energies"):
+            evaluate_with_lammps(**ask)
+    else:
+        assert evaluate_with_lammps(**ask).energy_eV == pytest.approx(taken, rel=1e-12)
