@@ -1,7 +1,6 @@
 """Transport from trajectory files of any program: ``simtools analyse``. Reading: simtools/md/readers.py."""
 
 import json
-import os
 import re
 import warnings as python_warnings
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from workflows.mechanisms import TOPICS, Mechanisms, explain
 from workflows.report import render_page, write_page
 from workflows.report_figures import displacement_figures
 from workflows.report_tables import grouped_warnings, methods_table, sampling_table, transport_table
-from workflows.source_checks import effects_text, host_drift_A, rounding_effects
+from workflows.source_checks import effects_text, host_drift_A, refuse_doubles, rounding_effects
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
@@ -133,13 +132,7 @@ def analyse_files(
     ConfigError
         As `open_trajectory` and `analyse_transport` do.
     """
-    seen = set()
-    for path in (os.path.realpath(path) for files in replicas for path in files):
-        if path in seen:
-            raise ConfigError(
-                f"{path} is given twice: replicas must be independent, expected every file once"
-            )
-        seen.add(path)
+    refuse_doubles(replicas)
     molecules = [parse_molecule(name) for name in molecules]
     crystal = None if sites is None else read_crystal(sites)
     trajectories = [

@@ -3,7 +3,6 @@
 In memory: analyse.py. What is summed: simtools/analysers/displacement_accumulator.py.
 """
 
-import os
 import warnings as python_warnings
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,7 +22,7 @@ from simtools.md.step_limit import AVERAGED_PS, neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from workflows.analyse import FileAnalysis
 from workflows.consecutive_parts import START_FRAMES, consecutive_parts
-from workflows.source_checks import HostDrift, refuse_moving_host, rounding_effects
+from workflows.source_checks import HostDrift, refuse_doubles, refuse_moving_host, rounding_effects
 from workflows.statepoints import check_directory
 from workflows.stream_checkpoint import StreamCheckpoint, fingerprint
 
@@ -99,7 +98,7 @@ def stream_files(
     ConfigError
         As `analyse_files` does, and for a saved state of changed files or other settings.
     """
-    _refuse_doubles(replicas)
+    refuse_doubles(replicas)
     if (Path(directory) / "recipe.toml").exists():
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
     check_directory(directory)
@@ -298,15 +297,6 @@ def _analysis(
         result.species: rounding_effects(result, source) for result in found
     }
     return StreamedFiles(tuple(found), source, tuple(dict.fromkeys(notes)), checkpoint=checkpoint)
-
-
-def _refuse_doubles(replicas):
-    paths = [os.path.realpath(path) for files in replicas for path in files]
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
-            raise ConfigError(
-                f"{path} is given twice: replicas must be independent, expected every file once"
-            )
 
 
 def _refuse_copies(files):

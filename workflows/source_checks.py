@@ -1,5 +1,7 @@
 """What `simtools analyse` checks and tells of its source: the host, and the digits of the files."""
 
+import os
+
 import numpy as np
 
 from simtools.analysers.displacements import HOP_FRACTION, hop_window
@@ -7,7 +9,14 @@ from simtools.analysers.replicas import hopping_hosts
 from simtools.analysers.rounding import rounding_effect_cm2_per_s
 from simtools.core.errors import ConfigError
 
-__all__ = ["HostDrift", "effects_text", "host_drift_A", "refuse_moving_host", "rounding_effects"]
+__all__ = [
+    "HostDrift",
+    "effects_text",
+    "host_drift_A",
+    "refuse_doubles",
+    "refuse_moving_host",
+    "rounding_effects",
+]
 
 _MOST_HOST_HOPS = 0.5  # lasting hops of an ion of the host: more is a melt or a mobile species
 _MOVED = (("tracer", "D*"), ("charge", "D_σ"))
@@ -26,6 +35,17 @@ def host_drift_A(trajectories, species, host, hop_A):
         for item, moved in zip(trajectories, framed, strict=True)
     ]
     return float(max(drifts))
+
+
+def refuse_doubles(replicas):
+    """Refuse a file that is given twice, under whatever name; raises `ConfigError`."""
+    seen = set()
+    for path in (os.path.realpath(path) for files in replicas for path in files):
+        if path in seen:
+            raise ConfigError(
+                f"{path} is given twice: replicas must be independent, expected every file once"
+            )
+        seen.add(path)
 
 
 def refuse_moving_host(species, hops, n_ions):
