@@ -21,6 +21,7 @@ from simtools.plots import (
 from workflows.report import render_page, write_page
 from workflows.report_figures import single_figure
 from workflows.report_tables import grouped_warnings
+from workflows.source_checks import refuse_doubles
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
@@ -113,10 +114,7 @@ def analyse_rotation_files(
     ConfigError
         As `open_trajectory`, `analyse_rotation` and `analyse_coupling` do; also for a file given twice.
     """
-    paths = [Path(path).resolve() for files in replicas for path in files]
-    if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
-        raise ConfigError(f"{twice} is given twice: replicas must be independent, expected every file once")
+    refuse_doubles(replicas)
     trajectories = [_loaded(files, temperature_K, reading) for files in replicas]
     if temperature_K is None:
         temperature_K = trajectories[0].temperature_K
