@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import sys
 import traceback
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from simtools.core.errors import ConfigError, SimtoolsError
+from simtools.core.errors import ConfigError, LeaseLostError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.lease import FOLDER as LEASE_FOLDER
+from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, molecules_of
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
@@ -94,7 +97,8 @@ def run_point(job, *, should_stop=None, on_progress=None):
     Returns
     -------
     PointOutcome
-        Failures are returned, not raised: the traceback is in the point's log.
+        Failures are returned, not raised: the traceback is in the point's log. A point that another process
+        runs, or took over while this one was asleep, is ``stopped`` with a message.
     """
     directory = job.directory
     try:
@@ -102,40 +106,54 @@ def run_point(job, *, should_stop=None, on_progress=None):
         if outcome is not None:
             return PointOutcome(job.spec.name, "done", outcome)
         directory.mkdir(parents=True, exist_ok=True)
-        with _logging_to(directory / LOG_FILE):
-            return _run(job, should_stop, on_progress)
+        with hold_lease(directory, should_stop=should_stop) as lease:
+            outcome = finished(job)
+            if outcome is None:
+                with _logging_to(directory / LOG_FILE):
+                    result = _run(job, lease, should_stop, on_progress)
+            else:
+                result = PointOutcome(job.spec.name, "done", outcome)
+        if result.status == "done":
+            shutil.rmtree(directory / LEASE_FOLDER)
+        return result
+    except LeaseHeldError as error:
+        return PointOutcome(job.spec.name, "stopped", message=str(error))
     except (SimtoolsError, OSError) as error:
         return PointOutcome(job.spec.name, "failed", message=_one_line(error), log=str(directory / LOG_FILE))
 
 
-def _run(job, should_stop, on_progress):
+def _run(job, lease, should_stop, on_progress):
     directory, spec = job.directory, job.spec
     log = str(directory / LOG_FILE)
     try:
         if not (directory / "spec.json").exists():
-            write_json(directory / "spec.json", spec.to_dict())
+            write_json(directory / "spec.json", spec.to_dict(), fence=lease)
         atoms, calculator = _system(job)
         outcome = run_stages(
             atoms,
             calculator,
             _stages(spec, job.checkpoint_every_ps),
             directory,
-            progress=ProgressFile(directory, on_write=on_progress),
+            progress=ProgressFile(directory, on_write=on_progress, mark=lease.mark),
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
             rigid=_rigid_molecules(spec),
             restraint=_cone_restraint(spec),
+            fence=lease,
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
             "outcome": outcome,
             "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
         }
-        write_json(directory / "done.json", record)
+        write_json(directory / "done.json", record, fence=lease)
         return PointOutcome(spec.name, "done", outcome)
     except StoppedInTime:
         logger.info("%s: stopped at a checkpoint", spec.label)
         return PointOutcome(spec.name, "stopped")
+    except LeaseLostError as error:
+        logger.warning("%s: %s", spec.label, error)
+        return PointOutcome(spec.name, "stopped", message=str(error))
     except Exception as error:
         logger.error("%s failed\n%s", spec.label, traceback.format_exc())
         return PointOutcome(spec.name, "failed", message=_one_line(error), log=log)

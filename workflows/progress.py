@@ -41,8 +41,9 @@ class PointProgress:
 class ProgressFile:
     """The `progress` callable given to the dynamics: notes where a run stands, at most twice a second."""
 
-    def __init__(self, directory, *, on_write=None):
+    def __init__(self, directory, *, on_write=None, mark=""):
         self.path = Path(directory) / "progress.json"
+        self._partial = self.path.with_name(f"progress.json{mark}.partial")
         self.on_write = on_write
         self._written = -float("inf")
         self._start = None
@@ -63,9 +64,8 @@ class ProgressFile:
             "temperature_K": float(temperature_K),
             "steps_per_s": round(float(rate), 3),
         }
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.replace(self.path)
+        self._partial.write_text(json.dumps(record), encoding="utf-8")
+        self._partial.replace(self.path)
         if self.on_write is not None:
             self.on_write()
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import library_versions
-from simtools.md.checkpoint import replace_file, sync_directory
+from simtools.md.checkpoint import partial_path, replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
 
 __all__ = [
@@ -70,9 +70,12 @@ class TrajectoryWriter:
         Constant for the whole run: ``species``, ``masses_amu``, ``species_names``, ``formal_charges_e``,
         ``lattice_sites``, ``defects``, ``metadata``; with molecules ``molecule_id`` and, where a force field
         named them, ``species_label``.
+    fence
+        See `simtools.md.checkpoint.replace_file`.
     """
 
-    def __init__(self, directory, stage, description):
+    def __init__(self, directory, stage, description, *, fence=None):
+        self._fence = fence
         self._folder = Path(directory) / FOLDER
         self._stage = stage
         self._description = description
@@ -93,7 +96,7 @@ class TrajectoryWriter:
             _verify(self._folder / row["file"], row)
         index["segments"] = kept + ours
         index["complete"] = [name for name in index["complete"] if name != self._stage.name]
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
         listed = {row["file"] for row in index["segments"]}
         for path in sorted(self._folder.glob(f"{self._stage.name}-*.h5md*")):
             if path.name not in listed:
@@ -103,7 +106,7 @@ class TrajectoryWriter:
         """Write `segment` as the stage's segment `number`, counted from 1, and list it."""
         name = f"{self._stage.name}-{number:06d}.h5md"
         path = self._folder / name
-        partial = path.with_name(name + ".partial")
+        partial = partial_path(path, self._fence)
         # built in memory: HDF5 cannot let go of a file that a full disk refuses, and takes the process down
         image = io.BytesIO()
         with h5py.File(image, "w", libver=("v108", "v110")) as file:
@@ -113,6 +116,8 @@ class TrajectoryWriter:
             stream.flush()
             os.fsync(stream.fileno())
         sha256 = hashlib.sha256(image.getbuffer()).hexdigest()
+        if self._fence is not None:
+            self._fence()
         os.replace(partial, path)
         sync_directory(self._folder)
         index = _read_index(self._folder)
@@ -129,13 +134,13 @@ class TrajectoryWriter:
                 "sha256": sha256,
             }
         )
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
 
     def finish(self):
         """Mark the stage as complete in the index."""
         index = _read_index(self._folder)
         index["complete"] = sorted({*index["complete"], self._stage.name})
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
 
     def _fill(self, file, segment):
         stage, about = self._stage, self._description
@@ -208,7 +213,7 @@ class TrajectoryWriter:
         return group
 
 
-def write_topology(directory, atoms):
+def write_topology(directory, atoms, *, fence=None):
     """Write names and starting positions beside the segments (extended XYZ: ASE and MDAnalysis read it)."""
     from ase.io import write
 
@@ -217,8 +222,10 @@ def write_topology(directory, atoms):
     bare.info = {}
     for name in set(bare.arrays) - {"numbers", "positions"}:
         del bare.arrays[name]
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_path(path, fence)
     write(partial, bare, format="extxyz")
+    if fence is not None:
+        fence()
     os.replace(partial, path)
 
 
@@ -459,7 +466,7 @@ def _what_is_wrong(index):
     return None
 
 
-def _write_index(folder, index):
+def _write_index(folder, index, fence):
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(index, indent=1).encode()
-    replace_file(folder / INDEX, lambda stream: stream.write(text))
+    replace_file(folder / INDEX, lambda stream: stream.write(text), fence=fence)
