@@ -10,11 +10,13 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
+from workflows.cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.progress import PointProgress
 from workflows.recipe import recipe_from_dict, to_toml
 from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
+from workflows.supervise import RETRIES, supervise
 from workflows.systems import (
     check_recipe,
     describe_system,
@@ -38,6 +40,8 @@ class Campaign:
     directory: Path
     forces: object
     system: dict
+    case: str = ""
+    index_directory: Path | None = None
 
     def points(self):
         """Return [(job, outcome or None)] in order: each volume stage, then the replicas that wait for it.
@@ -75,7 +79,13 @@ class Campaign:
         return self._job(spec)
 
     def _job(self, spec):
-        return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps)
+        return PointJob(
+            str(self.directory),
+            spec,
+            self.recipe.md.checkpoint_every_ps,
+            case=self.case,
+            index_directory=str(self.index_directory or self.directory),
+        )
 
     def production_jobs(self, temperature_K, volume_outcome=None):
         """Return the replicas of a temperature at the volume of its NPT stage."""
@@ -111,6 +121,7 @@ class CampaignResult:
     status: str
     report: Path | None = None
     failures: list = field(default_factory=list)
+    quarantined: dict = field(default_factory=dict)
     n_done: int = 0
     n_points: int = 0
 
@@ -187,7 +198,7 @@ def open_campaign(directory):
     return Campaign(recipe, directory, forces, system)
 
 
-def run_campaign(recipe, directory, *, executor, stop, display):
+def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES, lift=False):
     """Run what is missing of a campaign, analyse all of it and write the report.
 
     Parameters
@@ -202,6 +213,10 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         A `StopRequest`.
     display
         See `workflows.progress`.
+    retries
+        How often in a row a point whose process died is tried again before it is set aside.
+    lift
+        Whether to try the points again that were set aside.
 
     Returns
     -------
@@ -213,31 +228,33 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         listed = campaign.points()
         done = sum(outcome is not None for _, outcome in listed)
         display.note(_opening(campaign, done))
-        for job, outcome in listed:
-            if outcome is not None and not (job.directory / "spec.json").exists():
-                write_json(job.directory / "spec.json", job.spec.to_dict())
-        jobs = [job for job, outcome in listed if outcome is None]
-        if jobs and not stop.requested:
+
+        def before_first():
             warm_up(campaign.recipe, campaign.forces)
+            display.note(planned_cost([campaign], measure=True).text())
 
-        def after(job, outcome):
-            if outcome.status == "failed":
-                display.note(f"{job.spec.label} failed: {outcome.message}\n  log: {outcome.log}")
-                return []
-            if outcome.status == "done" and job.spec.role == "volume":
-                added = campaign.production_jobs(job.spec.temperature_K, outcome.outcome)
-                return [new for new in added if finished(new) is None]
-            return []
-
-        outcomes = executor.run(jobs, after=after, stop=stop, display=display) if jobs else {}
-        failures = [item for item in outcomes.values() if item.status == "failed"]
-        result = CampaignResult("done", failures=failures, n_points=campaign.n_points)
-        result.n_done = sum(outcome is not None for _, outcome in campaign.points())
-        if failures:
+        ended = supervise(
+            [campaign],
+            campaign.directory,
+            executor=executor,
+            stop=stop,
+            display=display,
+            retries=retries,
+            lift=lift,
+            before_first=before_first,
+        )
+        result = CampaignResult(
+            "done",
+            failures=ended.failures,
+            quarantined=ended.quarantined,
+            n_done=ended.n_done,
+            n_points=ended.n_points,
+        )
+        if ended.failures or ended.quarantined:
             result.status = "failed"
-        elif stop.requested or result.n_done < result.n_points:
+        elif ended.stopped:
             result.status = "stopped"
-        if result.status != "stopped" and _has_production(campaign):
+        if not ended.stopped and _has_production(campaign):
             result.report = collect(campaign)
         return result
 

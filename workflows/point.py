@@ -1,13 +1,12 @@
 """One state point in its folder: build, run, record. Doing it twice does it once; a stopped one goes on."""
 
-import errno
 import logging
 import os
 import shutil
 import sys
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,14 @@ from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.failures import DISK_ERRORS, kind_of
+from workflows.index import StatusIndex
 from workflows.lease import FOLDER as LEASE_FOLDER
 from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, molecules_of
-from workflows.progress import ProgressFile
+from workflows.parts import note_part, read_parts
+from workflows.progress import PointProgress, ProgressFile
+from workflows.safety import refuse_links
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
 
@@ -38,27 +41,43 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PointJob:
-    """A point to be run under ``run_directory/points``."""
+    """A point to be run under ``run_directory/points``; what happens to it is noted in `index_directory`."""
 
     run_directory: str
     spec: PointSpec
     checkpoint_every_ps: float = 2.0
+    case: str = ""
+    index_directory: str | None = None
 
     @property
     def directory(self):
         """Folder of the point."""
         return Path(self.run_directory) / "points" / self.spec.name
 
+    @property
+    def name(self):
+        """Name of the point, unique also among the cases of a campaign."""
+        return f"{self.case}/{self.spec.name}" if self.case else self.spec.name
+
+    @property
+    def label(self):
+        """Readable name."""
+        return f"{self.case}/{self.spec.label}" if self.case else self.spec.label
+
 
 @dataclass(frozen=True)
 class PointOutcome:
-    """How a point ended: ``done``, ``stopped`` (resumable) or ``failed`` with a message and a log."""
+    """How a point ended: ``done``, ``stopped`` (resumable) or ``failed`` with a message and a log.
+
+    `kind` of a failure: see `workflows.failures.kind_of`; ``crashed`` if the process died.
+    """
 
     name: str
     status: str
     outcome: dict | None = None
     message: str = ""
     log: str = ""
+    kind: str = ""
 
 
 def finished(job):
@@ -106,11 +125,15 @@ def run_point(job, *, should_stop=None, on_progress=None):
         if outcome is not None:
             return PointOutcome(job.spec.name, "done", outcome)
         directory.mkdir(parents=True, exist_ok=True)
+        refuse_links(directory)
         with hold_lease(directory, should_stop=should_stop) as lease:
             outcome = finished(job)
             if outcome is None:
                 with _logging_to(directory / LOG_FILE):
+                    _note(job, "started")
+                    note_part(directory, fence=lease)
                     result = _run(job, lease, should_stop, on_progress)
+                    _note_end(job, result)
             else:
                 result = PointOutcome(job.spec.name, "done", outcome)
         if result.status == "done":
@@ -119,7 +142,32 @@ def run_point(job, *, should_stop=None, on_progress=None):
     except LeaseHeldError as error:
         return PointOutcome(job.spec.name, "stopped", message=str(error))
     except (SimtoolsError, OSError) as error:
-        return PointOutcome(job.spec.name, "failed", message=_one_line(error), log=str(directory / LOG_FILE))
+        return PointOutcome(
+            job.spec.name,
+            "failed",
+            message=_one_line(error),
+            log=str(directory / LOG_FILE),
+            kind=kind_of(error),
+        )
+
+
+def _note(job, event, **more):
+    """Add an event to the status index, if the job has one; a disk that refuses is left to the next run."""
+    if job.index_directory is None:
+        return
+    about = {"event": event, "point": job.name, "label": job.label, "case": job.case}
+    try:
+        StatusIndex(job.index_directory).append({**about, **more})
+    except OSError as error:
+        logger.warning("%s: %s", error.filename, error.strerror)
+
+
+def _note_end(job, result):
+    if result.status == "done":
+        _note(job, "done", temperature_K=result.outcome.get("mean_temperature_K"))
+    elif result.status == "stopped" and not result.message:
+        state = PointProgress.read(job.directory)
+        _note(job, "stopped", **({} if state is None else asdict(state)))
 
 
 def _run(job, lease, should_stop, on_progress):
@@ -144,7 +192,13 @@ def _run(job, lease, should_stop, on_progress):
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
             "outcome": outcome,
-            "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
+            "provenance": collect_provenance(
+                point=spec.name,
+                spec_sha256=spec.digest,
+                potential=spec.inputs["potential"],
+                seeds=spec.inputs["seeds"],
+                parts=read_parts(directory),
+            ),
         }
         write_json(directory / "done.json", record, fence=lease)
         return PointOutcome(spec.name, "done", outcome)
@@ -156,7 +210,7 @@ def _run(job, lease, should_stop, on_progress):
         return PointOutcome(spec.name, "stopped", message=str(error))
     except Exception as error:
         logger.error("%s failed\n%s", spec.label, traceback.format_exc())
-        return PointOutcome(spec.name, "failed", message=_one_line(error), log=log)
+        return PointOutcome(spec.name, "failed", message=_one_line(error), log=log, kind=kind_of(error))
 
 
 def _system(job):
@@ -344,7 +398,12 @@ def _logging_to(path):
 
 def _one_line(error):
     text = " ".join(str(error).split()) or type(error).__name__
-    full = os.strerror(errno.ENOSPC)
-    if full in text:
-        return f"{full}: what was checkpointed is kept; make room and run the same command again"
+    if kind_of(error) == "disk":
+        seen = error
+        while not isinstance(seen, OSError) or seen.errno not in DISK_ERRORS:
+            seen = seen.__cause__ or seen.__context__
+        return (
+            f"{os.strerror(seen.errno)}: what was checkpointed is kept; {DISK_ERRORS[seen.errno]} and run the "
+            "same command again"
+        )
     return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"

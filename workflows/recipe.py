@@ -3,10 +3,11 @@
 What a recipe means for atoms and forces is in systems.py; what it means for runs in statepoints.py.
 """
 
+import copy
 import json
 import re
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
@@ -476,11 +477,12 @@ def _fields(table):
 
 def table_to_dict(table):
     """Return the keys of a recipe table that have a value, as TOML-able data."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(table).items()
-        if value is not None
-    }
+    found = {}
+    for item in fields(table):
+        value = getattr(table, item.name)
+        if value is not None:
+            found[item.name] = list(value) if isinstance(value, tuple) else copy.copy(value)
+    return found
 
 
 def _toml_value(value):
