@@ -12,8 +12,8 @@ from simtools.runs import load_run
 from workflows import statepoints
 from workflows.cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
-from workflows.progress import PointProgress
 from workflows.recipe import recipe_from_dict, to_toml
+from workflows.safety import refuse_links
 from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
 from workflows.supervise import RETRIES, supervise
@@ -25,7 +25,15 @@ from workflows.systems import (
     warm_up,
 )
 
-__all__ = ["Campaign", "CampaignResult", "collect", "open_campaign", "prepare", "run_campaign"]
+__all__ = [
+    "Campaign",
+    "CampaignResult",
+    "collect",
+    "has_production",
+    "open_campaign",
+    "prepare",
+    "run_campaign",
+]
 
 _MAY_CHANGE = {"md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps")}
 
@@ -156,6 +164,7 @@ def prepare(recipe, directory):
         start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
         cell = check_recipe(recipe, forces, lattice_parameter_A=start_A)
     check_directory(directory)
+    refuse_links(directory, directory / "points")
     system = describe_system(recipe, forces, cell)
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A
@@ -254,7 +263,7 @@ def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES,
             result.status = "failed"
         elif ended.stopped:
             result.status = "stopped"
-        if not ended.stopped and _has_production(campaign):
+        if not ended.stopped and has_production(campaign):
             result.report = collect(campaign)
         return result
 
@@ -267,35 +276,6 @@ def collect(campaign):
     return write_report(load_run(campaign.directory))
 
 
-def progress_of(campaign):
-    """Return [(label, state, detail)] of every point for ``simtools status``."""
-    rows = []
-    for job, outcome in campaign.points():
-        state = PointProgress.read(job.directory)
-        if outcome is not None:
-            rows.append((job.spec.label, "done", f"{outcome.get('mean_temperature_K', float('nan')):.1f} K"))
-        elif state is not None:
-            share = 100 * state.done_steps / max(state.total_steps, 1)
-            rows.append((job.spec.label, "unfinished", f"{share:.0f} %, {state.temperature_K:.0f} K"))
-        else:
-            rows.append((job.spec.label, "not started", ""))
-    n_waiting = campaign.n_points - len(rows)
-    if n_waiting:
-        rows.append((f"{n_waiting} replicas", "waiting", "for the volume of their temperature"))
-    return rows
-
-
-def is_running(directory):
-    """Return whether another process is running the campaign in `directory`."""
-    try:
-        with locked(Path(directory)):
-            return False
-    except ConfigError:
-        return True
-    except OSError:
-        return False
-
-
 def _opening(campaign, done):
     system = campaign.system
     composition = " ".join(f"{symbol} {count}" for symbol, count in system["composition"].items())
@@ -306,7 +286,8 @@ def _opening(campaign, done):
     )
 
 
-def _has_production(campaign):
+def has_production(campaign):
+    """Return whether a production run of the campaign is done."""
     return any(job.spec.role == "production" and outcome for job, outcome in campaign.points())
 
 

@@ -14,7 +14,7 @@ __all__ = ["Cost", "planned_cost"]
 _MEASURED_S = 0.3
 _MEASURED_STEPS = 20
 _BYTES_PER_CHECKPOINT_ATOM = 150  # positions, momenta, thermostat and sampler state, two files in turn
-_BYTES_PER_SEGMENT = 30_000  # an H5MD file of 32 atoms without frames
+_BYTES_PER_SEGMENT = 60_000  # an H5MD file of 32 atoms without frames
 _BYTES_PER_POINT = 20_000
 
 
@@ -31,7 +31,7 @@ class Cost:
     core_hours
         None if no time per step is known.
     disk_MB
-        Of what is still to be written, at most: compression is left out.
+        Of what is still to be written, roughly: compression is left out.
     ms_per_step
         ``measured`` on this machine now, or the ``rate`` of the campaign's own points; ms.
     source
@@ -53,7 +53,7 @@ class Cost:
             hours = f"{_short(self.core_hours)} core-hours ({self.ms_per_step:.3g} ms/step, {self.source})"
         return (
             f"planned: {self.n_left} of {self.n_points} points to run, {self.n_steps_left:.3g} steps, {hours}, "
-            f"at most {_short(self.disk_MB)} MB on disk"
+            f"about {_short(self.disk_MB)} MB on disk"
         )
 
 
