@@ -133,9 +133,9 @@ def report(arguments):
 
 
 def _reproduce(arguments):
+    from workflows.executors import StopRequest
     from workflows.progress import progress_display
     from workflows.reproduce import reproduce
-    from workflows.executors import StopRequest
 
     with StopRequest().listening() as stop, progress_display() as display:
         result = reproduce(

@@ -52,8 +52,8 @@ class Cost:
         if self.core_hours is not None:
             hours = f"{_short(self.core_hours)} core-hours ({self.ms_per_step:.3g} ms/step, {self.source})"
         return (
-            f"planned: {self.n_left} of {self.n_points} points to run, {self.n_steps_left:.3g} steps, {hours}, "
-            f"about {_short(self.disk_MB)} MB on disk"
+            f"planned: {self.n_left} of {self.n_points} points to run, {self.n_steps_left:.3g} steps, "
+            f"{hours}, about {_short(self.disk_MB)} MB on disk"
         )
 
 

@@ -1,13 +1,14 @@
-"""What a failed try of a point means: again, not again, or nothing can be written and all has to wait.
+"""What a failed try of a point means: again, not again, or nothing can be written and all must wait.
 
-The reasons are kept beside the point: ``tries.json`` while it may be tried again, ``quarantine.json`` with its
-evidence once it may not.
+The reasons are kept beside the point: ``tries.json`` while it may be tried again, ``quarantine.json`` with
+its evidence once it may not.
 """
 
 import errno
+import os
 from pathlib import Path
 
-from simtools.core.errors import ConfigError, RunFailedError
+from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.checkpoint import CHECKPOINT_NAMES
 from workflows.statepoints import DamagedFileError, read_json, write_json
@@ -19,6 +20,7 @@ __all__ = [
     "judge",
     "kind_of",
     "lift_quarantine",
+    "one_line",
     "quarantine",
     "quarantined",
 ]
@@ -55,6 +57,20 @@ def kind_of(error):
     return "error"
 
 
+def one_line(error):
+    """Return an exception as one line for the user; of a disk's refusal, with the cure."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if kind_of(error) == "disk":
+        seen = error
+        while not isinstance(seen, OSError) or seen.errno not in DISK_ERRORS:
+            seen = seen.__cause__ or seen.__context__
+        return (
+            f"{os.strerror(seen.errno)}: what was checkpointed is kept; {DISK_ERRORS[seen.errno]} and run the "
+            "same command again"
+        )
+    return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"
+
+
 def judge(job, outcome, *, retries):
     """Return what to do about a failed try: ``retry``, ``quarantine``, ``wait`` (the disk) or ``report``.
 
@@ -82,7 +98,7 @@ def judge(job, outcome, *, retries):
 
 
 def quarantine(job, outcome):
-    """Set a point aside: it is not run again until `lift_quarantine`; return what ``quarantine.json`` holds."""
+    """Set a point aside until `lift_quarantine`; return what ``quarantine.json`` holds."""
     directory = job.directory
     record = {
         "reason": outcome.message,

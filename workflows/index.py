@@ -1,8 +1,8 @@
-"""What has happened to every point, one line per event: ``simtools status`` reads this and opens nothing else.
+"""What has happened to every point, one line per event: all that ``simtools status`` needs to read.
 
 The truth is in the points' folders; the index repeats it so that ten thousand of them need not be opened, and
-`simtools run` compares the two at its start. Every line carries a checksum, so that what a killed or full-disk
-write left behind is told from an event and skipped.
+`simtools run` compares the two at its start. Every line carries a checksum, so that what a killed write or a
+full disk left behind is told from an event and skipped.
 """
 
 import errno
@@ -126,7 +126,7 @@ def _event(line):
 
 
 def _lock(descriptor):
-    """Wait for the file's lock, with which appending is safe on a network file system too, if it has locks."""
+    """Wait for the file's lock: with it, appending is safe on network file systems too, if they have locks."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
     except OSError as error:

@@ -5,9 +5,9 @@ writes a counter every few seconds, and another process believes it dead when th
 `patience_s` of its own monotonic clock (no two clocks are compared). An owner that was only asleep finds out
 before it publishes anything: see `Lease.__call__`.
 
-Order matters: an owner writes a temporary file, looks at the fence, renames; a successor takes the lease, then
-deletes its predecessors' temporary files. So a late owner either sees that the lease is gone or finds its file
-gone.
+Order matters: an owner writes a temporary file, looks at the fence, renames; a successor takes the lease,
+then deletes its predecessors' temporary files. So a late owner either sees that the lease is gone, or its own
+file is.
 """
 
 import errno
@@ -126,8 +126,8 @@ def _take(directory, patience_s, should_stop):
         elif beat != seen:
             owner = _owner(folder, newest) or {}
             raise LeaseHeldError(
-                f"{directory} is being run by another process (pid {owner.get('pid')} on {owner.get('host')}); "
-                "wait for it or stop it"
+                f"{directory} is being run by another process (pid {owner.get('pid')} on "
+                f"{owner.get('host')}); wait for it or stop it"
             )
         elif now - since > patience_s:
             lease = _create(directory, newest + 1)

@@ -1,11 +1,8 @@
 """One state point in its folder: build, run, record. Doing it twice does it once; a stopped one goes on."""
 
 import logging
-import os
 import shutil
-import sys
 import traceback
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,12 +14,13 @@ from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
-from workflows.failures import DISK_ERRORS, kind_of
+from workflows.failures import kind_of, one_line
 from workflows.index import StatusIndex
 from workflows.lease import FOLDER as LEASE_FOLDER
 from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, molecules_of
 from workflows.parts import note_part, read_parts
+from workflows.point_log import logging_to
 from workflows.progress import PointProgress, ProgressFile
 from workflows.safety import refuse_links
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
@@ -34,7 +32,6 @@ FORCE_FIELD_FILE = "force_field.toml"
 LOG_FILE = "log.txt"
 _EQUILIBRATION_TAU_PS = 0.1
 _LOG_INTERVAL_FS = 20.0
-_LOGGERS = ("simtools", "potentials", "workflows")
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +126,7 @@ def run_point(job, *, should_stop=None, on_progress=None):
         with hold_lease(directory, should_stop=should_stop) as lease:
             outcome = finished(job)
             if outcome is None:
-                with _logging_to(directory / LOG_FILE):
+                with logging_to(directory / LOG_FILE):
                     _note(job, "started")
                     note_part(directory, fence=lease)
                     result = _run(job, lease, should_stop, on_progress)
@@ -145,7 +142,7 @@ def run_point(job, *, should_stop=None, on_progress=None):
         return PointOutcome(
             job.spec.name,
             "failed",
-            message=_one_line(error),
+            message=one_line(error),
             log=str(directory / LOG_FILE),
             kind=kind_of(error),
         )
@@ -210,7 +207,7 @@ def _run(job, lease, should_stop, on_progress):
         return PointOutcome(spec.name, "stopped", message=str(error))
     except Exception as error:
         logger.error("%s failed\n%s", spec.label, traceback.format_exc())
-        return PointOutcome(spec.name, "failed", message=_one_line(error), log=log, kind=kind_of(error))
+        return PointOutcome(spec.name, "failed", message=one_line(error), log=log, kind=kind_of(error))
 
 
 def _system(job):
@@ -367,43 +364,3 @@ def _trajectory_info(job, atoms):
         "formal_charges_e": atoms.info["formal_charges_e"],
         **({"host_species": atoms.info["framework"]} if "framework" in atoms.info else {}),
     }
-
-
-class _PointLog(logging.FileHandler):
-    """A log that gives way on a full disk: the point's own failure is what gets told."""
-
-    def handleError(self, record):
-        """Drop a line that the disk has no room for."""
-        if not isinstance(sys.exception(), OSError):
-            super().handleError(record)
-
-
-@contextmanager
-def _logging_to(path):
-    handler = _PointLog(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [item.level for item in loggers]
-    for item in loggers:
-        item.addHandler(handler)
-        item.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for item, level in zip(loggers, levels, strict=True):
-            item.removeHandler(handler)
-            item.setLevel(level)
-        handler.close()
-
-
-def _one_line(error):
-    text = " ".join(str(error).split()) or type(error).__name__
-    if kind_of(error) == "disk":
-        seen = error
-        while not isinstance(seen, OSError) or seen.errno not in DISK_ERRORS:
-            seen = seen.__cause__ or seen.__context__
-        return (
-            f"{os.strerror(seen.errno)}: what was checkpointed is kept; {DISK_ERRORS[seen.errno]} and run the "
-            "same command again"
-        )
-    return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"

@@ -306,7 +306,7 @@ def _apply_override(record, override):
 
 
 def set_value(record, name, value, told):
-    """Set the value called `name` (dotted, list items by number) in a parsed recipe; `told` starts an error."""
+    """Set the value called `name` (dotted; list items by number) in a parsed recipe; `told` starts errors."""
     *path, last = name.split(".")
     place = record
     for part in path:

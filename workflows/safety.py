@@ -1,4 +1,4 @@
-"""A run directory from someone else must not lead out of itself: no symbolic link in it is written through."""
+"""A run directory from someone else must not lead out of itself: no symbolic link is written through."""
 
 import os
 from pathlib import Path
@@ -32,8 +32,8 @@ def _check(folder, home):
     for path in paths:
         if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise ConfigError(
-                f"{path}: a symbolic link to {os.readlink(path)}, out of the run directory; nothing is written "
-                "through it: replace it by what it points to, or remove it"
+                f"{path}: a symbolic link to {os.readlink(path)}, out of the run directory; nothing is "
+                "written through it: replace it by what it points to, or remove it"
             )
 
 

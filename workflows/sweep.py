@@ -1,4 +1,4 @@
-"""A recipe with lists: ``[[case]]`` and ``[sweep]`` expand to cases, each an ordinary recipe in its own folder.
+"""A recipe with lists: ``[[case]]`` and ``[sweep]`` give cases, each an ordinary recipe in its own folder.
 
 ``[[case]]`` tables say what goes together (a composition with its force field and its defects); every key of
 ``[sweep]`` is a list, and each case is taken with each combination. Temperatures, replicas and counterfactual
@@ -19,6 +19,7 @@ __all__ = ["MOST_CASES", "Case", "read_cases"]
 
 MOST_CASES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=,-]{0,99}")
+_EXPECTED = "expected at most 100 letters, digits and any of _ . + = , -"
 _OTHER = re.compile(r"[^A-Za-z0-9_.+=-]+")
 _OWN_LISTS = {
     "md.temperatures_K": "give all of them in [md] temperatures_K",
@@ -73,8 +74,7 @@ def read_cases(name_or_path, overrides=()):
         full = "_".join(part for part in (name, *(told for _, _, told in chosen)) if part)
         if not _NAME.fullmatch(full) or full.endswith("."):
             raise ConfigError(
-                f"{path}: the case {full[:120]!r} needs another name, expected at most 100 letters, digits and "
-                "any of _ . + = , -; give [[case]] name"
+                f"{path}: the case {full[:120]!r} needs another name, {_EXPECTED}; give [[case]] name"
             )
         if full in cases:
             raise ConfigError(f"{path}: two cases are called {full!r}; give each a name of its own")
@@ -108,10 +108,7 @@ def _named_rows(rows, path):
         row = dict(row)
         name = row.pop("name", f"case{number + 1}")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"{path}: [case.{number}] name = {v.shown(name)}: expected at most 100 letters, digits and any of "
-                "_ . + = , -"
-            )
+            raise ConfigError(f"{path}: [case.{number}] name = {v.shown(name)}: {_EXPECTED}")
         settings = dict(_flat(row))
         _refuse_own_lists(settings, f"{path}: [case.{number}]", ("title",))
         found.append((name, settings))

@@ -116,7 +116,7 @@ def open_cases(directory):
 
 
 def report_cases(directory):
-    """Compare what is analysed of the cases: ``summary.json``, ``figures/``, ``report.html``; return the page."""
+    """Write ``summary.json``, ``figures/`` and ``report.html`` of what is analysed; return the page's path."""
     directory = Path(directory)
     record = _read_cases(directory)
     campaigns = open_cases(directory)
@@ -237,8 +237,8 @@ def _notes(campaigns, runs, aside):
     }
     if len(fields) > 1:
         notes.append(
-            f"the cases use different forces ({', '.join(sorted(map(str, fields)))}): their differences are those "
-            "of the forces too"
+            f"the cases use different forces ({', '.join(sorted(map(str, fields)))}): their differences are "
+            "those of the forces too"
         )
     return notes
 

@@ -85,8 +85,8 @@ class ThermoLog:
         here = os.fstat(self._stream.fileno())
         if not self._path.exists() or not os.path.samestat(here, self._path.stat()):
             raise LeaseLostError(
-                f"{self._path} was replaced or removed while this run was writing it; the same command goes on "
-                "from the last checkpoint that is there"
+                f"{self._path} was replaced or removed while this run was writing it; the same command goes "
+                "on from the last checkpoint that is there"
             )
         return here.st_size
 

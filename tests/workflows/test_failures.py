@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase.calculators.calculator import Calculator
 
 from simtools.core.errors import ConfigError, RunFailedError
 from workflows import point
@@ -70,17 +71,41 @@ def test_what_kind_of_failure_an_error_is(error, kind):
     assert kind_of(error) == kind
 
 
-def test_a_point_that_blows_up_is_set_aside_at_once_with_its_evidence_and_the_rest_goes_on(run, tmp_path):
-    status, err = run("--set", "md.timestep_fs=5", "--set", "md.lattice_parameter_A=3.2")
+class Repelling(Calculator):
+    """Pushes every atom away from the origin, the harder the farther."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {
+            "energy": -50.0 * float((atoms.positions**2).sum()),
+            "forces": 100.0 * atoms.positions,
+        }
+
+
+def test_a_point_that_blows_up_is_set_aside_at_once_with_its_evidence_and_the_rest_goes_on(
+    run, tmp_path, monkeypatch
+):
+    real = point.run_stages
+
+    def sometimes(atoms, calculator, stages, directory, **options):
+        chosen = Repelling() if "130K-r01" in str(directory) else calculator
+        return real(atoms, chosen, stages, directory, **options)
+
+    monkeypatch.setattr(point, "run_stages", sometimes)
+    status, err = run()
     assert status == 1
-    lines = [line for line in err.splitlines() if line.startswith("  130K-r0")]
-    assert len(lines) == 2
-    for folder in (tmp_path / "run" / "points").iterdir():
-        record = json.loads((folder / "quarantine.json").read_text())
-        assert record["kind"] == "physics"
-        assert len(record["tries"]) == 1
-        assert {"failure.xyz", "log.txt", "thermo.csv"} <= set(record["evidence"])
-        assert all((folder / name).exists() for name in record["evidence"])
+    (line,) = [line for line in err.splitlines() if line.startswith("  130K-r0")]
+    assert "130K-r01" in line
+    assert len(err.splitlines()) == 3
+    (folder,) = (tmp_path / "run" / "points").glob("130K-r01*")
+    record = json.loads((folder / "quarantine.json").read_text())
+    assert record["kind"] == "physics"
+    assert len(record["tries"]) == 1
+    assert {"failure.xyz", "log.txt", "thermo.csv"} <= set(record["evidence"])
+    assert all((folder / name).exists() for name in record["evidence"])
+    assert len(list(tmp_path.glob("run/points/*/done.json"))) == 1
 
 
 def test_a_passing_error_is_tried_again_and_forgotten(run, tmp_path, monkeypatch):

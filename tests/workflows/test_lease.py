@@ -33,8 +33,9 @@ STOP_BETWEEN = """
             lease()
             print("stops", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
+    result = pathlib.Path(sys.argv[1]) / "result"
     try:
-        replace_file(pathlib.Path(sys.argv[1]) / "result", lambda stream: stream.write(b"late"), fence=Fence())
+        replace_file(result, lambda stream: stream.write(b"late"), fence=Fence())
     except FileNotFoundError:
         print("refused", flush=True)
 """
