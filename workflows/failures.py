@@ -65,8 +65,8 @@ def one_line(error):
         while not isinstance(seen, OSError) or seen.errno not in DISK_ERRORS:
             seen = seen.__cause__ or seen.__context__
         return (
-            f"{os.strerror(seen.errno)}: what was checkpointed is kept; {DISK_ERRORS[seen.errno]} and run the "
-            "same command again"
+            f"{os.strerror(seen.errno)}: what was checkpointed is kept; {DISK_ERRORS[seen.errno]} and run "
+            "the same command again"
         )
     return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"
 

@@ -126,7 +126,7 @@ def _event(line):
 
 
 def _lock(descriptor):
-    """Wait for the file's lock: with it, appending is safe on network file systems too, if they have locks."""
+    """Wait for the file's lock: with it, appending is safe on network file systems too if they lock."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
     except OSError as error:

@@ -121,7 +121,8 @@ def run_point(job, *, should_stop=None, on_progress=None):
         outcome = finished(job)
         if outcome is not None:
             return PointOutcome(job.spec.name, "done", outcome)
-        directory.mkdir(parents=True, exist_ok=True)
+        for folder in (directory.parent, directory):  # never the run directory itself: it may be moved away
+            folder.mkdir(exist_ok=True)
         refuse_links(directory)
         with hold_lease(directory, should_stop=should_stop) as lease:
             outcome = finished(job)

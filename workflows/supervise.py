@@ -6,7 +6,6 @@ What a campaign's points are is in campaign.py; what a failure means in failures
 from dataclasses import dataclass, field
 
 from workflows import failures
-from workflows.failures import DISK_ERRORS
 from workflows.index import NAME, StatusIndex, read_index
 from workflows.point import finished
 from workflows.statepoints import write_json
@@ -148,9 +147,7 @@ class _Supervision:
             decision = failures.judge(job, outcome, retries=self.retries)
             if decision == "quarantine":
                 failures.quarantine(job, outcome)
-        except OSError as error:
-            if error.errno not in DISK_ERRORS:
-                raise
+        except OSError:  # where not even this can be noted, nothing can be computed either
             decision = "wait"
         if decision == "retry":
             self.display.note(f"{job.label}: {outcome.message}; tried again")

@@ -116,7 +116,7 @@ def open_cases(directory):
 
 
 def report_cases(directory):
-    """Write ``summary.json``, ``figures/`` and ``report.html`` of what is analysed; return the page's path."""
+    """Write ``summary.json``, ``figures/`` and ``report.html`` of what is analysed; return the page."""
     directory = Path(directory)
     record = _read_cases(directory)
     campaigns = open_cases(directory)

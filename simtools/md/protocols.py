@@ -198,7 +198,7 @@ class _Run:
     def prepare_directory(self):
         """Make the directory, or refuse one that cannot be written or holds other inputs."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=self.fence is None, exist_ok=True)
             if (self.directory / INPUTS).exists():
                 compare_inputs(self.directory, self.inputs)
             else:
