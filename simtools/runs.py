@@ -247,7 +247,7 @@ def _read_json(path, *keys):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not record.keys() >= set(keys):
             raise ValueError(f"expected an object with {', '.join(keys) or 'something in it'}")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{path}: damaged, not a whole JSON file: {error}") from error
     return record
 

@@ -164,7 +164,7 @@ def prepare(recipe, directory):
         start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
         cell = check_recipe(recipe, forces, lattice_parameter_A=start_A)
     check_directory(directory)
-    refuse_links(directory, directory / "points")
+    refuse_links(directory, directory, directory / "points")
     system = describe_system(recipe, forces, cell)
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A

@@ -125,7 +125,7 @@ def report(arguments):
         print(f"report: {collect(campaign)}")
         return 0
     for campaign in campaigns:
-        refuse_links(campaign.directory)
+        refuse_links(arguments.directory, campaign.directory)
         if has_production(campaign):
             collect(campaign)
     print(f"report: {report_cases(arguments.directory)}")

@@ -123,7 +123,7 @@ def run_point(job, *, should_stop=None, on_progress=None):
             return PointOutcome(job.spec.name, "done", outcome)
         for folder in (directory.parent, directory):  # never the run directory itself: it may be moved away
             folder.mkdir(exist_ok=True)
-        refuse_links(directory)
+        refuse_links(job.run_directory, directory)
         with hold_lease(directory, should_stop=should_stop) as lease:
             outcome = finished(job)
             if outcome is None:

@@ -7,34 +7,45 @@ from simtools.core.errors import ConfigError
 
 __all__ = ["inside", "refuse_links"]
 
+_INNER = ("trajectory", "lease", "figures", "results")
 
-def refuse_links(*folders):
-    """Refuse folders that hold a symbolic link to somewhere outside, or that are one.
 
-    Looks at the folders themselves, their entries and the entries of their ``trajectory``, ``lease``,
-    ``figures`` and ``results``.
+def refuse_links(root, *folders):
+    """Refuse symbolic links that lead out of the run directory `root`.
+
+    Looks at `folders` (at `root`, if none is given), their entries, and the entries of their ``trajectory``,
+    ``lease``, ``figures`` and ``results``. `root` itself may be a link: that is the user's own word.
 
     Raises
     ------
     ConfigError
         Naming the link and its target.
     """
-    for folder in map(Path, folders):
-        home = folder.resolve().parent if not folder.is_symlink() else folder.parent.resolve() / folder.name
-        _check(folder, home)
-        for name in ("trajectory", "lease", "figures", "results"):
-            if (folder / name).is_dir():
-                _check(folder / name, home)
+    home = Path(root).resolve()
+    for folder in map(Path, folders or (root,)):
+        if folder != Path(root):
+            _check(folder, home)
+        for inner in (folder, *(folder / name for name in _INNER)):
+            if inner.is_dir():
+                with os.scandir(inner) as entries:
+                    for entry in entries:
+                        if entry.is_symlink():
+                            _check(Path(entry.path), home)
 
 
-def _check(folder, home):
-    paths = [folder, *folder.iterdir()] if folder.is_dir() else [folder]
-    for path in paths:
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise ConfigError(
-                f"{path}: a symbolic link to {os.readlink(path)}, out of the run directory; nothing is "
-                "written through it: replace it by what it points to, or remove it"
-            )
+def _check(path, home):
+    if path.is_symlink() and not _target(path).is_relative_to(home):
+        raise ConfigError(
+            f"{path}: a symbolic link to {os.readlink(path)[:200]!r}, out of the run directory; nothing is "
+            "written through it: replace it by what it points to, or remove it"
+        )
+
+
+def _target(path):
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return Path("/")
 
 
 def inside(folder, name, *, where):

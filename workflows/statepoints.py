@@ -214,7 +214,7 @@ def read_json(path):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not record:
             raise ValueError("nothing in it")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(
             f"{path}: damaged, not a whole JSON file ({error}); remove it to recompute"
         ) from error

@@ -53,7 +53,7 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
     for case in cases:
         _check(case)
     check_directory(directory)
-    refuse_links(directory)
+    refuse_links(directory, directory, directory / _FOLDER)
     (directory / _FOLDER).mkdir(exist_ok=True)
     with locked(directory), ExitStack() as stack:
         campaigns = [_prepared(case, directory, stack) for case in cases]

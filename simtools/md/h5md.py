@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from simtools.core.errors import ConfigError
+from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.provenance import library_versions
 from simtools.md.checkpoint import partial_path, replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
@@ -279,23 +279,26 @@ def read_trajectory(directory, *, stage="production"):
     metadata = {**first["metadata"], "stage": settings, "complete": stage in index["complete"]}
     metadata["first_time_ps"] = float(first["step"][0] * settings["timestep_fs"] / 1000)
     metadata["rounding_A"] = max(part["rounding_A"] for part in parts)
-    return Trajectory(
-        positions_A=np.concatenate([part["positions"] for part in parts]),
-        species=first["species"],
-        cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
-        frame_interval_ps=interval_ps,
-        temperature_K=settings["temperature_K"],
-        formal_charges_e=first["formal_charges_e"],
-        masses_amu=first["masses"],
-        charge_current_e_A_per_ps=np.concatenate(current) if current else None,
-        fine_interval_ps=fine_ps,
-        species_momenta_amu_A_per_ps=momenta,
-        velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
-        lattice_sites=first["lattice_sites"],
-        molecule_id=first.get("molecule_id"),
-        defects=tuple(first["defects"]),
-        metadata=metadata,
-    )
+    try:
+        return Trajectory(
+            positions_A=np.concatenate([part["positions"] for part in parts]),
+            species=first["species"],
+            cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
+            frame_interval_ps=interval_ps,
+            temperature_K=settings["temperature_K"],
+            formal_charges_e=first["formal_charges_e"],
+            masses_amu=first["masses"],
+            charge_current_e_A_per_ps=np.concatenate(current) if current else None,
+            fine_interval_ps=fine_ps,
+            species_momenta_amu_A_per_ps=momenta,
+            velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
+            lattice_sites=first["lattice_sites"],
+            molecule_id=first.get("molecule_id"),
+            defects=tuple(first["defects"]),
+            metadata=metadata,
+        )
+    except (ConfigError, ShapeError) as error:
+        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {error}") from error
 
 
 def segment_files(directory, *, stage="production"):
@@ -338,6 +341,7 @@ def _read_segment(path, row):
     _verify(path, row)
     try:
         with h5py.File(path, "r") as file:
+            _refuse_other_files(file, set())
             part = _unpack(file)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -369,6 +373,22 @@ def _verify(path, row):
         raise TrajectoryError(
             f"{path} is damaged; expected content with SHA-256 {row['sha256'][:12]}..., found {found[:12]}..."
         )
+
+
+def _refuse_other_files(group, seen):
+    """Refuse what leads out of a file that we did not write: links, and numbers kept in other files."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link, expected data in the file itself")
+        member = group[name]
+        if isinstance(member, h5py.Dataset):
+            if member.is_virtual or member.external:
+                raise ValueError(f"{member.name} is kept in other files, expected data in the file itself")
+        elif isinstance(member, h5py.Group):
+            address = h5py.h5o.get_info(member.id).addr
+            if address in seen:
+                raise ValueError(f"{member.name} is inside itself")
+            _refuse_other_files(member, seen | {address})
 
 
 def _unpack(file):
@@ -446,7 +466,7 @@ def _read_index(folder):
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         wrong = _what_is_wrong(index)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         wrong = str(error)
     if wrong:
         raise TrajectoryError(f"{path} is damaged ({wrong}); expected the list of segments")
@@ -463,6 +483,8 @@ def _what_is_wrong(index):
         for key, kind in _INDEX_ROW.items():
             if not isinstance(row, dict) or not isinstance(row.get(key), kind):
                 return f"segment {number} has no {key}"
+        if row["file"] != Path(row["file"]).name or "\0" in row["file"] or row["file"] in ("", ".", ".."):
+            return f"segment {number} has file = {row['file'][:80]!r}, not the name of a file beside it"
     return None
 
 
