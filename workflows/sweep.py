@@ -94,7 +94,7 @@ def _recipe_of(record, settings, told, path, names):
     try:
         return recipe_from_dict(changed, source=path, overrides=names)
     except ConfigError as error:
-        told = ", ".join(f"{key} = {v.shown(value)}" for key, value in settings.items())
+        told = ", ".join(f"{key[:80]} = {v.shown(value)}" for key, value in settings.items())[:400]
         raise ConfigError(f"{error} (case {told})") from error
 
 

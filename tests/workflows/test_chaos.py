@@ -1,4 +1,4 @@
-"""A campaign that is disturbed all the time ends as one that is left alone; benchmarks/chaos.py does it longer."""
+"""A campaign that is disturbed all the time ends as one that is left alone."""
 
 import pytest
 
