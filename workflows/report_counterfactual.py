@@ -81,8 +81,8 @@ def counterfactual_figures(run):
         single_figure(
             "counterfactual",
             "Diffusion with something taken away",
-            "D* of altered runs over that of the runs they are compared with, 95 % intervals from the scatter "
-            "of replicas; dashed: no change. Arrows: upper limits.",
+            "D* of altered runs over that of the runs they are compared with, 95 % intervals from the "
+            "scatter of replicas; dashed: no change. Arrows: upper limits.",
             plots.plot_counterfactual_ratios,
             run.counterfactuals,
             width_in=7.6,
