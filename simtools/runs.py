@@ -217,7 +217,9 @@ def load_run(directory):
         green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
         onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
         comparisons=_read_results(MethodComparison, results, "methods-*.json"),
-        counterfactuals=_read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"),
+        counterfactuals=_in_order(
+            _read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"), summary
+        ),
         activation_differences=_read_results(
             ActivationDifference, results, "counterfactual-activation-*.json"
         ),
@@ -249,6 +251,17 @@ def _read_points(directory, recipe, summary):
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
     return tuple(sorted(found, key=_place))
+
+
+def _in_order(results, summary):
+    """Return counterfactual results by temperature, then as the summary lists them: references first."""
+    listed = [row["variant"] for row in summary.get("counterfactual", ())]
+    order = {name: k for k, name in reversed(list(enumerate(listed)))}
+    return tuple(
+        sorted(
+            results, key=lambda item: (item.temperature_K, order.get(item.variant, len(order)), item.variant)
+        )
+    )
 
 
 def _place(result):

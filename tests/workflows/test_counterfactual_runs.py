@@ -230,7 +230,7 @@ def test_a_campaign_grows_by_counterfactual_runs_and_tells_what_they_change(tmp_
     assert "Runs with something taken away" in page
     assert (out / "figures" / "counterfactual.svg").exists()
     run = load_run(out)
-    assert {item.variant for item in run.counterfactuals} == set(names)
+    assert [item.variant for item in run.counterfactuals] == names
     assert run.plot_counterfactuals().get_xscale() == "log"
 
     framework = read_trajectory(points["700K-framework-r01"])
