@@ -9,7 +9,7 @@ import pytest
 from simtools.core.errors import ConfigError
 from simtools.md.h5md import read_trajectory
 from simtools.runs import load_run
-from workflows.campaign import open_campaign, progress_of
+from workflows.campaign import Campaign, open_campaign, progress_of
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
 from workflows.molecular import held_framework
@@ -160,6 +160,24 @@ def test_free_points_keep_their_hashes():
     assert heavy.role == "production"
     again = recipe_from_dict(tomllib.loads(to_toml(recipe.to_dict())), source="r.toml")
     assert variants_of(again) == variants_of(recipe)
+
+
+def test_altered_runs_share_the_volume_of_the_free_run(tmp_path):
+    text = recipe_text("cone", "framework", temperatures="[600, 700]").replace(
+        "lattice_parameter_A = 3.95", ""
+    )
+    (tmp_path / "recipe.toml").write_text(text)
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    forces = forces_of(recipe.to_dict()["potential"], relative_to=tmp_path)
+    campaign = Campaign(recipe, tmp_path, forces, {"start_lattice_parameter_A": 3.95})
+    jobs = campaign.production_jobs(700.0, {"mean_volume_A3": 27 * 4.0**3})
+    assert [job.spec.variant for job in jobs] == [None, "cone30", "framework"]
+    cells = [job.spec.inputs["cell"] for job in jobs]
+    assert cells[0] == cells[1] == cells[2]
+    assert cells[0]["volume_point"] == campaign.volume_job(700.0).spec.digest
+    assert cells[0]["lattice_parameter_A"] == pytest.approx(4.0)
+    assert len(campaign.production_jobs(600.0, {"mean_volume_A3": 27 * 4.0**3})) == 1
+    assert campaign.n_points == 2 + 2 + 2
 
 
 def test_masses_are_part_of_a_point_and_the_total_is_kept(tmp_path):
