@@ -49,7 +49,7 @@ def take_quick(record, *, source, wanted):
         rows = isinstance(change, list) and all(isinstance(row, dict) for row in change)
         if name == "quick" or not (isinstance(change, dict) or rows):
             raise ConfigError(
-                f"{source}: quick.{name} = {shown(change)}: expected a table of the recipe, such as [quick.md]"
+                f"{source}: quick.{name} = {shown(change)}: expected a table of a recipe, such as [quick.md]"
             )
     if not wanted:
         return full
