@@ -10,6 +10,11 @@ import pandas as pd
 from simtools.analysers.arrhenius import ArrheniusResult
 from simtools.analysers.association import AssociationResult
 from simtools.analysers.binding import BindingResult
+from simtools.analysers.counterfactuals import (
+    ActivationDifference,
+    CounterfactualResult,
+    InertiaExponent,
+)
 from simtools.analysers.green_kubo import GreenKuboResult
 from simtools.analysers.hop_statistics import HopStatistics
 from simtools.analysers.method_agreement import MethodComparison
@@ -86,6 +91,8 @@ class Run:
         `GreenKuboResult`, `OnsagerResult` and `MethodComparison` of the temperatures that have one.
     temperature_laws
         `TemperatureLawResult`, or None with fewer than four temperatures.
+    counterfactuals, activation_differences, inertia_exponents
+        `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
     """
 
     directory: Path
@@ -102,6 +109,9 @@ class Run:
     onsager: tuple = ()
     comparisons: tuple = ()
     temperature_laws: TemperatureLawResult | None = None
+    counterfactuals: tuple = ()
+    activation_differences: tuple = ()
+    inertia_exponents: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -144,6 +154,12 @@ class Run:
         from simtools.plots import plot_binding
 
         return plot_binding(self.association, ax=ax, **options)
+
+    def plot_counterfactuals(self, ax=None, **options):
+        """Draw D of altered runs over that of their references."""
+        from simtools.plots import plot_counterfactual_ratios
+
+        return plot_counterfactual_ratios(self.counterfactuals, ax=ax, **options)
 
     def transport_at(self, temperature_K, species=None):
         """Return the `TransportResult` of one temperature.
@@ -201,6 +217,11 @@ def load_run(directory):
         green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
         onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
         comparisons=_read_results(MethodComparison, results, "methods-*.json"),
+        counterfactuals=_read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"),
+        activation_differences=_read_results(
+            ActivationDifference, results, "counterfactual-activation-*.json"
+        ),
+        inertia_exponents=_read_results(InertiaExponent, results, "counterfactual-inertia-*.json"),
         temperature_laws=_read_result(TemperatureLawResult, laws_file) if laws_file.exists() else None,
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),

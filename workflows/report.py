@@ -16,6 +16,11 @@ from workflows import report_machinery as machinery
 from workflows import report_tables as tables
 from workflows.recipe import to_toml
 from workflows.report_association import association_table, binding_rows
+from workflows.report_counterfactual import (
+    counterfactual_figures,
+    counterfactual_rows,
+    counterfactual_table,
+)
 from workflows.report_figures import (
     association_figures,
     displacement_figures,
@@ -82,6 +87,7 @@ def _context(run):
     association = association_figures(run.association)
     mechanisms = mechanism_figures(run)
     shown, folded = mechanism_tables(run)
+    altered = counterfactual_figures(run)
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -110,6 +116,9 @@ def _context(run):
         "association_figures": association,
         "association_table": association_table(run),
         "binding_rows": binding_rows(run),
+        "counterfactual_figures": altered,
+        "counterfactual_table": counterfactual_table(run),
+        "counterfactual_rows": counterfactual_rows(run),
         "warnings": tables.grouped_warnings(run.warnings),
         "potential": machinery.potential_block(run),
         "engine_rows": machinery.engine_rows(run),
@@ -120,7 +129,9 @@ def _context(run):
         "recipe_text": to_toml(run.recipe),
     }
     figures = [
-        item for item in (arrhenius, *displacements, *mechanisms, *association, *traces) if item is not None
+        item
+        for item in (arrhenius, *displacements, *mechanisms, *association, *altered, *traces)
+        if item is not None
     ]
     return context, figures
 

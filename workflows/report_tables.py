@@ -10,6 +10,7 @@ from collections import Counter
 from simtools.core.errors import ConfigError
 from simtools.plots import format_estimate, format_number
 from simtools.reference import literature_points
+from workflows.counterfactuals import n_altered_points
 from workflows.report_defects import defect_in_words, defects_made
 
 __all__ = [
@@ -66,7 +67,8 @@ def state_of(run):
     md = run.recipe.get("md", {})
     done = sum(bool(point.outcome) for point in run.points)
     per_temperature = md.get("replicas", 1) + ("lattice_parameter_A" not in md)
-    wanted = max(len(md.get("temperatures_K", ())) * per_temperature, len(run.points))
+    free = len(md.get("temperatures_K", ())) * per_temperature
+    wanted = max(free + n_altered_points(run.recipe, run.directory), len(run.points))
     if done < wanted:
         return f"Unfinished: {done} of {wanted} state points done; the numbers will change", True
     return f"Complete: {_plural(done, 'state point')}", False

@@ -13,6 +13,7 @@ from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
+from workflows.counterfactuals import counterfactuals_of
 from workflows.point import FORCE_FIELD_FILE
 from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
 from workflows.statepoints import PROTOCOL, write_json
@@ -62,6 +63,13 @@ def analyse(campaign):
                     notes=notes,
                 )
             )
+        altered = counterfactuals_of(
+            campaign.recipe,
+            transports,
+            trajectories_of=lambda temperature, label: _trajectories(listed, temperature, notes, label),
+            transport_of=lambda temperature, found: _transport(campaign, temperature, found),
+            notes=notes,
+        )
         arrhenius = _arrhenius(transports, notes)
         law = temperature_law(transports, notes)
         bindings = _bindings(associations)
@@ -84,6 +92,8 @@ def analyse(campaign):
         summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
         summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
     summary |= numbers_or_null(summary_blocks(mechanisms, law))
+    if altered.results:
+        summary["counterfactual"] = numbers_or_null(altered.summary())
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -95,7 +105,7 @@ def analyse(campaign):
         _write_result(results / name, result)
     for result in bindings:
         _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
-    for name, result in named_results(mechanisms, law):
+    for name, result in (*named_results(mechanisms, law), *altered.named_results()):
         _write_result(results / name, result)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
@@ -103,11 +113,12 @@ def analyse(campaign):
     return summary
 
 
-def _trajectories(listed, temperature_K, notes):
-    """Return the production trajectories of one temperature: whole ones, and partial ones with a note."""
+def _trajectories(listed, temperature_K, notes, variant=None):
+    """Return the production trajectories of one temperature, free or of a variant; partial ones with a note."""
     found = []
     for job, outcome in listed:
-        if job.spec.role != "production" or job.spec.temperature_K != temperature_K:
+        wanted = ("production", temperature_K, variant)
+        if (job.spec.role, job.spec.temperature_K, job.spec.variant) != wanted:
             continue
         if outcome is None:
             trajectory = _partial_trajectory(job)

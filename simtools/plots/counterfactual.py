@@ -1,0 +1,69 @@
+"""Diffusivities of runs with something taken away, over those of their references."""
+
+from __future__ import annotations
+
+import math
+
+from simtools.plots.style import (
+    BLUE,
+    GREY,
+    NOTE_SIZE,
+    add_legend,
+    as_tuple,
+    dress,
+    interval_bars,
+    is_value,
+    new_axes,
+    plain,
+    temperature_colours,
+)
+
+
+def plot_counterfactual_ratios(results, *, ax=None):
+    """Draw D altered over D reference with 95 % intervals on a logarithmic axis and return the Axes.
+
+    Parameters
+    ----------
+    results
+        One `CounterfactualResult` or several; one row for each. Upper limits are arrows to the left, ratios
+        without a number are counted in a note.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    results = as_tuple(results)
+    ax = new_axes() if ax is None else ax
+    several = len({item.temperature_K for item in results}) > 1
+    colours = temperature_colours([item.temperature_K for item in results])
+    labelled = set()
+    shown = [item for item in results if is_value(item.ratio) or _finite_limit(item.ratio)]
+    for row, item in enumerate(shown):
+        colour = colours[item.temperature_K] if several else BLUE
+        label = f"{item.temperature_K:g} K" if item.temperature_K not in labelled else None
+        if is_value(item.ratio):
+            labelled.add(item.temperature_K)
+            values, bars = interval_bars([item.ratio])
+            ax.errorbar(values, [row], xerr=bars, fmt="o", color=colour, capsize=3, markersize=6, label=label)
+        else:
+            ax.plot([item.ratio.upper_limit], [row], marker="<", color=colour, markersize=8, linestyle="none")
+    ax.axvline(1.0, color=GREY, linestyle="--", linewidth=1.2)
+    ax.set_xscale("log")
+    ax.set_yticks(range(len(shown)), [plain(_name(item)) for item in shown])
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    hidden = len(results) - len(shown)
+    if hidden:
+        note = f"{hidden} without a number: the reference did not diffuse"
+        ax.annotate(note, (0.02, 0.02), xycoords="axes fraction", fontsize=NOTE_SIZE, color=GREY)
+    dress(ax, xlabel="D altered / D reference")
+    return add_legend(ax, loc="best")
+
+
+def _finite_limit(estimate):
+    return estimate.is_limit and math.isfinite(estimate.upper_limit)
+
+
+def _name(item):
+    return item.variant if item.reference == "free" else f"{item.variant} / {item.reference}"
