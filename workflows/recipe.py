@@ -133,11 +133,15 @@ class MDTable:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisTable:
-    """[analysis]: what is measured; the host species default to every species that is not mobile."""
+    """[analysis]: what is measured; the host species default to every species that is not mobile.
+
+    `anions` are those whose rotation is analysed, by default the molecules in the formula.
+    """
 
     mobile: str = v.key(v.species())
     host: tuple[str, ...] | None = v.key(v.species_list(), default=None)
     hop_length_A: float | None = v.key(v.number(0.1, 50, "Å"), default=None)
+    anions: tuple[str, ...] | None = v.key(v.anion_list(), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

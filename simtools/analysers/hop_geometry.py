@@ -8,6 +8,7 @@ from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import randomisation_p
+from simtools.analysers.kernels import coupling as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
@@ -146,19 +147,18 @@ def _add_widths(trajectory, run, mobile, n_nearest, stride, steps, rng, sums):
 
 def _widths(trajectory, host, middles, n_nearest, stride):
     """Return the mean distance of the nearest host atoms from each place, (n_frames kept, n_places), Å."""
-    positions = trajectory.positions_A[::stride][:, host]
-    cells = np.broadcast_to(trajectory.cells_A, (trajectory.n_frames, 3, 3))[::stride]
+    positions = np.ascontiguousarray(trajectory.positions_A[::stride][:, host])
+    cells = np.ascontiguousarray(trajectory.cells_A.reshape(-1, 3, 3))
+    if len(cells) > 1:
+        cells = np.ascontiguousarray(cells[::stride])
     inverse = np.linalg.inv(cells)
     mean_cell = cells.mean(axis=0)
     widths = np.empty((len(positions), len(middles)))
     unique, group = np.unique(np.round(middles, 3), axis=0, return_inverse=True)
-    typical = positions.mean(axis=0)
+    typical, width = positions.mean(axis=0), np.empty(len(positions))
     for number, place in enumerate(unique):
         distance = np.linalg.norm(minimum_image(typical - place, mean_cell), axis=1)
         near = np.flatnonzero(distance <= max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1]))
-        scaled = np.einsum("tnc,tcd->tnd", positions[:, near] - place, inverse)
-        gaps = np.einsum("tnc,tcd->tnd", scaled - np.round(scaled), cells)
-        lengths = np.linalg.norm(gaps, axis=-1)
-        width = np.partition(lengths, n_nearest - 1, axis=1)[:, :n_nearest].mean(axis=1)
+        kernels.mean_of_nearest(positions[:, near], place, cells, inverse, n_nearest, width)
         widths[:, group.ravel() == number] = width[:, None]
     return widths
