@@ -245,7 +245,9 @@ def load_run(directory):
         green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
         onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
         comparisons=_read_results(MethodComparison, results, "methods-*.json"),
-        counterfactuals=_read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"),
+        counterfactuals=_in_order(
+            _read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"), summary
+        ),
         activation_differences=_read_results(
             ActivationDifference, results, "counterfactual-activation-*.json"
         ),
@@ -288,6 +290,17 @@ def _read_rotors(folder):
         if about is not None:
             found.append((path.stem, _read_result(class_of_result(about["name"]), path)))
     return records_of(found)
+
+
+def _in_order(results, summary):
+    """Return counterfactual results by temperature, then as the summary lists them: references first."""
+    listed = [row["variant"] for row in summary.get("counterfactual", ())]
+    order = {name: k for k, name in reversed(list(enumerate(listed)))}
+    return tuple(
+        sorted(
+            results, key=lambda item: (item.temperature_K, order.get(item.variant, len(order)), item.variant)
+        )
+    )
 
 
 def _place(result):

@@ -42,14 +42,11 @@ class CounterfactualRuns:
         One `ActivationDifference` per variant with two temperatures or more.
     exponents
         One `InertiaExponent` per temperature with heavy rotors.
-    transports
-        {(variant, temperature): `TransportResult`}.
     """
 
     results: tuple[CounterfactualResult, ...] = ()
     differences: tuple[ActivationDifference, ...] = ()
     exponents: tuple[InertiaExponent, ...] = ()
-    transports: dict | None = None
 
     def summary(self):
         """Return the ``counterfactual`` list of ``summary.json``."""
@@ -64,11 +61,6 @@ class CounterfactualRuns:
     def for_verdict(self, temperature_K):
         """Return the `simtools.analysers.verdict.Counterfactuals` of a temperature (K), or None."""
         return counterfactuals_for_verdict(self.results, self.exponents, temperature_K=temperature_K)
-
-    @property
-    def warnings(self):
-        """What to distrust, each text once."""
-        return tuple(dict.fromkeys(note for item in self.results for note in item.warnings))
 
 
 def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, notes, anions=None):
@@ -92,7 +84,7 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
     """
     variants = variants_of(recipe)
     if not variants:
-        return CounterfactualRuns(transports={})
+        return CounterfactualRuns()
     found = {(None, item.temperature_K): item for item in transports}
     turned = {}
 
@@ -142,15 +134,14 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
                     lag_ps=lag,
                 )
             )
-    altered = {key: value for key, value in found.items() if key[0] is not None}
-    for (label, temperature), item in altered.items():
-        notes += [_named(note, label, temperature) for note in item.warnings]
+    for (label, temperature), item in found.items():
+        if label is not None:
+            notes += [_named(note, label, temperature) for note in item.warnings]
     notes += [note for item in results for note in item.warnings]
     return CounterfactualRuns(
         results=tuple(sorted(results, key=lambda item: item.temperature_K)),
         differences=tuple(_differences(variants, found)),
         exponents=tuple(_exponents(variants, found)),
-        transports=altered,
     )
 
 

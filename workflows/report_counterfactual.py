@@ -48,8 +48,8 @@ def counterfactual_table(run):
     lags = sorted({item.lag_ps for item in run.counterfactuals if item.lag_ps is not None})
     when = f" after {', '.join(f'{lag:.3g}' for lag in lags)} ps" if lags else ""
     caption = (
-        "Runs that differ from those they are compared with in one thing only, at the same volume, masses, "
-        "rigidity and length. The interval of the ratio is a Student interval of its logarithm from the "
+        "Runs that differ from those they are compared with in one thing only, at the same volume, seeds and "
+        "length. The interval of the ratio is a Student interval of its logarithm from the "
         f"scatter of replicas. C₁, C₂: what is left of the orientations{when}; 1 is frozen, 0 relaxed."
     )
     return {"columns": columns, "rows": rows, "caption": caption}
@@ -81,8 +81,8 @@ def counterfactual_figures(run):
         single_figure(
             "counterfactual",
             "Diffusion with something taken away",
-            "D* of altered runs over that of the runs they are compared with, 95 % intervals from the scatter "
-            "of replicas; dashed: no change. Arrows: upper limits.",
+            "D* of altered runs over that of the runs they are compared with, 95 % intervals from the "
+            "scatter of replicas; dashed: no change. Arrows: upper limits.",
             plots.plot_counterfactual_ratios,
             run.counterfactuals,
             width_in=7.6,

@@ -344,7 +344,11 @@ def _protocol_rows(md):
         f"{md.get('production_ps', 0):g} ps production per replica"
     )
     steps = f"step {md.get('timestep_fs', 0):g} fs, frames every {md.get('sample_every_fs', 0):g} fs"
+    masses = ", ".join(f"{name} {mass:g} amu" for name, mass in md.get("masses_amu", {}).items())
+    molecules = [("Molecules", "rigid")] if md.get("rigid_molecules") else []
     return [
+        *molecules,
+        *([("Masses changed by the recipe", masses)] if masses else []),
         ("Temperatures", ", ".join(f"{t:g}" for t in sorted(md.get("temperatures_K", ()))) + " K"),
         ("Replicas", f"{md.get('replicas', 1)} per temperature, each with its own seeds"),
         ("Ensemble in production", ensemble),

@@ -138,7 +138,7 @@ def analyse(campaign):
 
 
 def _trajectories(listed, temperature_K, notes, variant=None):
-    """Return the production trajectories of one temperature, free or of a variant; partial ones with a note."""
+    """Return the trajectories of one temperature, free ones or a variant's; partial ones with a note."""
     found = []
     for job, outcome in listed:
         wanted = ("production", temperature_K, variant)

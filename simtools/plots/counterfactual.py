@@ -25,8 +25,8 @@ def plot_counterfactual_ratios(results, *, ax=None):
     Parameters
     ----------
     results
-        One `CounterfactualResult` or several; one row for each. Upper limits are arrows to the left, ratios
-        without a number are counted in a note.
+        One `CounterfactualResult` or several; one row for each. Upper limits are arrows to the left; where
+        the reference did not diffuse there is no ratio, which is written in its row.
     ax
         Axes to draw on; a new figure by default.
 
@@ -39,30 +39,32 @@ def plot_counterfactual_ratios(results, *, ax=None):
     several = len({item.temperature_K for item in results}) > 1
     colours = temperature_colours([item.temperature_K for item in results])
     labelled = set()
-    shown = [item for item in results if is_value(item.ratio) or _finite_limit(item.ratio)]
-    for row, item in enumerate(shown):
+    for row, item in enumerate(results):
         colour = colours[item.temperature_K] if several else BLUE
         label = f"{item.temperature_K:g} K" if item.temperature_K not in labelled else None
         if is_value(item.ratio):
             labelled.add(item.temperature_K)
             values, bars = interval_bars([item.ratio])
             ax.errorbar(values, [row], xerr=bars, fmt="o", color=colour, capsize=3, markersize=6, label=label)
-        else:
+        elif math.isfinite(item.ratio.upper_limit):
             ax.plot([item.ratio.upper_limit], [row], marker="<", color=colour, markersize=8, linestyle="none")
+        else:
+            ax.annotate(
+                "no ratio: the reference did not diffuse",
+                (0.02, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=NOTE_SIZE,
+                color=GREY,
+            )
     ax.axvline(1.0, color=GREY, linestyle="--", linewidth=1.2)
     ax.set_xscale("log")
-    ax.set_yticks(range(len(shown)), [plain(_name(item)) for item in shown])
-    ax.set_ylim(len(shown) - 0.5, -0.5)
-    hidden = len(results) - len(shown)
-    if hidden:
-        note = f"{hidden} without a number: the reference did not diffuse"
-        ax.annotate(note, (0.02, 0.02), xycoords="axes fraction", fontsize=NOTE_SIZE, color=GREY)
+    ax.set_yticks(range(len(results)), [plain(_name(item)) for item in results])
+    ax.set_ylim(len(results) - 0.5, -0.5)
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(low, 0.3), max(high, 3.0))
     dress(ax, xlabel="D altered / D reference")
     return add_legend(ax, loc="best")
-
-
-def _finite_limit(estimate):
-    return estimate.is_limit and math.isfinite(estimate.upper_limit)
 
 
 def _name(item):
