@@ -19,6 +19,8 @@ from simtools.analysers.green_kubo import GreenKuboResult
 from simtools.analysers.hop_statistics import HopStatistics
 from simtools.analysers.method_agreement import MethodComparison
 from simtools.analysers.onsager import OnsagerResult
+from simtools.analysers.rotation_arrhenius import RotationArrhenius
+from simtools.analysers.rotor_records import class_of_result, parse_stem, records_of
 from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
@@ -93,6 +95,10 @@ class Run:
         `TemperatureLawResult`, or None with fewer than four temperatures.
     counterfactuals, activation_differences, inertia_exponents
         `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
+    rotors
+        `RotorRecord` of every kind of anion and temperature: rotation, coupling to hops, verdict.
+    rotation_arrhenius
+        `RotationArrhenius` of every kind of anion that turned at two temperatures or more.
     """
 
     directory: Path
@@ -112,6 +118,8 @@ class Run:
     counterfactuals: tuple = ()
     activation_differences: tuple = ()
     inertia_exponents: tuple = ()
+    rotors: tuple = ()
+    rotation_arrhenius: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -122,6 +130,26 @@ class Run:
             for name, value in vars(result).items():
                 if isinstance(value, Estimate):
                     row |= _columns(name, value)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def rotation_dataframe(self):
+        """Return one row per anion and temperature: relaxation times, plateau, rate, verdicts."""
+        rows = []
+        for record in self.rotors:
+            functions, rates = record.rotation["reorientation"], record.rotation["reorientation_rates"]
+            row = {"anion": record.anion, "temperature_K": record.temperature_K, "motion": functions.motion}
+            for name, value in (
+                ("tau1_ps", functions.tau1),
+                ("tau2_ps", functions.tau2),
+                ("tau1_over_tau2", functions.ratio),
+                ("order_parameter_squared", functions.plateau2),
+                ("reorientation_rate_per_ps", rates.rate_per_rotor),
+            ):
+                row |= _columns(name, value)
+            for mobile, results in record.couplings.items():
+                row[f"verdict_{mobile}"] = results["verdict"].verdict
+                row[f"excluded_coupled_fraction_{mobile}"] = results["verdict"].excluded_coupled_fraction
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -225,6 +253,8 @@ def load_run(directory):
         ),
         inertia_exponents=_read_results(InertiaExponent, results, "counterfactual-inertia-*.json"),
         temperature_laws=_read_result(TemperatureLawResult, laws_file) if laws_file.exists() else None,
+        rotors=_read_rotors(results),
+        rotation_arrhenius=_read_results(RotationArrhenius, results, "rotation-arrhenius-*.json"),
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
@@ -251,6 +281,15 @@ def _read_points(directory, recipe, summary):
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
     return tuple(sorted(found, key=_place))
+
+
+def _read_rotors(folder):
+    found = []
+    for path in sorted((*folder.glob("rotation-*.json"), *folder.glob("coupling-*.json"))):
+        about = parse_stem(path.stem)
+        if about is not None:
+            found.append((path.stem, _read_result(class_of_result(about["name"]), path)))
+    return records_of(found)
 
 
 def _in_order(results, summary):

@@ -29,6 +29,7 @@ from workflows.report_figures import (
     trace_figures,
 )
 from workflows.report_mechanisms import law_rows, mechanism_figures, mechanism_tables
+from workflows.report_rotation import rotation_figures, rotation_statements, rotation_tables, tables_of_tests
 
 __all__ = ["render_page", "render_report", "write_page", "write_report"]
 
@@ -88,6 +89,9 @@ def _context(run):
     mechanisms = mechanism_figures(run)
     shown, folded = mechanism_tables(run)
     altered = counterfactual_figures(run)
+    rotation = rotation_figures(
+        run.rotors, run.rotation_arrhenius, run.transport, hop_length_A=_hop_length_A(run)
+    )
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -113,6 +117,10 @@ def _context(run):
         "disagreements": [
             f"{item.temperature_K:g} K: {text}" for item in run.comparisons for text in item.disagreements
         ],
+        "rotation_statements": rotation_statements(run.rotors, run.rotation_arrhenius, run.transport),
+        "rotation_tables": rotation_tables(run.rotors, run.rotation_arrhenius),
+        "rotation_figures": rotation,
+        "rotation_tests": tables_of_tests(run.rotors),
         "association_figures": association,
         "association_table": association_table(run),
         "binding_rows": binding_rows(run),
@@ -128,12 +136,15 @@ def _context(run):
         "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
-    figures = [
-        item
-        for item in (arrhenius, *displacements, *mechanisms, *association, *altered, *traces)
-        if item is not None
-    ]
+    every = (arrhenius, *displacements, *mechanisms, *rotation, *association, *altered, *traces)
+    figures = [item for item in every if item is not None]
     return context, figures
+
+
+def _hop_length_A(run):
+    """Return the distance between neighbouring sites that the run was analysed with, Å, or None."""
+    about = run.summary.get("provenance", {}).get("arguments", {})
+    return about.get("system", {}).get("hop_length_A")
 
 
 def _arrhenius_figure(run, literature):

@@ -16,6 +16,13 @@ from simtools.md.h5md import read_trajectory
 from workflows.counterfactuals import counterfactuals_of
 from workflows.point import FORCE_FIELD_FILE
 from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
+from workflows.run_rotation import (
+    anions_of,
+    rotation_blocks,
+    rotation_lines,
+    site_symmetry_of,
+    temperature_rotations,
+)
 from workflows.statepoints import PROTOCOL, write_json
 
 __all__ = ["SCHEMA", "analyse", "numbers_or_null"]
@@ -45,7 +52,8 @@ def analyse(campaign):
     """
     listed = campaign.points()
     notes = _state_warnings(campaign, listed)
-    transports, associations, mechanisms = [], [], []
+    transports, associations, mechanisms, rotations = [], [], [], []
+    anions = anions_of(campaign.recipe, campaign.forces)
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", SimtoolsWarning)
         for temperature in sorted(campaign.recipe.md.temperatures_K):
@@ -70,7 +78,19 @@ def analyse(campaign):
             transport_of=lambda temperature, found: _transport(campaign, temperature, found),
             notes=notes,
         )
+        for temperature in (item.temperature_K for item in transports if anions):
+            rotations += temperature_rotations(
+                _trajectories(listed, temperature, []),
+                anions=anions,
+                mobile=campaign.recipe.analysis.mobile,
+                temperature_K=temperature,
+                host_species=tuple(campaign.system["host"]),
+                site_symmetry=site_symmetry_of(campaign.recipe),
+                counterfactuals=altered.for_verdict(temperature),
+                notes=notes,
+            )
         arrhenius = _arrhenius(transports, notes)
+        lines = rotation_lines(rotations, arrhenius, notes)
         law = temperature_law(transports, notes)
         bindings = _bindings(associations)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
@@ -91,7 +111,7 @@ def analyse(campaign):
     if associations:
         summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
         summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
-    summary |= numbers_or_null(summary_blocks(mechanisms, law))
+    summary |= numbers_or_null(summary_blocks(mechanisms, law) | rotation_blocks(rotations, lines))
     if altered.results:
         summary["counterfactual"] = numbers_or_null(altered.summary())
     results = campaign.directory / "results"
@@ -107,6 +127,10 @@ def analyse(campaign):
         _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
     for name, result in (*named_results(mechanisms, law), *altered.named_results()):
         _write_result(results / name, result)
+    for stem, result in [pair for study in rotations for pair in study.named_results()]:
+        _write_result(results / f"{stem}.json", result)
+    for line in lines:
+        _write_result(results / f"rotation-arrhenius-{line.anion}.json", line)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
     write_json(campaign.directory / "summary.json", summary)

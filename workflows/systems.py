@@ -13,6 +13,7 @@ import numpy as np
 from potentials.schema import ForceField, load_force_field
 from potentials.topology import set_topology, species_labels
 from simtools.analysers.replicas import default_host
+from simtools.analysers.rotation import parse_anion
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
@@ -479,6 +480,14 @@ def _check_analysis(recipe, present):
                 raise ConfigError(
                     f"{source}: [analysis] {key} = {shown(symbol)}: not in {recipe.structure.formula}"
                     f"{suggestion(symbol, present)}"
+                )
+    for anion in analysis.anions or ():
+        centre, ligands, _ = parse_anion(anion)
+        for symbol in (centre, *ligands):
+            if symbol not in present:
+                raise ConfigError(
+                    f"{source}: [analysis] anions = {shown(anion)}: there is no {symbol} in "
+                    f"{recipe.structure.formula}{suggestion(symbol, present)}"
                 )
 
 

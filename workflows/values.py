@@ -10,6 +10,7 @@ from simtools.core.errors import ConfigError
 
 __all__ = [
     "ValueKind",
+    "anion_list",
     "choice",
     "choice_or_whole",
     "flag",
@@ -35,6 +36,7 @@ __all__ = [
 
 _SYMBOL = re.compile(r"[A-Z][a-z]?[0-9]?")
 _ION = re.compile(r"[A-Z][a-z]?[0-9]?|OH")
+_ANION = re.compile(r"[A-Z][a-z]?([A-Z][a-z]?[0-9]*)+")
 _MISFIT = object()
 
 
@@ -191,6 +193,11 @@ def species_list(pattern=_SYMBOL, example='["Li"] or ["Li", "Cl"]'):
 def ion_list():
     """Return the kind of a list of ions that a defect consists of: elements, or the hydroxide ``OH``."""
     return species_list(_ION, '["Li"], ["Mg"], ["Li", "Cl"] or ["OH"]')
+
+
+def anion_list():
+    """Return the kind of a list of cluster anions, central atom first."""
+    return species_list(_ANION, '["OH"] or ["BH4", "NO2"], central atoms first')
 
 
 def choice_or_whole(*names, low, high):

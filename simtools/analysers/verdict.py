@@ -373,9 +373,8 @@ class _Ladder:
             else f"D over that of the free run {runs.restrained.value:.3g} ({low:.3g} to {high:.3g})"
         )
         if high < 1:
-            self.confirmed = True
             self.say(question, "yes", text)
-            return "paddlewheel", f"{rests}; without large rotations ions are slower"
+            return self._heavy_rotors(rests)
         if low > _SAME_D:
             self.say(question, "no", text)
             frozen = runs.frozen
@@ -385,6 +384,29 @@ class _Ladder:
             return "co-triggered", "without large rotations ions are as fast: hops do not need them"
         self.say(question, "open", text)
         return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
+
+    def _heavy_rotors(self, rests):
+        """Ask for what a cone cannot show: it takes configurations away, inertia changes dynamics only."""
+        question = "Are ions slower beside heavier rotors?"
+        exponent = self.counterfactuals.inertia_exponent
+        if exponent is None:
+            self.say(question, "open", "no such runs")
+            self.confirmed = True
+            return "paddlewheel", f"{rests}; without large rotations ions are slower"
+        low, high = exponent.ci95
+        text = f"d ln D / d ln I {exponent.value:.2g} ({low:.2g} to {high:.2g}; 0 none, -0.5 all)"
+        if high < 0:
+            self.say(question, "yes", text)
+            self.confirmed = True
+            return (
+                "paddlewheel",
+                f"{rests}; ions are slower without large rotations and beside heavier rotors",
+            )
+        self.say(question, "open", text)
+        return "undetermined", (
+            f"{rests}; without large rotations ions are slower, but a cone also takes configurations away, "
+            "and that heavier rotors slow ions is not seen within the error"
+        )
 
 
 def _bounds(ratio):

@@ -81,6 +81,17 @@ def test_ions_carried_by_rotors_are_a_paddlewheel_until_counterfactuals_object(c
     assert "too short to tell" in reached(carried, counterfactuals=short).reason
 
 
+def test_a_cone_that_slows_ions_is_no_proof_where_heavy_rotors_do_not(carried):
+    cone = Counterfactuals(restrained=estimate(0.5, 0.4, 0.7), inertia_exponent=estimate(-0.09, -0.22, 0.05))
+    found = reached(carried, counterfactuals=cone)
+    assert found.verdict == "undetermined"
+    assert not found.confirmed
+    assert "takes configurations away" in found.reason
+    heavy = replace(cone, inertia_exponent=estimate(-0.4, -0.5, -0.3))
+    assert reached(carried, counterfactuals=heavy).verdict == "paddlewheel"
+    assert reached(carried, counterfactuals=heavy).confirmed
+
+
 def test_without_knowing_vacancies_nothing_is_settled(carried):
     found = reached(carried, adjusted=None)
     assert found.verdict == "undetermined"
