@@ -22,6 +22,7 @@ from pathlib import Path
 
 from simtools.core.provenance import collect_provenance
 from workflows.reproduce import bits_of
+from workflows.status import is_running
 
 ROOT = Path(__file__).resolve().parents[1]
 DISK_MB = 200
@@ -137,7 +138,7 @@ class Chaos:
 
     def move_away(self):
         """Move the run directory away and back."""
-        if self.directory.exists():
+        if self.directory.exists() and is_running(self.directory):
             away = self.directory.with_name("away")
             self.directory.rename(away)
             time.sleep(self.rng.uniform(0.1, 1.5))

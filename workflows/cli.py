@@ -80,6 +80,7 @@ def _parser():
 
     run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
     _add_recipe(run)
+    run.add_argument("--quick", action="store_true", help="the recipe's short form, its table [quick]")
     run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
     run.add_argument("--executor", default="local", metavar="NAME", help="local (default) or inline")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
@@ -232,12 +233,13 @@ def _run(arguments):
     from workflows.progress import progress_display
     from workflows.sweep import read_cases
 
-    title, cases = read_cases(arguments.recipe, arguments.overrides)
+    title, cases = read_cases(arguments.recipe, arguments.overrides, quick=arguments.quick)
     if not 0 <= arguments.retries <= _MOST_RETRIES:
         raise ConfigError(f"--retries {arguments.retries}: expected a whole number from 0 to {_MOST_RETRIES}")
     executor = get_executor(arguments.executor, arguments.workers)
     if arguments.directory is None:
-        arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
+        short = "-quick" if arguments.quick else ""
+        arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
     if arguments.plan:
         return cli_runs.print_plan(title, cases, arguments.directory)
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:

@@ -37,12 +37,12 @@ class Case:
     recipe: Recipe
 
 
-def read_cases(name_or_path, overrides=()):
+def read_cases(name_or_path, overrides=(), *, quick=False):
     """Read a recipe and expand its lists.
 
     Parameters
     ----------
-    name_or_path, overrides
+    name_or_path, overrides, quick
         As for `workflows.recipe.read_recipe`; overrides hold for every case.
 
     Returns
@@ -56,7 +56,7 @@ def read_cases(name_or_path, overrides=()):
     ConfigError
         Naming the file, the key, the value and what was expected.
     """
-    path, record, names = read_record(name_or_path, overrides)
+    path, record, names = read_record(name_or_path, overrides, quick=quick)
     rows, lists = record.pop("case", None), record.pop("sweep", None)
     if rows is None and lists is None:
         recipe = recipe_from_dict(record, source=path, overrides=names)

@@ -1,5 +1,6 @@
 """Correlation functions of rotors and ions: angular and linear velocity, joint reorientation and stay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,8 @@ class VelocityCoherence(Result):
 
 
 def velocity_coherence(
-    orientations: Orientations,
-    trajectory: Trajectory,
+    orientations: Orientations | Sequence[Orientations],
+    trajectories: Trajectory | Sequence[Trajectory],
     *,
     mobile: str,
     radius_A: float,
@@ -61,8 +62,8 @@ def velocity_coherence(
 
     Parameters
     ----------
-    orientations, trajectory
-        Of one run; velocities are differences between frames.
+    orientations, trajectories
+        Of one run or of each replica; velocities are differences between frames.
     mobile
         The ion.
     radius_A
@@ -83,14 +84,55 @@ def velocity_coherence(
     neighbours make them coherent in every crystal: this says how strongly they are tied, not that rotations
     drive hops.
     """
-    interval_ps = trajectory.frame_interval_ps
+    pairs = _pairs(orientations, trajectories)
+    interval_ps = pairs[0][1].frame_interval_ps
     length = max(4, round(1 / (resolution_THz * interval_ps)))
-    n_segments = (trajectory.n_frames - 1) // length
+    used = [(turned, item, (item.n_frames - 1) // length) for turned, item in pairs]
+    n_segments = sum(number for *_, number in used)
     if n_segments < _FEWEST_SEGMENTS:
         raise ConfigError(
-            f"{trajectory.n_frames} frames give {n_segments} segments of {resolution_THz:g} THz resolution, "
-            f"expected {_FEWEST_SEGMENTS}: ask for a coarser one"
+            f"{sum(item.n_frames for _, item in pairs)} frames give {n_segments} segments of "
+            f"{resolution_THz:g} THz resolution, expected {_FEWEST_SEGMENTS}: ask for a coarser one"
         )
+    n_frequencies = length // 2 + 1
+    power, moments = np.zeros((2, n_frequencies)), np.zeros((3, 2))
+    cross = np.zeros((n_shifts + 1, n_frequencies), dtype=complex)
+    rng = np.random.default_rng(seed)
+    for turned, item, number in used:
+        if number > 1:
+            _add_spectra(turned, item, mobile, radius_A, (number, length), rng, (power, moments, cross))
+    if not (power[0].sum() > 0 and power[1].sum() > 0):
+        raise ConfigError("rotors or the ions near them do not move: there is no coherence")
+    found = np.abs(cross) ** 2 / np.maximum(power[0] * power[1], 1e-300)
+    mean, spread = found.mean(axis=0), np.maximum(found.std(axis=0), 1e-300)
+    highest = ((found - mean) / spread).max(axis=1)
+    scale = np.sqrt(moments[1, 0] * moments[2, 0])
+    return VelocityCoherence(
+        n_segments=n_segments,
+        n_shifts=n_shifts,
+        frequencies_THz=np.fft.rfftfreq(length, interval_ps),
+        coherence=found[0],
+        band=mean + np.quantile(highest[1:], _BAND) * spread,
+        correlation=float(moments[0, 0] / scale),
+        p_value=float((1 + (highest[1:] >= highest[0]).sum()) / len(highest)),
+        provenance=collect_provenance(
+            mobile=mobile, radius_A=radius_A, resolution_THz=resolution_THz, n_shifts=n_shifts, seed=seed
+        ),
+    )
+
+
+def _pairs(orientations, trajectories):
+    """Return (orientations, trajectory) of each run."""
+    parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
+    runs = (trajectories,) if isinstance(trajectories, Trajectory) else tuple(trajectories)
+    return list(zip(parts, runs, strict=True))
+
+
+def _add_spectra(orientations, trajectory, mobile, radius_A, shape, rng, sums):
+    """Add the spectra of one run: powers, products at lag zero and cross spectra as seen and shifted."""
+    power, moments, cross = sums
+    n_segments, length = shape
+    interval_ps = trajectory.frame_interval_ps
     cells = checked_cells(trajectory.cells_A, radius_A)
     r_tnc = trajectory.positions_of(mobile)
     v_tnc = np.diff(r_tnc, axis=0) / interval_ps
@@ -99,39 +141,21 @@ def velocity_coherence(
     field = np.empty_like(centres)
     kernels.near_field(middle, v_tnc, centres, cells, np.linalg.inv(cells), radius_A, field)
     omega = orientations.step_vectors() / interval_ps
+    for row, product in zip(moments, (omega * field, omega**2, field**2), strict=True):
+        row += product.sum(), product.size
     taper = np.hanning(length + 1)[:-1]
-    used = n_segments * length
+    kept = n_segments * length
     spectra = [
-        np.fft.rfft(item[:used].reshape(n_segments, length, -1, 3) * taper[:, None, None], axis=1)
+        np.fft.rfft(item[:kept].reshape(n_segments, length, -1, 3) * taper[:, None, None], axis=1)
         for item in (omega, field)
     ]
-    power = [np.sum(np.abs(item) ** 2, axis=(0, 2, 3)) for item in spectra]
-    if not (power[0].sum() > 0 and power[1].sum() > 0):
-        raise ConfigError("rotors or the ions near them do not move: there is no coherence")
-    rng = np.random.default_rng(seed)
-    found = np.empty((n_shifts + 1, len(power[0])))
-    for draw in range(n_shifts + 1):
-        cross = np.zeros(len(power[0]), dtype=complex)
+    for row, spectrum in zip(power, spectra, strict=True):
+        row += np.sum(np.abs(spectrum) ** 2, axis=(0, 2, 3))
+    for draw in range(len(cross)):
         for rotor in range(orientations.n_rotors):
             shift = int(rng.integers(1, n_segments)) if draw else 0
             moved = np.roll(spectra[1][:, :, rotor], -shift, axis=0)
-            cross += np.einsum("sfc,sfc->f", np.conj(spectra[0][:, :, rotor]), moved)
-        found[draw] = np.abs(cross) ** 2 / np.maximum(power[0] * power[1], 1e-300)
-    mean, spread = found.mean(axis=0), np.maximum(found.std(axis=0), 1e-300)
-    highest = ((found - mean) / spread).max(axis=1)
-    scale = np.sqrt(np.mean(omega**2) * np.mean(field**2))
-    return VelocityCoherence(
-        n_segments=n_segments,
-        n_shifts=n_shifts,
-        frequencies_THz=np.fft.rfftfreq(length, interval_ps),
-        coherence=found[0],
-        band=mean + np.quantile(highest[1:], _BAND) * spread,
-        correlation=float(np.mean(omega * field) / scale),
-        p_value=float((1 + (highest[1:] >= highest[0]).sum()) / len(highest)),
-        provenance=collect_provenance(
-            mobile=mobile, radius_A=radius_A, resolution_THz=resolution_THz, n_shifts=n_shifts, seed=seed
-        ),
-    )
+            cross[draw] += np.einsum("sfc,sfc->f", np.conj(spectra[0][:, :, rotor]), moved)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,7 +174,7 @@ class JointCorrelation(Result):
         :math:`\langle h \rangle`, :math:`\langle P_1 \rangle` and :math:`\langle P_2 \rangle` over the same
         pairs.
     joint1, joint2, joint1_stderr, joint2_stderr
-        J_1 and J_2, errors from eight stretches of time.
+        J_1 and J_2, errors from eight stretches of time of each run.
     """
 
     n_origins: int
@@ -166,8 +190,8 @@ class JointCorrelation(Result):
 
 
 def joint_correlation(
-    orientations: Orientations,
-    trajectory: Trajectory,
+    orientations: Orientations | Sequence[Orientations],
+    trajectories: Trajectory | Sequence[Trajectory],
     *,
     mobile: str,
     radius_A: float,
@@ -177,8 +201,8 @@ def joint_correlation(
 
     Parameters
     ----------
-    orientations, trajectory
-        Of one run; the first bond of each molecule is followed.
+    orientations, trajectories
+        Of one run or of each replica; the first bond of each molecule is followed.
     mobile
         The ion.
     radius_A
@@ -195,22 +219,15 @@ def joint_correlation(
     -----
     Limit: zero where ions do not care how the rotor turns.
     """
-    interval_ps = trajectory.frame_interval_ps
-    n_frames = trajectory.n_frames
+    pairs = _pairs(orientations, trajectories)
+    interval_ps = pairs[0][1].frame_interval_ps
+    n_frames = min(item.n_frames for _, item in pairs)
     longest = n_frames // 3 if max_lag_ps is None else round(max_lag_ps / interval_ps)
     if not 1 <= longest < n_frames - _N_BLOCKS:
         raise ConfigError(f"a longest lag of {longest} frames does not fit a run of {n_frames}")
     lags = np.unique(np.round(np.geomspace(1, longest, _N_LAGS)).astype(np.int64))
     lags = np.concatenate([[0], lags])
-    cells = checked_cells(trajectory.cells_A, radius_A)
-    u = np.ascontiguousarray(orientations.vectors[:, :, 0])
-    centres = np.ascontiguousarray(orientations.centres_A)
-    r_tnc, inverse = trajectory.positions_of(mobile), np.linalg.inv(cells)
-    origins = np.unique(np.linspace(0, n_frames - 1 - longest, _MOST_ORIGINS).astype(np.int64))
-    blocks = np.array_split(origins, min(_N_BLOCKS, len(origins)))
-    sums = np.zeros((len(blocks), len(lags), 6))
-    for block, out in zip(blocks, sums, strict=True):
-        kernels.joint_sums(r_tnc, u, centres, cells, inverse, radius_A, block, lags, out)
+    sums = np.concatenate([_joint_sums(*pair, mobile, radius_A, lags) for pair in pairs])
     if sums[:, 0, 0].sum() == 0:
         raise ConfigError(f"no {mobile} comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
     total = sums.sum(axis=0)
@@ -220,9 +237,9 @@ def joint_correlation(
         joints.append(averages[:, joint_column] - averages[:, 1] * averages[:, l_column])
         parts = sums / np.maximum(sums[:, :, :1], 1.0)
         scatter = parts[..., joint_column] - parts[..., 1] * parts[..., l_column]
-        errors.append(scatter.std(axis=0, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 1 else 0 * lags)
+        errors.append(scatter.std(axis=0, ddof=1) / np.sqrt(len(sums)) if len(sums) > 1 else 0 * lags)
     return JointCorrelation(
-        n_origins=len(origins),
+        n_origins=sum(min(_MOST_ORIGINS, item.n_frames - int(lags[-1])) for _, item in pairs),
         radius_A=float(radius_A),
         lag_times_ps=interval_ps * lags,
         stay=averages[:, 1],
@@ -234,3 +251,18 @@ def joint_correlation(
         joint2_stderr=errors[1],
         provenance=collect_provenance(mobile=mobile, radius_A=radius_A, max_lag_ps=interval_ps * longest),
     )
+
+
+def _joint_sums(orientations, trajectory, mobile, radius_A, lags):
+    """Return the sums over pairs of one run, shape (stretches of time, lags, 6)."""
+    cells = checked_cells(trajectory.cells_A, radius_A)
+    u = np.ascontiguousarray(orientations.vectors[:, :, 0])
+    centres = np.ascontiguousarray(orientations.centres_A)
+    r_tnc, inverse = trajectory.positions_of(mobile), np.linalg.inv(cells)
+    last = trajectory.n_frames - 1 - lags[-1]
+    origins = np.unique(np.linspace(0, last, _MOST_ORIGINS).astype(np.int64))
+    blocks = np.array_split(origins, min(_N_BLOCKS, len(origins)))
+    sums = np.zeros((len(blocks), len(lags), 6))
+    for block, out in zip(blocks, sums, strict=True):
+        kernels.joint_sums(r_tnc, u, centres, cells, inverse, radius_A, block, lags, out)
+    return sums

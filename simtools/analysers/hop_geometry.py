@@ -1,5 +1,6 @@
 """The way through at the time of a hop: how wide the bottleneck is then, and otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import randomisation_p
+from simtools.analysers.kernels import coupling as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
@@ -49,8 +51,8 @@ class BottleneckAtHops(Result):
 
 
 def bottleneck_at_hops(
-    trajectory: Trajectory,
-    run: RotorHops,
+    trajectories: Trajectory | Sequence[Trajectory],
+    runs: RotorHops | Sequence[RotorHops],
     *,
     mobile: str,
     n_nearest: int = 3,
@@ -63,10 +65,10 @@ def bottleneck_at_hops(
 
     Parameters
     ----------
-    trajectory
-        The one that `run` is of, in the frame of its host; ligands may be in it.
-    run
-        From `common_events`; 2000 hops at most, evenly chosen.
+    trajectories
+        What `runs` are of, one or the replicas, in the frame of the host; ligands may be in it.
+    runs
+        From `common_events`; 2000 hops at most of each, evenly chosen.
     mobile
         The hopping ion; all other species are the host.
     n_nearest
@@ -85,33 +87,26 @@ def bottleneck_at_hops(
     -----
     Limit: a host that does not know of hops has no excess.
     """
-    host = np.flatnonzero(trajectory.species != mobile)
-    if run.n_hops == 0 or len(host) < n_nearest:
-        raise ConfigError(
-            f"a bottleneck needs hops and {n_nearest} host atoms, got {run.n_hops} hops and {len(host)} atoms"
-        )
-    interval_ps = trajectory.frame_interval_ps
-    chosen = np.unique(np.linspace(0, run.n_hops - 1, min(run.n_hops, _MOST_HOPS)).astype(int))
-    middles = run.hop_starts_A[chosen] + 0.5 * run.hop_vectors_A[chosen]
-    times = np.rint((run.hop_times_ps[chosen] + run.start_ps) / interval_ps).astype(int)
+    parts = (trajectories,) if isinstance(trajectories, Trajectory) else tuple(trajectories)
+    runs = (runs,) if isinstance(runs, RotorHops) else tuple(runs)
+    interval_ps = parts[0].frame_interval_ps
     reach = max(1, round(longest_lag_ps / interval_ps))
     stride = max(1, reach // _N_LAGS)
     steps = np.arange(-(reach // stride), reach // stride + 1) * stride
     inside = np.abs(steps) * interval_ps <= window_ps
-    series = _widths(trajectory, host, middles, n_nearest, stride)
-    n_kept = len(series)
     rng = np.random.default_rng(seed)
-    profiles = np.empty((n_shifts + 1, len(steps)))
-    for draw in range(n_shifts + 1):
-        shift = int(rng.integers(n_kept)) if draw else 0
-        at = (times // stride + shift)[:, None] + (steps // stride)[None, :]
-        profiles[draw] = series[at % n_kept, np.arange(len(chosen))[:, None]].mean(axis=0)
+    sums, n_chosen = np.zeros((n_shifts + 1, len(steps))), 0
+    for trajectory, run in zip(parts, runs, strict=True):
+        n_chosen += _add_widths(trajectory, run, mobile, n_nearest, stride, steps // stride, rng, sums)
+    if n_chosen == 0:
+        raise ConfigError(f"a bottleneck needs hops of {mobile}, got 0 hops")
+    profiles = sums / n_chosen
     means = profiles[:, inside].mean(axis=1)
     spread, value = means[1:].std(), means[0] - means[1:].mean()
     half = stats.norm.ppf(0.975) * spread
     low, high = np.percentile(profiles[1:], [2.5, 97.5], axis=0)
     return BottleneckAtHops(
-        n_hops=len(chosen),
+        n_hops=n_chosen,
         n_nearest=n_nearest,
         n_shifts=n_shifts,
         window_ps=float(window_ps),
@@ -124,28 +119,46 @@ def bottleneck_at_hops(
             stderr=float(spread),
             ci95=(float(value - half), float(value + half)),
             method="mean width above circular shifts of all hops together",
-            n_eff=float(len(chosen)),
+            n_eff=float(n_chosen),
         ),
         p_value=randomisation_p(means),
         provenance=collect_provenance(mobile=mobile, n_nearest=n_nearest, n_shifts=n_shifts, seed=seed),
     )
 
 
+def _add_widths(trajectory, run, mobile, n_nearest, stride, steps, rng, sums):
+    """Add the widths about the hops of one run, as seen and shifted; return the number of hops."""
+    host = np.flatnonzero(trajectory.species != mobile)
+    if len(host) < n_nearest:
+        raise ConfigError(f"a bottleneck needs {n_nearest} host atoms, got {len(host)}")
+    if run.n_hops == 0:
+        return 0
+    chosen = np.unique(np.linspace(0, run.n_hops - 1, min(run.n_hops, _MOST_HOPS)).astype(int))
+    middles = run.hop_starts_A[chosen] + 0.5 * run.hop_vectors_A[chosen]
+    times = (run.hop_times_ps[chosen] + run.start_ps) / trajectory.frame_interval_ps
+    series = _widths(trajectory, host, middles, n_nearest, stride)
+    n_kept = len(series)
+    for draw in range(len(sums)):
+        shift = int(rng.integers(n_kept)) if draw else 0
+        at = (np.rint(times).astype(int) // stride + shift)[:, None] + steps[None, :]
+        sums[draw] += series[at % n_kept, np.arange(len(chosen))[:, None]].sum(axis=0)
+    return len(chosen)
+
+
 def _widths(trajectory, host, middles, n_nearest, stride):
     """Return the mean distance of the nearest host atoms from each place, (n_frames kept, n_places), Å."""
-    positions = trajectory.positions_A[::stride][:, host]
-    cells = np.broadcast_to(trajectory.cells_A, (trajectory.n_frames, 3, 3))[::stride]
+    positions = np.ascontiguousarray(trajectory.positions_A[::stride][:, host])
+    cells = np.ascontiguousarray(trajectory.cells_A.reshape(-1, 3, 3))
+    if len(cells) > 1:
+        cells = np.ascontiguousarray(cells[::stride])
     inverse = np.linalg.inv(cells)
     mean_cell = cells.mean(axis=0)
     widths = np.empty((len(positions), len(middles)))
     unique, group = np.unique(np.round(middles, 3), axis=0, return_inverse=True)
-    typical = positions.mean(axis=0)
+    typical, width = positions.mean(axis=0), np.empty(len(positions))
     for number, place in enumerate(unique):
         distance = np.linalg.norm(minimum_image(typical - place, mean_cell), axis=1)
         near = np.flatnonzero(distance <= max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1]))
-        scaled = np.einsum("tnc,tcd->tnd", positions[:, near] - place, inverse)
-        gaps = np.einsum("tnc,tcd->tnd", scaled - np.round(scaled), cells)
-        lengths = np.linalg.norm(gaps, axis=-1)
-        width = np.partition(lengths, n_nearest - 1, axis=1)[:, :n_nearest].mean(axis=1)
+        kernels.mean_of_nearest(positions[:, near], place, cells, inverse, n_nearest, width)
         widths[:, group.ravel() == number] = width[:, None]
     return widths

@@ -262,11 +262,15 @@ def without_ligands(trajectory: Trajectory, molecules: Molecules) -> Trajectory:
     Ligands would otherwise be taken for ions on whatever site is nearest (H of hydroxide on a lithium site).
     """
     kept = np.setdiff1d(np.arange(len(trajectory.species)), molecules.ligands)
-    velocities = trajectory.velocities_A_per_ps
+    velocities, molecule_id = trajectory.velocities_A_per_ps, trajectory.molecule_id
+    if molecule_id is not None:
+        cut = np.unique(molecule_id[molecules.ligands])
+        molecule_id = np.where(np.isin(molecule_id, cut), -1, molecule_id)[kept]
     return replace(
         trajectory,
         positions_A=trajectory.positions_A[:, kept],
         species=trajectory.species[kept],
+        molecule_id=molecule_id,
         masses_amu=None if trajectory.masses_amu is None else trajectory.masses_amu[kept],
         velocities_A_per_ps=None if velocities is None else velocities[:, kept],
         defects=tuple(_renumbered(defect, kept) for defect in trajectory.defects),

@@ -8,6 +8,7 @@ from scipy import optimize, special, stats
 from scipy.fft import irfft, next_fast_len, rfft
 
 from simtools.analysers.orientations import Orientations
+from simtools.analysers.replica_scatter import with_replica_scatter
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -131,7 +132,8 @@ def reorientation(
     -------
     ReorientationResult
         Errors are a jackknife over rotors and replicas, bonds of one rotor together; with fewer than 12 of
-        them over stretches in time that are three times the longest lag or more.
+        them over stretches in time that are three times the longest lag or more. Where replicas differ by
+        more than their rotors explain, errors of times, ratio and plateaus are a jackknife over replicas.
 
     Raises
     ------
@@ -180,21 +182,32 @@ def reorientation(
         for which in (0, 1):
             fit = _fit(interval_ps, sample[which], start=fits[which].parameters)
             row[which] = fit.tau_ps, fit.integral_ps, fit.plateau
+    counts = [part.n_rotors * stretches for part in parts]
+    runs = np.split(np.arange(len(units)), np.cumsum(counts)[:-1])
+    without = np.empty((len(parts) if len(parts) > 1 else 0, 2, 3))
+    for row, run in zip(without, runs, strict=False):
+        sample = (total - units[run].sum(axis=0)) / (len(units) - len(run))
+        for which in (0, 1):
+            fit = _fit(interval_ps, sample[which], start=fits[which].parameters)
+            row[which] = fit.tau_ps, fit.integral_ps, fit.plateau
     method = f"jackknife over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}, Student"
+    common = {"n_units": len(units), "method": method}
     estimates = [
         [
-            _estimate(fits[which].tau_ps, left_out[:, which, 0], len(units), method, logarithmic=True),
-            _estimate(fits[which].integral_ps, left_out[:, which, 1], len(units), method),
-            _plateau(fits[which], left_out[:, which, 2], len(units), method),
+            _estimate(
+                fits[which].tau_ps, left_out[:, which, 0], without[:, which, 0], logarithmic=True, **common
+            ),
+            _estimate(fits[which].integral_ps, left_out[:, which, 1], without[:, which, 1], **common),
+            _plateau(fits[which], left_out[:, which, 2], without[:, which, 2], **common),
         ]
         for which in (0, 1)
     ]
     ratio = _estimate(
         fits[0].tau_ps / fits[1].tau_ps,
         left_out[:, 0, 0] / left_out[:, 1, 0],
-        len(units),
-        method,
+        without[:, 0, 0] / without[:, 1, 0],
         logarithmic=True,
+        **common,
     )
     relaxed = tuple(fit.left < _RELAXED for fit in fits)
     return ReorientationResult(
@@ -265,8 +278,11 @@ def _fit(interval_ps, c_k, start=None):
     return _Fit(p, tau, integral, plateau, left)
 
 
-def _estimate(value, left_out, n_units, method, *, logarithmic=False):
-    """Return the delete-a-group jackknife's interval, of the logarithm for a positive quantity."""
+def _estimate(value, left_out, without, *, n_units, method, logarithmic=False):
+    """Return the delete-a-group jackknife's interval, of the logarithm for a positive quantity.
+
+    Where replicas (`without` each of them) differ by more than their rotors explain, theirs is taken.
+    """
     g = len(left_out)
     if g == 0:
         nan = float("nan")
@@ -275,7 +291,10 @@ def _estimate(value, left_out, n_units, method, *, logarithmic=False):
         )
     points = np.log(left_out) if logarithmic else left_out
     error = np.sqrt((g - 1) / g * np.sum((points - points.mean()) ** 2))
-    half = stats.t.ppf(0.975, g - 1) * error
+    error, dof, widened = with_replica_scatter(np.log(without) if logarithmic else without, error, g - 1.0)
+    if widened:
+        method, n_units = f"jackknife over {len(without)} replicas, which differ; Student", len(without)
+    half = stats.t.ppf(0.975, dof) * error
     ci95 = (value * np.exp(-half), value * np.exp(half)) if logarithmic else (value - half, value + half)
     return Estimate(
         value=float(value),
@@ -286,9 +305,9 @@ def _estimate(value, left_out, n_units, method, *, logarithmic=False):
     )
 
 
-def _plateau(fit, left_out, n_units, method):
+def _plateau(fit, left_out, without, **common):
     """Return the plateau; its interval is unknown where the run does not reach it."""
-    estimate = _estimate(fit.plateau, left_out, n_units, method)
+    estimate = _estimate(fit.plateau, left_out, without, **common)
     if fit.left < _RELAXED:
         return estimate
     nan = float("nan")

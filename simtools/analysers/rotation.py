@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from simtools.analysers.angular_displacement import (
     LibrationSpectrum,
     RotationalDiffusion,
@@ -40,7 +42,9 @@ class RotationAnalysis:
     Attributes
     ----------
     molecules, orientations, events : tuple
-        Of each replica.
+        Of each replica; molecules that break are left out.
+    found : tuple of Molecules
+        Of each replica, with those that break.
     functions : ReorientationResult
     diffusion : RotationalDiffusion or None
         None for a single rotor.
@@ -54,6 +58,7 @@ class RotationAnalysis:
     """
 
     molecules: tuple[Molecules, ...]
+    found: tuple[Molecules, ...]
     orientations: tuple[Orientations, ...]
     events: tuple[Reorientations, ...]
     functions: ReorientationResult
@@ -96,6 +101,7 @@ class RotationAnalysis:
             "libration_frequency_THz": None
             if self.librations is None
             else self.librations.mean_frequency_THz.to_dict(),
+            "n_bond_changes": sum(len(item.changes) for item in self.found),
             "n_reorientations": rates.n_events,
             "n_recrossings": rates.n_recrossings,
             "reorientation_rate_per_ps": rates.rate_per_rotor.to_dict(),
@@ -139,7 +145,8 @@ def analyse_rotation(
     anion
         Formula with the central atom first: ``"OH"``, ``"BH4"``, ``"PS4"``.
     cutoff_A
-        Longest bond, Å; by default 1.25 times the sum of covalent radii.
+        Longest bond, Å; by default the molecules that a run of ours carries, else 1.25 times the sum of
+        covalent radii.
     site_symmetry
         For the orientation map, see `orientation_density`.
     threshold_deg
@@ -162,15 +169,21 @@ def analyse_rotation(
         As `find_molecules`, `reorientation` and `find_reorientations` do.
     """
     centre, ligands, n_ligands = parse_anion(anion)
-    molecules, notes = [], []
+    molecules, everything, notes = [], [], []
     for trajectory in trajectories:
         found = find_molecules(
-            trajectory, centre=centre, ligands=ligands, n_ligands=n_ligands, cutoffs_A=cutoff_A
+            trajectory,
+            centre=centre,
+            ligands=ligands,
+            n_ligands=n_ligands,
+            cutoffs_A=cutoff_A,
+            topology=None if cutoff_A is not None else _topology(trajectory, centre, ligands, n_ligands),
         )
         if found.others:
             rest = ", ".join(f"{count} with {n}" for n, count in sorted(found.others.items()))
             notes.append(f"{centre} with another number of ligands are no {anion}: {rest}")
         whole, broken = found.intact()
+        everything.append(found)
         molecules.append(whole)
         notes += broken
     orientations = tuple(orientations_of(item) for item in molecules)
@@ -193,6 +206,7 @@ def analyse_rotation(
     density = orientation_density(orientations, site_symmetry=site_symmetry, temperature_K=temperature_K)
     return RotationAnalysis(
         molecules=tuple(molecules),
+        found=tuple(everything),
         orientations=orientations,
         events=events,
         functions=functions,
@@ -203,3 +217,18 @@ def analyse_rotation(
         rates=reorientation_rates(events),
         warnings=tuple(dict.fromkeys(notes)),
     )
+
+
+def _topology(trajectory, centre, ligands, n_ligands):
+    """Return centres and ligands of the molecules that the trajectory carries, or None without any such."""
+    if trajectory.molecule_id is None:
+        return None
+    centres, bound = [], []
+    for number in np.unique(trajectory.molecule_id[trajectory.molecule_id >= 0]):
+        atoms = np.flatnonzero(trajectory.molecule_id == number)
+        symbols = trajectory.species[atoms]
+        core, rest = atoms[symbols == centre], atoms[np.isin(symbols, ligands)]
+        if len(core) == 1 and len(rest) == n_ligands and len(atoms) == n_ligands + 1:
+            centres.append(core[0])
+            bound.append(rest)
+    return (np.array(centres), np.array(bound)) if centres else None

@@ -1,5 +1,6 @@
 """What is beside a rotor: vacancies, ions, and where its dipole points. Levels for hazard.py."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "checked_cells",
     "coordination_levels",
     "dipole_to_vacancies",
+    "directions_to_vacancies",
     "ions_near",
     "tilt_at_hops",
     "vacancies_near",
@@ -122,8 +124,8 @@ class DipoleToVacancies(Result):
 
 
 def dipole_to_vacancies(
-    orientations: Orientations,
-    vacancies_A: np.ndarray,
+    orientations: Orientations | Sequence[Orientations],
+    vacancies_A: np.ndarray | Sequence[np.ndarray],
     *,
     radius_A: float,
     n_shifts: int = 200,
@@ -134,9 +136,9 @@ def dipole_to_vacancies(
     Parameters
     ----------
     orientations
-        Linear rotors.
+        Linear rotors, of one run or of each replica.
     vacancies_A
-        From `vacancy_positions`.
+        From `vacancy_positions`, of the same.
     radius_A
         Vacancies within this of a rotor count, Å.
     n_shifts, seed
@@ -151,40 +153,29 @@ def dipole_to_vacancies(
     -----
     Limit: a rotor that always points to its vacancy has a mean cosine of 1.
     """
-    if not orientations.is_linear:
-        raise ConfigError(f"{orientations.name} has no axis to point with: expected linear rotors")
-    cells = checked_cells(orientations.cells_A, radius_A)
-    stride = max(1, orientations.n_frames // _MOST_FRAMES)
-    u = orientations.points()[::stride]
-    centres, vacancies = orientations.centres_A[::stride], vacancies_A[::stride]
-    cells = np.broadcast_to(cells, (orientations.n_frames, 3, 3))[::stride]
-    inverse = np.linalg.inv(cells)
-    frames, rotors, directions = [], [], []
-    for rotor in range(orientations.n_rotors):
-        gaps = np.einsum("tvc,tcd->tvd", vacancies - centres[:, rotor, None], inverse)
-        gaps = np.einsum("tvc,tcd->tvd", gaps - np.round(gaps), cells)
-        length = np.linalg.norm(gaps, axis=-1)
-        t, v = np.nonzero((length <= radius_A) & (length > 0))
-        frames.append(t)
-        rotors.append(np.full(len(t), rotor))
-        directions.append(gaps[t, v] / length[t, v][:, None])
-    frames, rotors, directions = (np.concatenate(item) for item in (frames, rotors, directions))
-    if len(frames) == 0:
-        raise ConfigError(f"no vacancy comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
-    rng = np.random.default_rng(seed)
+    parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
+    places = (vacancies_A,) if isinstance(vacancies_A, np.ndarray) else tuple(vacancies_A)
     edges = np.linspace(-1, 1, _N_COSINES + 1)
-    means, histograms = np.empty(n_shifts + 1), np.empty((n_shifts + 1, _N_COSINES))
-    for draw in range(n_shifts + 1):
-        shift = rng.integers(0, len(u), size=orientations.n_rotors) if draw else np.zeros(1, dtype=int)
-        moved = (frames + (shift[rotors] if draw else 0)) % len(u)
-        cosine = np.einsum("pc,pc->p", u[moved, rotors], directions)
-        means[draw] = cosine.mean()
-        histograms[draw] = np.histogram(cosine, edges)[0]
+    sums, histograms = np.zeros(n_shifts + 1), np.zeros((n_shifts + 1, _N_COSINES))
+    rng = np.random.default_rng(seed)
+    n_pairs = 0
+    for part, vacancies in zip(parts, places, strict=True):
+        u, frames, rotors, directions, _ = directions_to_vacancies(part, vacancies, radius_A=radius_A)
+        n_pairs += len(frames)
+        for draw in range(n_shifts + 1):
+            shift = rng.integers(0, len(u), size=part.n_rotors) if draw else np.zeros(1, dtype=int)
+            moved = (frames + (shift[rotors] if draw else 0)) % len(u)
+            cosine = np.einsum("pc,pc->p", u[moved, rotors], directions)
+            sums[draw] += cosine.sum()
+            histograms[draw] += np.histogram(cosine, edges)[0]
+    if n_pairs == 0:
+        raise ConfigError(f"no vacancy comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
+    means = sums / n_pairs
     spread, null = means[1:].std(), means[1:].mean()
     half = stats.norm.ppf(0.975) * spread
     value = means[0] - null
     return DipoleToVacancies(
-        n_pairs=len(frames),
+        n_pairs=n_pairs,
         n_shifts=n_shifts,
         radius_A=float(radius_A),
         cosine=Estimate(
@@ -192,7 +183,7 @@ def dipole_to_vacancies(
             stderr=float(spread),
             ci95=(float(value - half), float(value + half)),
             method="mean cosine above circular shifts of each rotor",
-            n_eff=float(len(frames)),
+            n_eff=float(n_pairs),
         ),
         mean_cosine=float(means[0]),
         null_cosine=float(null),
@@ -202,6 +193,48 @@ def dipole_to_vacancies(
         null_counts=histograms[1:].mean(axis=0),
         provenance=collect_provenance(radius_A=radius_A, n_shifts=n_shifts, seed=seed),
     )
+
+
+def directions_to_vacancies(
+    orientations: Orientations, vacancies_A: np.ndarray, *, radius_A: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the bonds of linear rotors and where the vacancies beside them are, 4000 frames at most.
+
+    Parameters
+    ----------
+    orientations, vacancies_A
+        Of one run, as for `dipole_to_vacancies`.
+    radius_A
+        Vacancies within this of a rotor count, Å.
+
+    Returns
+    -------
+    tuple of ndarray
+        Bonds, shape (n_kept, n_rotors, 3), and for every pair of a rotor and a near vacancy the frame (of
+        those kept), the rotor, the direction (n_pairs, 3) and the distance, Å. Pairs are in order of rotors.
+
+    Raises
+    ------
+    ConfigError
+        For rotors that are not linear, or a radius over half the smallest height of the cell.
+    """
+    if not orientations.is_linear:
+        raise ConfigError(f"{orientations.name} has no axis to point with: expected linear rotors")
+    cells = checked_cells(orientations.cells_A, radius_A)
+    stride = max(1, orientations.n_frames // _MOST_FRAMES)
+    u = orientations.points()[::stride]
+    centres, vacancies = orientations.centres_A[::stride], vacancies_A[::stride]
+    cells = np.broadcast_to(cells, (orientations.n_frames, 3, 3))[::stride]
+    inverse = np.linalg.inv(cells)
+    found = []
+    for rotor in range(orientations.n_rotors):
+        gaps = np.einsum("tvc,tcd->tvd", vacancies - centres[:, rotor, None], inverse)
+        gaps = np.einsum("tvc,tcd->tvd", gaps - np.round(gaps), cells)
+        length = np.linalg.norm(gaps, axis=-1)
+        t, v = np.nonzero((length <= radius_A) & (length > 0))
+        found.append((t, np.full(len(t), rotor), gaps[t, v] / length[t, v][:, None], length[t, v]))
+    frames, rotors, directions, lengths = (np.concatenate(item) for item in zip(*found, strict=True))
+    return u, frames, rotors, directions, lengths
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -234,8 +267,8 @@ class TiltAtHops(Result):
 
 
 def tilt_at_hops(
-    orientations: Orientations,
-    run: RotorHops,
+    orientations: Orientations | Sequence[Orientations],
+    runs: RotorHops | Sequence[RotorHops],
     *,
     radius_A: float,
     span_ps: float = 0.5,
@@ -248,8 +281,8 @@ def tilt_at_hops(
 
     Parameters
     ----------
-    orientations, run
-        Of one trajectory (`common_events`).
+    orientations, runs
+        Of one trajectory (`common_events`), or of each replica; all hops count alike.
     radius_A
         Hops whose middle is within this of a rotor are near it, Å.
     span_ps
@@ -264,33 +297,23 @@ def tilt_at_hops(
     Limit: rotors that do not know of hops have no excess. A vacancy that comes by can make rotors tilt and
     ions hop, too.
     """
-    interval_ps = orientations.frame_interval_ps
+    parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
+    runs = (runs,) if isinstance(runs, RotorHops) else tuple(runs)
+    interval_ps = parts[0].frame_interval_ps
     half = max(1, round(0.5 * span_ps / interval_ps))
-    x = orientations.points()
-    first, last = round(run.start_ps / interval_ps), round((run.start_ps + run.duration_ps) / interval_ps)
-    frames = np.arange(max(first, half), min(last, len(x) - half))
-    tilt = np.degrees(np.linalg.norm(rotation_vectors(x[frames - half], x[frames + half]), axis=-1))
-    small = tilt < _SMALL_DEG
-    tilt = np.where(small, tilt, 0.0)
-    near = run.near(radius_A)
-    rotors = np.repeat(np.arange(run.n_rotors), np.diff(near.first))
-    times = np.rint((run.hop_times_ps[near.hops] + run.start_ps) / interval_ps).astype(int) - frames[0]
     reach = round(longest_lag_ps / interval_ps)
     stride = max(1, reach // 20)
     steps = np.arange(-(reach // stride), reach // stride + 1) * stride
     inside = np.abs(steps) * interval_ps <= window_ps
     rng = np.random.default_rng(seed)
     sums, weights = np.zeros((n_shifts + 1, len(steps))), np.zeros((n_shifts + 1, len(steps)))
-    for draw in range(n_shifts + 1):
-        shift = rng.integers(0, len(tilt), size=run.n_rotors) if draw else np.zeros(run.n_rotors, dtype=int)
-        place = (times + shift[rotors])[:, None] + steps[None, :]
-        place %= len(tilt)
-        sums[draw] = tilt[place, rotors[:, None]].sum(axis=0)
-        weights[draw] = small[place, rotors[:, None]].sum(axis=0)
+    n_pairs = 0
+    for part, run in zip(parts, runs, strict=True):
+        n_pairs += _add_tilts(part, run, radius_A, half, steps, rng, sums, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
         profiles = sums / weights
         means = sums[:, inside].sum(axis=1) / weights[:, inside].sum(axis=1)
-    if len(times) == 0 or not np.isfinite(means).all():
+    if n_pairs == 0 or not np.isfinite(means).all():
         excess, p_value = None, 1.0
         low = high = np.full(len(steps), np.nan)
     else:
@@ -301,12 +324,12 @@ def tilt_at_hops(
             stderr=float(spread),
             ci95=(float(value - width), float(value + width)),
             method="mean tilt above circular shifts of each rotor",
-            n_eff=float(len(times)),
+            n_eff=float(n_pairs),
         )
         p_value = randomisation_p(means)
         low, high = np.nanpercentile(profiles[1:], [2.5, 97.5], axis=0)
     return TiltAtHops(
-        n_pairs=len(times),
+        n_pairs=n_pairs,
         n_shifts=n_shifts,
         span_ps=2 * half * interval_ps,
         window_ps=float(window_ps),
@@ -318,3 +341,24 @@ def tilt_at_hops(
         p_value=p_value,
         provenance=collect_provenance(radius_A=radius_A, span_ps=span_ps, n_shifts=n_shifts, seed=seed),
     )
+
+
+def _add_tilts(orientations, run, radius_A, half, steps, rng, sums, weights):
+    """Add the tilts about the hops of one run, as seen and shifted; return the number of pairs."""
+    interval_ps = orientations.frame_interval_ps
+    x = orientations.points()
+    first, last = round(run.start_ps / interval_ps), round((run.start_ps + run.duration_ps) / interval_ps)
+    frames = np.arange(max(first, half), min(last, len(x) - half))
+    tilt = np.degrees(np.linalg.norm(rotation_vectors(x[frames - half], x[frames + half]), axis=-1))
+    small = tilt < _SMALL_DEG
+    tilt = np.where(small, tilt, 0.0)
+    near = run.near(radius_A)
+    rotors = np.repeat(np.arange(run.n_rotors), np.diff(near.first))
+    times = np.rint((run.hop_times_ps[near.hops] + run.start_ps) / interval_ps).astype(int) - frames[0]
+    for draw in range(len(sums)):
+        shift = rng.integers(0, len(tilt), size=run.n_rotors) if draw else np.zeros(run.n_rotors, dtype=int)
+        place = (times + shift[rotors])[:, None] + steps[None, :]
+        place %= len(tilt)
+        sums[draw] += tilt[place, rotors[:, None]].sum(axis=0)
+        weights[draw] += small[place, rotors[:, None]].sum(axis=0)
+    return len(times)

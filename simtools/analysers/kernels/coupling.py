@@ -277,3 +277,36 @@ def joint_sums(r_tnc, u_tmc, centre_tmc, cells_tcc, inverse_tcc, radius, origins
                         out_k6[lag, 1] += 1.0
                         out_k6[lag, 4] += cosine
                         out_k6[lag, 5] += p2
+
+
+@kernel
+def mean_of_nearest(r_tnc, place_c, cells, inverse, n_nearest, width_t):
+    """Write the mean distance of the `n_nearest` atoms from a place, frame by frame."""
+    least = np.empty(n_nearest)
+    for t in range(r_tnc.shape[0]):
+        cell = t if len(cells) > 1 else 0
+        least[:] = np.inf
+        for n in range(r_tnc.shape[1]):
+            squared = 0.0
+            s0, s1, s2 = 0.0, 0.0, 0.0
+            for c in range(3):
+                gap = r_tnc[t, n, c] - place_c[c]
+                s0 += gap * inverse[cell, c, 0]
+                s1 += gap * inverse[cell, c, 1]
+                s2 += gap * inverse[cell, c, 2]
+            s0 -= np.round(s0)
+            s1 -= np.round(s1)
+            s2 -= np.round(s2)
+            for d in range(3):
+                x = s0 * cells[cell, 0, d] + s1 * cells[cell, 1, d] + s2 * cells[cell, 2, d]
+                squared += x * x
+            if squared < least[n_nearest - 1]:
+                k = n_nearest - 1
+                while k > 0 and least[k - 1] > squared:
+                    least[k] = least[k - 1]
+                    k -= 1
+                least[k] = squared
+        total = 0.0
+        for k in range(n_nearest):
+            total += np.sqrt(least[k])
+        width_t[t] = total / n_nearest
