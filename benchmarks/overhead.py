@@ -2,11 +2,12 @@
 
     python benchmarks/overhead.py [--points 100] [--seconds 10] [--output FILE.json]
 
-The dynamics of every point are replaced by a sleep of `--seconds`; everything else is real: the folder, the
-lease with its heartbeat, the log, the index, the record, the driver's bookkeeping. Analysis and report are left
-out: who runs points by hand has to analyse them too. The overhead is the time of the campaign less that of the
-sleeps, by the clock, and the processor time of this process, which other work on the machine hardly changes. The
-start of a worker process, once per worker and not per point, is told beside it.
+The dynamics of every point are replaced by a sleep of `--seconds`; everything else is real: the folder,
+the lease with its heartbeat, the log, the index, the record, the driver's bookkeeping. Analysis and
+report are left out: who runs points by hand has to analyse them too. The overhead is the time of the
+campaign less that of the sleeps, by the clock, and the processor time of this process, which other work
+on the machine hardly changes. The start of a worker process, once per worker and not per point, is told
+beside it.
 """
 
 import argparse
