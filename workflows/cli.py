@@ -15,6 +15,7 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError, SimtoolsError
 from workflows import cli_runs
+from workflows.safety import printable
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
@@ -542,7 +543,7 @@ def _recipes(arguments):
 
 
 def _complain(message, status):
-    print(f"simtools: {message}", file=sys.stderr)
+    print(f"simtools: {printable(message)}", file=sys.stderr)
     return status
 
 

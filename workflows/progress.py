@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflows.safety import printable
+
 __all__ = ["PointProgress", "ProgressFile", "count_line", "progress_display"]
 
 _FILE_INTERVAL_S = 0.5
@@ -122,7 +124,7 @@ class _Lines:
 
     def note(self, message):
         """Write one line at once."""
-        self.stream.write(message + "\n")
+        self.stream.write(printable(message) + "\n")
         self.stream.flush()
 
     def update(self, running, n_done, n_known):
@@ -160,7 +162,7 @@ class _Bars:
 
     def note(self, message):
         """Print one line above the bars."""
-        self.progress.console.print(message, highlight=False, markup=False)
+        self.progress.console.print(printable(message), highlight=False, markup=False)
 
     def update(self, running, n_done, n_known):
         """Redraw: one bar per running point and one for the whole."""

@@ -268,8 +268,8 @@ def read_title(record, source, *, known):
         if name not in known:
             raise ConfigError(f"{source}: no table or key {name!r}{v.suggestion(name, known)}")
     title = record.get("title", Path(source).stem)
-    if not isinstance(title, str) or not title.strip() or not title.isprintable():
-        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes, one line")
+    if not isinstance(title, str) or not title.strip():
+        raise ConfigError(f"{source}: title = {v.shown(title)}: expected a text in quotes")
     return title
 
 

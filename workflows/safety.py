@@ -5,7 +5,7 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["inside", "refuse_links"]
+__all__ = ["inside", "printable", "refuse_links"]
 
 _INNER = ("trajectory", "lease", "figures", "results")
 
@@ -59,3 +59,11 @@ def inside(folder, name, *, where):
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise ConfigError(f"{where}: expected the name of a file in {folder}, got {str(name)[:80]!r}")
     return Path(folder) / name
+
+
+def printable(text):
+    """Return `text` with what could command a terminal, or turn the direction of writing, shown as a code."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

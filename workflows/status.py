@@ -5,6 +5,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError
 from workflows.index import NAME, read_index
 from workflows.progress import PointProgress
+from workflows.safety import printable
 from workflows.statepoints import locked
 
 __all__ = ["MANY_POINTS", "is_running", "status_of", "status_text"]
@@ -74,11 +75,14 @@ def status_text(status):
     if status["n_waiting"]:
         rows.append((f"{status['n_waiting']} replicas", "waiting", "for the volume of their temperature"))
     width = max((len(label) for label, _, _ in rows), default=0)
-    lines = [f"{label:<{width}}  {state:<11}  {detail}".rstrip() for label, state, detail in rows]
+    lines = [
+        " ".join(f"{label:<{width}}  {state:<11}  {detail}".splitlines()).rstrip()
+        for label, state, detail in rows
+    ]
     now = "running" if status["running"] else "not running"
     source = ", as its index says" if status["source"] == "index" else ""
     lines.append(f"{status['n_done']} of {status['n_points']} points done; {now}{source}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def is_running(directory):
