@@ -22,6 +22,7 @@ _MOTION = {
     "small steps": "small steps",
     "large jumps": "large jumps",
     "between": "neither small steps (3) nor jumps to anywhere (1)",
+    "wide wobble": "bonds wobble widely about a direction that turns slowly",
     "not relaxed": "not relaxed within the longest lag, so extrapolated",
 }
 
@@ -63,7 +64,7 @@ def rotation_statements(records, lines=(), transports=()):
                 f"{_percent(share.ci95[1])}) of hops come within {c.window_ps:.2g} ps of a rotation."
             )
             said.append(
-                f"{record.anion} and {mobile}{at}: {verdict.verdict}. "
+                f"{record.anion} and {mobile}{at}: {_word(verdict)}. "
                 f"{verdict.reason[0].upper()}{verdict.reason[1:]}.{seen} The data exclude more than "
                 f"{_percent(verdict.excluded_coupled_fraction)} (95 %)."
             )
@@ -88,36 +89,56 @@ def rotation_statements(records, lines=(), transports=()):
     return said
 
 
+def _word(verdict):
+    unconfirmed = verdict.verdict == "paddlewheel" and not verdict.confirmed
+    return f"{verdict.verdict}, not confirmed" if unconfirmed else verdict.verdict
+
+
 def _still_ligands(records, transports):
-    """Return what is known of long-range motion of ligands and of where they point."""
+    """Return what is known of long-range motion of ligands and of where they point, all temperatures."""
     said = []
-    for record in records:
-        at = "" if record.temperature_K is None else f" at {record.temperature_K:g} K"
-        for name, result in record.rotation.items():
-            if not name.startswith("transport_"):
-                continue
-            d = result.tracer_diffusivity_cm2_per_s
-            text = f"Long-range diffusion of {result.species}{at}: "
-            text += (
-                f"none seen, D* {format_estimate(d, 'cm²/s')} (95 %)"
-                if d.is_limit
-                else (f"D* {format_estimate(d, 'cm²/s')}")
+    names = dict.fromkeys(n for item in records for n in item.rotation if n.startswith("transport_"))
+    for name in names:
+        found = [item.rotation[name] for item in records if name in item.rotation]
+        limits = [item.tracer_diffusivity_cm2_per_s for item in found]
+        symbol, anion = found[0].species, records[0].anion
+        if all(item.is_limit for item in limits):
+            tops = _range([item.upper_limit for item in limits], "cm²/s")
+            text = f"{symbol} of {anion} shows no long-range diffusion: D* below {tops} (95 %)"
+        else:
+            moved = [item.value for item in limits if not item.is_limit]
+            text = f"{symbol} of {anion} diffuses from molecule to molecule: D* {_range(moved, 'cm²/s')}"
+        moving = [
+            item.tracer_diffusivity_cm2_per_s
+            for item in transports
+            if item.temperature_K in _kelvins(records)
+        ]
+        moving = [item.value for item in moving if not item.is_limit]
+        if moving:
+            text += f", while {transports[0].species} moves with D* {_range(moving, 'cm²/s')}"
+        said.append(text + ".")
+    for mobile in dict.fromkeys(name for item in records for name in item.couplings):
+        found = [item.couplings.get(mobile, {}).get("vacancy_pointing") for item in records]
+        found = [item for item in found if item is not None]
+        if found:
+            angles = _range([item.angle_deg.value for item in found], "degrees")
+            shares = _range([100 * item.pointing.value for item in found], "%")
+            chance = _range([100 * item.random_pointing for item in found], "%")
+            said.append(
+                f"Bonds of {records[0].anion} are {angles} from the direction to the nearest vacancy of "
+                f"{mobile} (random orientation: 90), and within 45 degrees of one in {shares} of the time "
+                f"(random orientation: {chance}); intervals are in the table."
             )
-            own = [item for item in transports if item.temperature_K == record.temperature_K]
-            for item in own:
-                moved = format_estimate(item.tracer_diffusivity_cm2_per_s, "cm²/s")
-                text += f", while that of {item.species} is {moved}"
-            said.append(text + ".")
-        for mobile, results in record.couplings.items():
-            pointing = results.get("vacancy_pointing")
-            if pointing is not None:
-                said.append(
-                    f"{record.anion}{at}: bonds are {format_estimate(pointing.angle_deg, 'degrees')} from "
-                    f"the direction to the nearest {mobile} vacancy (random orientation: 90), and within 45 "
-                    f"degrees of one in {_percent_of(pointing.pointing)} of the time (random: "
-                    f"{_percent(pointing.random_pointing)})."
-                )
     return said
+
+
+def _kelvins(records):
+    return {item.temperature_K for item in records}
+
+
+def _range(values, unit):
+    low, high = format_number(min(values)), format_number(max(values))
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
 def _percent(share):
@@ -252,7 +273,7 @@ def _ladder(anion, mobile, records):
             rungs = {rung["question"]: f"{rung['answer']}: {rung['evidence']}" for rung in verdict.rungs}
             cells.append(rungs.get(question, "not reached"))
         rows.append([question, *cells])
-    rows.append(["verdict", *(f"{v.verdict}: {v.reason}" for v in verdicts)])
+    rows.append(["verdict", *(f"{_word(v)}: {v.reason}" for v in verdicts)])
     rows.append(
         [
             "share of hops with a rotation that the data exclude (95 %)",
@@ -410,6 +431,8 @@ def _coupling_figures(anion, mobile, records):
             "crude, and at equal surroundings. Dashed: no coupling.",
             plots.plot_hazard_ratios,
             hazards,
+            height_in=2.8,
+            rows=True,
         ),
     ]
     pointing = of("vacancy_pointing")

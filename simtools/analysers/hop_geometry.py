@@ -130,7 +130,7 @@ def _add_widths(trajectory, run, mobile, n_nearest, stride, steps, rng, sums):
     """Add the widths about the hops of one run, as seen and shifted; return the number of hops."""
     host = np.flatnonzero(trajectory.species != mobile)
     if len(host) < n_nearest:
-        raise ConfigError(f"a bottleneck needs {n_nearest} host atoms, got {len(host)}")
+        raise ConfigError(f"a bottleneck needs {n_nearest} host atoms, got {len(host)} atoms")
     if run.n_hops == 0:
         return 0
     chosen = np.unique(np.linspace(0, run.n_hops - 1, min(run.n_hops, _MOST_HOPS)).astype(int))

@@ -49,7 +49,8 @@ class ReorientationResult(Result):
     ratio : Estimate
         tau1/tau2: 3 for small steps, 1 for jumps to anywhere.
     motion : str
-        "small steps", "large jumps", "between" or "not relaxed": where the interval of the ratio lies.
+        "small steps", "large jumps", "between", "wide wobble" (over 3: bonds wobble widely about a direction
+        that turns slowly) or "not relaxed": where the interval of the ratio lies.
     static_order : ndarray
         :math:`|\langle \hat u \rangle_t|` of each rotor (first bond): 1 frozen, 0 all directions alike.
     n_units : int
@@ -324,6 +325,8 @@ def _motion(ratio, relaxed):
         return "small steps"
     if high < 1.5:
         return "large jumps"
+    if low > 3.0:
+        return "wide wobble"
     return "between"
 
 

@@ -328,7 +328,10 @@ class _Ladder:
     def _who_leads(self):
         lead = self.correlogram.lead
         clear = self.q[_LEAD] <= _LEVEL
-        text = f"{lead.value:.3g} ({lead.ci95[0]:.3g} to {lead.ci95[1]:.3g}) more after than before"
+        text = (
+            f"{lead.value:.3g} ({lead.ci95[0]:.3g} to {lead.ci95[1]:.3g}) more hops per rotation after "
+            f"it than before, q = {self.q[_LEAD]:.2g}"
+        )
         if clear and lead.value < 0:
             self.say("Does the rotation not follow the hop?", "no", text)
             return "co-triggered", "rotors turn after ions have hopped: they follow, they do not drive"
@@ -342,7 +345,8 @@ class _Ladder:
             return "undetermined", "rotations drive hops, but whether they carry the ions is open"
         carried = self.carry.carried
         text = (
-            f"carried {carried.value:.2g} ({carried.ci95[0]:.2g} to {carried.ci95[1]:.2g}; 1 carries, 0 not)"
+            f"carried {carried.value:.2g} ({carried.ci95[0]:.2g} to {carried.ci95[1]:.2g}; 1 carries, 0 "
+            f"not), q = {self.q[_CARRY]:.2g}"
         )
         if self.q[_CARRY] <= _LEVEL and carried.ci95[0] > 0 and carried.ci95[1] >= _CARRIED:
             self.say(question, "yes", text)

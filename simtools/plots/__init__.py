@@ -28,6 +28,8 @@ from simtools.plots.rotation import (
     plot_reorientation,
     plot_rotation_arrhenius,
     plot_tilt_at_hops,
+    plot_tilt_autocorrelation,
+    plot_tilt_density,
     plot_vacancy_pointing,
 )
 from simtools.plots.structure import (
@@ -84,6 +86,8 @@ __all__ = [
     "plot_temperature_laws",
     "plot_temperature_trace",
     "plot_tilt_at_hops",
+    "plot_tilt_autocorrelation",
+    "plot_tilt_density",
     "plot_vacancy_pointing",
     "plot_vibrations",
 ]

@@ -111,7 +111,7 @@ def plot_event_correlogram(result, *, shell=0, ax=None):
         f"p = {result.p_value:.2g}",
         fontsize=NOTE_SIZE,
     )
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.35 * max(np.nanmax(high, initial=1.0), np.nanmax(result.ratio[shell], initial=1.0)))
     add_legend(ax, loc="upper left")
     return dress(ax, xlabel="from rotation to hop (ps)", ylabel="pairs over chance")
 
@@ -343,3 +343,48 @@ def plot_false_positives(cases, tests, *, ax=None):
     ax.set_xlim(0, 12)
     add_legend(ax, loc="lower right")
     return dress(ax, xlabel="says yes without coupling (%), at a level of 5 %")
+
+
+def plot_tilt_density(result, *, ax=None):
+    """Draw the density of octahedral tilts about x, y and z.
+
+    Parameters
+    ----------
+    result
+        An `OctahedralTilts`.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes() if ax is None else ax
+    for axis, colour, density in zip("xyz", SEQUENCE, result.density_per_deg, strict=False):
+        ax.step(result.angles_deg, density, where="mid", color=colour, label=f"about {axis}")
+    ax.set_ylim(bottom=0)
+    ax.set_title(f"{result.n_octahedra} octahedra", fontsize=NOTE_SIZE)
+    add_legend(ax, loc="upper right")
+    return dress(ax, xlabel="tilt (degrees)", ylabel="density (1/degree)")
+
+
+def plot_tilt_autocorrelation(result, *, ax=None):
+    """Draw how long octahedral tilts about x, y and z last.
+
+    Parameters
+    ----------
+    result
+        An `OctahedralTilts`.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes() if ax is None else ax
+    for axis, colour, values in zip("xyz", SEQUENCE, result.autocorrelation, strict=False):
+        ax.plot(result.lag_times_ps, values, color=colour, label=f"about {axis}")
+    ax.axhline(0.0, color=GREY, linewidth=0.8)
+    add_legend(ax, loc="upper right")
+    return dress(ax, xlabel="lag time (ps)", ylabel="autocorrelation of the tilt")

@@ -11,6 +11,7 @@ from simtools.analysers.reorientation import ReorientationResult
 from simtools.analysers.rotation import parse_anion
 from simtools.analysers.verdict import VERDICTS, Verdict
 from simtools.core.errors import ConfigError
+from simtools.core.units import BOLTZMANN_EV_PER_K
 from simtools.testing.rigid_rotors import rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from workflows.cli import BAD_INPUT, DONE, main
@@ -44,7 +45,7 @@ def test_wrapped_and_unwrapped_coordinates_give_the_same_functions(tmp_path, cen
         _, out = rotations(
             tmp_path, f"out{wrapped}", path, "--anion", f"{centre}{ligand}4", "--frame-interval", 0.5, *flag
         )
-        text = (out / "results" / "reorientation.json").read_text()
+        text = (out / "results" / f"rotation-{centre}{ligand}4-reorientation.json").read_text()
         stored.append(ReorientationResult.from_json(text))
     assert np.abs(stored[0].c1 - stored[1].c1).max() < 1e-6
     assert np.abs(stored[0].c2 - stored[1].c2).max() < 1e-6
@@ -71,17 +72,25 @@ def test_hydroxides_that_follow_vacancies_are_called_co_triggered(tmp_path, foll
     assert entry["temperature_K"] == 600.0
     assert coupling["hazard_ratio_crude"]["value"] > coupling["hazard_ratio_adjusted"]["value"]
     assert coupling["dipole_to_vacancies_mean_cosine"] > 0.5
+    pointing = coupling["vacancy_pointing"]
+    assert pointing["angle_to_nearest_vacancy_deg"]["ci95"][1] < 60
+    assert (
+        pointing["within_45_deg_of_a_vacancy"]["ci95"][0] > 2 * pointing["within_45_deg_random_orientation"]
+    )
+    hydrogen = entry["ligand_tracer_diffusivity_cm2_per_s"]["H"]
+    assert 0 < hydrogen["upper_limit"] < 1e-4
+    assert entry["n_bond_changes"] == 0
     assert {test["name"] for test in coupling["tests"]} >= {"rotations lead hops", "dipole towards vacancies"}
     assert all(0 < test["p"] <= test["q"] <= 1 or test["p"] < 1e-9 for test in coupling["tests"])
     assert verdict["verdict"] == "co-triggered"
     assert verdict["ladder"][0]["answer"] == "yes"
-    assert "OH and Li: co-triggered" in text
+    assert "OH and Li at 600 K: co-triggered" in text
     assert "sites of Li were taken from where its density peaks" in text
     page = (out / "report.html").read_text()
     assert "co-triggered" in page
     assert "Do they come together beyond chance?" in page
-    assert (out / "figures" / "correlogram-Li.svg").exists()
-    stored = Verdict.from_json((out / "results" / "verdict-Li.json").read_text())
+    assert (out / "figures" / "correlogram-OH-Li.svg").exists()
+    stored = Verdict.from_json((out / "results" / "coupling-600K-OH-Li-verdict.json").read_text())
     assert stored.verdict in VERDICTS
 
 
@@ -94,6 +103,45 @@ def test_independent_hydroxides_are_not_called_coupled(tmp_path):
     (verdict,) = summary["verdict"]
     assert verdict["verdict"] in ("uncoupled", "undetermined")
     assert 0 < verdict["excluded_coupled_fraction"] < 0.3
+
+
+def test_several_temperatures_give_the_activation_energy_of_rotation(tmp_path, capsys):
+    energy_eV, at = 0.2, []
+    for number, temperature_K in enumerate((600.0, 750.0, 1000.0)):
+        rate = 0.3 * np.exp(-energy_eV / BOLTZMANN_EV_PER_K * (1 / temperature_K - 1 / 1000.0))
+        files = []
+        for replica in range(2):
+            crystal = hydroxide_crystal(
+                600,
+                seed=10 * number + replica,
+                turn_rate_per_ps=rate * 6 / 5,
+                hop_rate_per_ps=0.0,
+                frame_interval_ps=0.1,
+            )
+            files.append(write_extxyz(tmp_path / f"{number}-{replica}.xyz", crystal))
+        at += ["--at", temperature_K, *files]
+    summary, out = rotations(tmp_path, "d", "--anion", "OH", "--frame-interval", 0.1, *at)
+    assert [entry["temperature_K"] for entry in summary["rotation"]] == [600.0, 750.0, 1000.0]
+    assert all(entry["n_replicas"] == 2 for entry in summary["rotation"])
+    (line,) = summary["rotation_arrhenius"]
+    low, high = line["rate_activation_energy_eV"]["ci95"]
+    assert low < energy_eV < high
+    assert high - low < 0.15
+    assert line["diffusion_activation_energy_eV"] is None
+    assert (out / "figures" / "rotation-arrhenius-OH.svg").exists()
+    assert "rate of rotation" in capsys.readouterr().out
+
+
+def test_tilts_of_octahedra_from_files(tmp_path):
+    crystal = hydroxide_crystal(60, seed=8, n_vacancies=1, hop_rate_per_ps=0.0, rattle_A=0.05)
+    path = write_extxyz(tmp_path / "tilts.xyz", crystal)
+    summary, out = rotations(tmp_path, "e", path, "--tilts", "OLi6", "--frame-interval", 0.05)
+    (entry,) = summary["tilts"]
+    assert summary["rotation"] == []
+    assert entry["n_octahedra"] == 27
+    assert all(0 < entry["rms_tilt_deg"][axis]["value"] < 5 for axis in "xyz")
+    assert "root mean square tilt about x" in (out / "report.html").read_text()
+    assert (out / "results" / "tilts-OLi6.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +162,9 @@ def test_without_a_mobile_ion_there_is_rotation_only(tmp_path, short):
     [
         (["--anion", "H2O"], "an anion is its central atom and its ligands"),
         (["--anion", "OX"], "no species 'X'"),
+        ([], "give --anion FORMULA, --tilts BX6, or both"),
+        (["--tilts", "OLi4"], "octahedra are a centre and six corners"),
+        (["--anion", "OH", "--at", "600", "x.xyz"], "--at K FILE ... takes the place of TRAJECTORY"),
         (["--anion", "SH"], "no species 'S'"),
         (["--anion", "OH", "--bond", "-1"], "--bond must be positive"),
         (["--anion", "OH", "--site-symmetry", "cubic"], "no point group 'cubic'"),
@@ -136,6 +187,19 @@ def test_bad_input_is_one_line(tmp_path, short, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        (["--at", "hot", "a.xyz"], "expected a temperature in K and at least one file"),
+        (["--at", "600", "a.xyz", "--at", "600", "b.xyz"], "expected different temperatures"),
+        (["--at", "600"], "expected a temperature in K and at least one file"),
+    ],
+)
+def test_groups_that_make_no_sense_are_refused(tmp_path, capsys, at, message):
+    assert main(["rotations", "--anion", "OH", *at, "-o", str(tmp_path / "bad")]) == BAD_INPUT
+    assert message in capsys.readouterr().err
 
 
 def test_anions_are_read_as_written():
