@@ -232,17 +232,17 @@ def _autocorrelation(tilt, n_lags):
 
 def _root_mean_square(tilts):
     """Return the root mean square of one component over replicas with its interval."""
-    stretches = [[np.mean(part**2) for part in np.array_split(tilt, _STRETCHES)] for tilt in tilts]
-    values = np.array(stretches)
+    number = min([_STRETCHES, *(len(tilt) for tilt in tilts)])
+    values = np.array([[np.mean(part**2) for part in np.array_split(tilt, number)] for tilt in tilts])
     square = values.mean()
     n = values.size
-    error = float(values.std(ddof=1) / np.sqrt(n))
+    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
     without = [np.delete(values, r, axis=0).mean() for r in range(len(values))] if len(values) > 1 else []
     error, dof, widened = with_replica_scatter(without, error, n - 1.0)
     value = float(np.sqrt(square))
     error = 0.5 * error / value if value > 0 else 0.0
     half = stats.t.ppf(0.975, dof) * error
-    what = "replicas" if widened else f"{_STRETCHES} stretches of time of each replica"
+    what = "replicas" if widened else f"{number} stretches of time of each replica"
     return Estimate(
         value=value,
         stderr=float(error),
