@@ -10,6 +10,11 @@ import pandas as pd
 from simtools.analysers.arrhenius import ArrheniusResult
 from simtools.analysers.association import AssociationResult
 from simtools.analysers.binding import BindingResult
+from simtools.analysers.counterfactuals import (
+    ActivationDifference,
+    CounterfactualResult,
+    InertiaExponent,
+)
 from simtools.analysers.green_kubo import GreenKuboResult
 from simtools.analysers.hop_statistics import HopStatistics
 from simtools.analysers.method_agreement import MethodComparison
@@ -92,6 +97,8 @@ class Run:
         `RotorRecord` of every kind of anion and temperature: rotation, coupling to hops, verdict.
     rotation_arrhenius
         `RotationArrhenius` of every kind of anion that turned at two temperatures or more.
+    counterfactuals, activation_differences, inertia_exponents
+        `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
     """
 
     directory: Path
@@ -110,6 +117,9 @@ class Run:
     temperature_laws: TemperatureLawResult | None = None
     rotors: tuple = ()
     rotation_arrhenius: tuple = ()
+    counterfactuals: tuple = ()
+    activation_differences: tuple = ()
+    inertia_exponents: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -173,6 +183,12 @@ class Run:
 
         return plot_binding(self.association, ax=ax, **options)
 
+    def plot_counterfactuals(self, ax=None, **options):
+        """Draw D of altered runs over that of their references."""
+        from simtools.plots import plot_counterfactual_ratios
+
+        return plot_counterfactual_ratios(self.counterfactuals, ax=ax, **options)
+
     def transport_at(self, temperature_K, species=None):
         """Return the `TransportResult` of one temperature.
 
@@ -229,6 +245,13 @@ def load_run(directory):
         green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
         onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
         comparisons=_read_results(MethodComparison, results, "methods-*.json"),
+        counterfactuals=_in_order(
+            _read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"), summary
+        ),
+        activation_differences=_read_results(
+            ActivationDifference, results, "counterfactual-activation-*.json"
+        ),
+        inertia_exponents=_read_results(InertiaExponent, results, "counterfactual-inertia-*.json"),
         temperature_laws=_read_result(TemperatureLawResult, laws_file) if laws_file.exists() else None,
         rotors=_read_rotors(results),
         rotation_arrhenius=_read_results(RotationArrhenius, results, "rotation-arrhenius-*.json"),
@@ -267,6 +290,17 @@ def _read_rotors(folder):
         if about is not None:
             found.append((path.stem, _read_result(class_of_result(about["name"]), path)))
     return records_of(found)
+
+
+def _in_order(results, summary):
+    """Return counterfactual results by temperature, then as the summary lists them: references first."""
+    listed = [row["variant"] for row in summary.get("counterfactual", ())]
+    order = {name: k for k, name in reversed(list(enumerate(listed)))}
+    return tuple(
+        sorted(
+            results, key=lambda item: (item.temperature_K, order.get(item.variant, len(order)), item.variant)
+        )
+    )
 
 
 def _place(result):

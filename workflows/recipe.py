@@ -14,6 +14,7 @@ from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMEN
 from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
+from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
 __all__ = [
@@ -106,6 +107,7 @@ class MDTable:
     )
     checkpoint_every_ps: float = v.key(v.number(0, 1e6, "ps", above=True), default=2.0)
     velocities: bool = v.key(v.flag(), default=False)
+    masses_amu: dict | None = v.key(v.species_masses(), default=None)
     rigid_molecules: bool | None = v.key(v.flag(), default=None)
     inertia_scale: float | None = v.key(v.number(0, 1e6, above=True), default=None)
     frozen_orientation: bool | None = v.key(v.flag(), default=None)
@@ -154,6 +156,7 @@ class Recipe:
     source: Path
     energetics: EnergeticsTable | None = None
     hops: tuple[HopTable, ...] = ()
+    counterfactual: tuple[CounterfactualTable, ...] = ()
 
     def to_dict(self):
         """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
@@ -166,6 +169,8 @@ class Recipe:
                 record[name] = table_to_dict(getattr(self, name))
         if self.hops:
             record["hops"] = [table_to_dict(hop) for hop in self.hops]
+        if self.counterfactual:
+            record["counterfactual"] = [table_to_dict(table) for table in self.counterfactual]
         return record
 
 
@@ -230,7 +235,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         "analysis": AnalysisTable,
         **_OPTIONAL_TABLES,
     }
-    title = read_title(record, source, known=("title", *_LISTS, *tables))
+    title = read_title(record, source, known=("title", "counterfactual", *_LISTS, *tables))
     read = {}
     for name, cls in tables.items():
         if name not in record:
@@ -242,6 +247,9 @@ def recipe_from_dict(record, *, source, overrides=()):
     check_potential(read["potential"], source)
     read["md"] = _resolved_md(read["md"], set(record["md"]), source)
     _check_analysis(read["analysis"], source)
+    read["counterfactual"] = read_counterfactuals(
+        record.get("counterfactual", []), read, source=source, overrides=overrides
+    )
     return Recipe(title=title, source=Path(source), **read)
 
 
@@ -324,7 +332,7 @@ def _entered(place, part, override):
             place.append({})
         entered = place[int(part)]
     else:
-        entered = place.setdefault(part, [] if part in ("defects", "hops") else {})
+        entered = place.setdefault(part, [] if part in ("defects", "hops", "counterfactual") else {})
     if not isinstance(entered, (dict, list)):
         raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table")
     return entered

@@ -16,6 +16,11 @@ from workflows import report_machinery as machinery
 from workflows import report_tables as tables
 from workflows.recipe import to_toml
 from workflows.report_association import association_table, binding_rows
+from workflows.report_counterfactual import (
+    counterfactual_figures,
+    counterfactual_rows,
+    counterfactual_table,
+)
 from workflows.report_figures import (
     association_figures,
     displacement_figures,
@@ -86,6 +91,7 @@ def _context(run):
     rotation = rotation_figures(
         run.rotors, run.rotation_arrhenius, run.transport, hop_length_A=_hop_length_A(run)
     )
+    altered = counterfactual_figures(run)
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -118,6 +124,9 @@ def _context(run):
         "association_figures": association,
         "association_table": association_table(run),
         "binding_rows": binding_rows(run),
+        "counterfactual_figures": altered,
+        "counterfactual_table": counterfactual_table(run),
+        "counterfactual_rows": counterfactual_rows(run),
         "warnings": tables.grouped_warnings(run.warnings),
         "potential": machinery.potential_block(run),
         "engine_rows": machinery.engine_rows(run),
@@ -127,7 +136,7 @@ def _context(run):
         "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
-    every = (arrhenius, *displacements, *mechanisms, *rotation, *association, *traces)
+    every = (arrhenius, *displacements, *mechanisms, *rotation, *association, *altered, *traces)
     figures = [item for item in every if item is not None]
     return context, figures
 

@@ -13,6 +13,7 @@ from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
+from workflows.counterfactuals import counterfactuals_of
 from workflows.point import FORCE_FIELD_FILE
 from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
 from workflows.run_rotation import (
@@ -70,14 +71,23 @@ def analyse(campaign):
                     notes=notes,
                 )
             )
+        altered = counterfactuals_of(
+            campaign.recipe,
+            transports,
+            trajectories_of=lambda temperature, label: _trajectories(listed, temperature, notes, label),
+            transport_of=lambda temperature, found: _transport(campaign, temperature, found),
+            notes=notes,
+        )
+        for temperature in [item.temperature_K for item in transports] if anions else ():
             rotations += temperature_rotations(
-                trajectories,
+                _trajectories(listed, temperature, notes),
                 anions=anions,
                 mobile=campaign.recipe.analysis.mobile,
                 temperature_K=temperature,
                 host_species=tuple(campaign.system["host"]),
                 site_symmetry=site_symmetry_of(campaign.recipe),
                 notes=notes,
+                counterfactuals=altered.for_verdict(temperature),
             )
         arrhenius = _arrhenius(transports, notes)
         lines = rotation_lines(rotations, arrhenius, notes)
@@ -102,6 +112,8 @@ def analyse(campaign):
         summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
         summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
     summary |= numbers_or_null(summary_blocks(mechanisms, law) | rotation_blocks(rotations, lines))
+    if altered.results:
+        summary["counterfactual"] = numbers_or_null(altered.summary())
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -113,7 +125,7 @@ def analyse(campaign):
         _write_result(results / name, result)
     for result in bindings:
         _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
-    for name, result in named_results(mechanisms, law):
+    for name, result in (*named_results(mechanisms, law), *altered.named_results()):
         _write_result(results / name, result)
     for stem, result in [pair for study in rotations for pair in study.named_results()]:
         _write_result(results / f"{stem}.json", result)
@@ -125,11 +137,12 @@ def analyse(campaign):
     return summary
 
 
-def _trajectories(listed, temperature_K, notes):
-    """Return the production trajectories of one temperature: whole ones, and partial ones with a note."""
+def _trajectories(listed, temperature_K, notes, variant=None):
+    """Return the trajectories of one temperature, free ones or a variant's; partial ones with a note."""
     found = []
     for job, outcome in listed:
-        if job.spec.role != "production" or job.spec.temperature_K != temperature_K:
+        wanted = ("production", temperature_K, variant)
+        if (job.spec.role, job.spec.temperature_K, job.spec.variant) != wanted:
             continue
         if outcome is None:
             trajectory = _partial_trajectory(job)

@@ -19,6 +19,7 @@ from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
 from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
+from workflows.counterfactual_tables import check_counterfactuals
 from workflows.molecular import (
     build_molecular_cell,
     framework_species,
@@ -282,6 +283,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
             raise ConfigError(
                 f"{source}: [md] {key} = {shown}: {structure['formula']} holds no molecules; remove it"
             )
+    check_counterfactuals(recipe, cell)
     _check_charged_volume(recipe, forces, cell)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)

@@ -45,7 +45,7 @@ class Counterfactuals:
     Attributes
     ----------
     restrained, frozen : Estimate or None
-        Large rotations prevented; all rotation prevented.
+        Large rotations prevented; all rotation prevented. An upper limit where ions then did not diffuse.
     inertia_exponent : Estimate or None
         d ln D / d ln I of rotors made heavier.
     """
@@ -370,8 +370,12 @@ class _Ladder:
         if runs is None or runs.restrained is None:
             self.say(question, "open", "no such runs")
             return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
-        low, high = runs.restrained.ci95
-        text = f"D over that of the free run {runs.restrained.value:.3g} ({low:.3g} to {high:.3g})"
+        low, high = _bounds(runs.restrained)
+        text = (
+            f"D over that of the free run below {high:.3g}"
+            if runs.restrained.is_limit
+            else f"D over that of the free run {runs.restrained.value:.3g} ({low:.3g} to {high:.3g})"
+        )
         if high < 1:
             self.confirmed = True
             self.say(question, "yes", text)
@@ -379,12 +383,17 @@ class _Ladder:
         if low > _SAME_D:
             self.say(question, "no", text)
             frozen = runs.frozen
-            if frozen is not None and frozen.ci95[1] < 1:
+            if frozen is not None and _bounds(frozen)[1] < 1:
                 self.confirmed = True
                 return "soft cradle", "without large rotations ions are as fast; without librations slower"
             return "co-triggered", "without large rotations ions are as fast: hops do not need them"
         self.say(question, "open", text)
         return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
+
+
+def _bounds(ratio):
+    """Return the ends of the interval of a ratio; from zero where only an upper limit is known."""
+    return (0.0, ratio.upper_limit) if ratio.is_limit else ratio.ci95
 
 
 def typical_angle_deg(runs, *, radius_A: float, window_ps: float) -> float | None:

@@ -9,6 +9,7 @@ from simtools.plots.collective import (
     plot_temperature_laws,
     plot_vibrations,
 )
+from simtools.plots.counterfactual import plot_counterfactual_ratios
 from simtools.plots.defect_energies import (
     plot_binding_against_distance,
     plot_concentrations,
@@ -58,6 +59,7 @@ __all__ = [
     "plot_bottleneck_at_hops",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_counterfactual_ratios",
     "plot_coverage",
     "plot_distinct_van_hove",
     "plot_energy_trace",

@@ -75,6 +75,10 @@ def test_ions_carried_by_rotors_are_a_paddlewheel_until_counterfactuals_object(c
     assert reached(carried, counterfactuals=cradle).verdict == "soft cradle"
     unclear = Counterfactuals(restrained=estimate(0.9, 0.6, 1.3))
     assert "too short to tell" in reached(carried, counterfactuals=unclear).reason
+    still = Counterfactuals(restrained=Estimate.limit(0.1, method="did not move"))
+    assert reached(carried, counterfactuals=still).confirmed
+    short = Counterfactuals(restrained=Estimate.limit(1.4, method="did not move"))
+    assert "too short to tell" in reached(carried, counterfactuals=short).reason
 
 
 def test_without_knowing_vacancies_nothing_is_settled(carried):
