@@ -1,6 +1,7 @@
 """Rotations and hops of one run in common time and space. Coupling: event_correlogram.py and others."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class RotorHops:
         """Return the run in `number` pieces of equal length, each a `RotorHops` of its own."""
         edges = np.linspace(0.0, self.duration_ps, number + 1)
         pieces = []
-        for index, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for index, (low, high) in enumerate(pairwise(edges)):
             turned, hopped = (
                 (times >= low) & ((times < high) | (index == number - 1))
                 for times in (self.rotation_times_ps, self.hop_times_ps)

@@ -152,8 +152,8 @@ def event_correlogram(
     Notes
     -----
     Limits: independent processes, also with static or shared rates, give p evenly over (0, 1); a planted
-    share of triggered hops is found with its lag. Stretches are taken as periodic, so every shift has the same
-    number of pairs and the test is exact but for what straddles their ends.
+    share of triggered hops is found with its lag. Stretches are taken as periodic, so every shift has the
+    same number of pairs and the test is exact but for what straddles their ends.
     """
     replicas = checked_runs(runs)
     edges_A = np.asarray(distance_edges_A, dtype=float)
@@ -216,9 +216,7 @@ def checked_runs(runs):
 
 def in_stretches(runs, least_ps):
     """Return the stretches of all runs in which rotors are shifted by `least_ps` or more."""
-    return tuple(
-        piece for run in runs for piece in run.stretches(stretch_count(run.duration_ps, least_ps))
-    )
+    return tuple(piece for run in runs for piece in run.stretches(stretch_count(run.duration_ps, least_ps)))
 
 
 def randomisation_p(values):

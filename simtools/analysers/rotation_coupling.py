@@ -14,30 +14,25 @@ from simtools.analysers.coupling_series import (
     information_flow,
     rotor_series,
 )
-from simtools.analysers.coupling_velocities import (
-    JointCorrelation,
-    VelocityCoherence,
-    joint_correlation,
-    velocity_coherence,
-)
+from simtools.analysers.coupling_table import further_tests
+from simtools.analysers.coupling_velocities import VelocityCoherence, velocity_coherence
 from simtools.analysers.density import find_sites, ion_density
 from simtools.analysers.event_correlogram import EventCorrelogram, event_correlogram
 from simtools.analysers.hazard import HazardRatio, hazard_ratio
 from simtools.analysers.hop_geometry import BottleneckAtHops, bottleneck_at_hops
+from simtools.analysers.joint_correlation import JointCorrelation, joint_correlation
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.molecules import without_ligands
-from simtools.analysers.multiple_testing import CouplingTest
 from simtools.analysers.rotation import RotationAnalysis
 from simtools.analysers.rotor_surroundings import (
     DipoleToVacancies,
-    TiltAtHops,
     coordination_levels,
     dipole_to_vacancies,
     ions_near,
-    tilt_at_hops,
     vacancies_near,
     vacancy_positions,
 )
+from simtools.analysers.tilt_at_hops import TiltAtHops, tilt_at_hops
 from simtools.analysers.verdict import Counterfactuals, Verdict, reach_verdict, typical_angle_deg
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.periodic import cell_heights_A, minimum_image
@@ -65,7 +60,7 @@ class CouplingAnalysis:
     correlogram, crude, adjusted, reverse, carry
         Tests of events; `adjusted` and `reverse` are None where surroundings are unknown.
     dipole, tilts, bottleneck, conditional, information, coherence, joint
-        Further measures, of the first replica where they need its frames; None where they cannot be had.
+        Further measures; None where they cannot be had.
     verdict : Verdict
     warnings : tuple of str
     """
@@ -219,7 +214,6 @@ def analyse_coupling(
     carry = carry_test(
         runs, radius_A=radius_A, window_ps=(-window_ps, window_ps), n_shifts=n_shifts, seed=seed
     )
-    first = hosts[0], rotation.orientations[0]
     steps = {"radius_A": reach_A, "mobile": mobile}
 
     def attempt(what, function, *arguments, **options):
@@ -229,13 +223,13 @@ def analyse_coupling(
             notes.append(f"{what}: {error}")
             return None
 
-    pairs = max(1, len(runs[0].near(radius_A).hops) * 41)
+    pairs = max(1, sum(len(run.near(radius_A).hops) for run in runs) * 41)
     few = int(np.clip(_MOST_GATHERED / pairs, 60, 200))
     tilts = attempt(
         "no tilts at hops",
         tilt_at_hops,
-        first[1],
-        runs[0],
+        rotation.orientations,
+        runs,
         radius_A=radius_A,
         longest_lag_ps=lag_ps,
         window_ps=window_ps / 2,
@@ -245,8 +239,8 @@ def analyse_coupling(
     bottleneck = attempt(
         "no bottleneck at hops",
         bottleneck_at_hops,
-        trajectories[0],
-        runs[0],
+        tuple(trajectories),
+        runs,
         mobile=mobile,
         longest_lag_ps=lag_ps,
         window_ps=window_ps / 4,
@@ -270,19 +264,21 @@ def analyse_coupling(
         bin_ps=max(window_ps / 2, interval_ps),
         seed=seed,
     )
-    coherence = attempt("no coherence", velocity_coherence, first[1], first[0], seed=seed, **steps)
-    joint = attempt("no joint correlation", joint_correlation, first[1], first[0], **steps)
+    coherence = attempt("no coherence", velocity_coherence, rotation.orientations, hosts, seed=seed, **steps)
+    joint = attempt(
+        "no joint correlation", joint_correlation, rotation.orientations, hosts, seed=seed, **steps
+    )
     dipole = None
-    if first[1].is_linear and vacancies is not None:
+    if rotation.orientations[0].is_linear and vacancies is not None:
         dipole = attempt(
             "no dipole to vacancies",
             dipole_to_vacancies,
-            first[1],
+            rotation.orientations,
             vacancies,
             radius_A=reach_A,
             seed=seed,
         )
-    further, cradle = _further_tests(tilts, bottleneck, conditional, information, coherence, dipole)
+    further, cradle = further_tests(tilts, bottleneck, conditional, information, coherence, joint, dipole)
     verdict = reach_verdict(
         correlogram,
         crude=crude,
@@ -353,8 +349,8 @@ def _windows(runs, interval_ps):
 
 
 def _surroundings(hosts, rotation, runs, mobile, reach_A, notes):
-    """Return levels of what may drive both, one array per run, and the vacancies of the first run."""
-    vacancies, coordination, first = [], [], None
+    """Return levels of what may drive both, one array per run, and the vacancies of every run, or None."""
+    vacancies, coordination, found = [], [], []
     for host, orientations, run in zip(hosts, rotation.orientations, runs, strict=True):
         start = round(run.start_ps / host.frame_interval_ps)
         part = slice(start, start + max(1, round(run.duration_ps / host.frame_interval_ps)))
@@ -365,63 +361,12 @@ def _surroundings(hosts, rotation, runs, mobile, reach_A, notes):
         except ConfigError as error:
             notes.append(f"adjusted for coordination only, vacancies are unknown: {error}")
             continue
-        first = places if first is None else first
+        found.append(places)
         vacancies.append(vacancies_near(places, orientations, radius_A=reach_A)[part])
     covariates = {"coordination": coordination}
     if len(vacancies) == len(runs):
         covariates = {"vacancies": vacancies, **covariates}
-    return covariates, first
-
-
-def _further_tests(tilts, bottleneck, conditional, information, coherence, dipole):
-    """Return the tests that stand in the table only, and those of small-angle motion with ions."""
-    further, cradle = [], []
-
-    def add(into, name, estimate, unit, null_value, p_value):
-        into.append(
-            CouplingTest(
-                name=name,
-                estimate=estimate,
-                unit=unit,
-                null_value=null_value,
-                null="circular shifts of each rotor",
-                p_value=p_value,
-            )
-        )
-
-    if tilts is not None:
-        add(cradle, "tilt at hops, below 45 degrees", tilts.excess, "degree", 0.0, tilts.p_value)
-    if bottleneck is not None:
-        width = bottleneck.excess
-        add(further, "width of the bottleneck at hops", width, "angstrom", 0.0, bottleneck.p_value)
-    if conditional is not None:
-        c = conditional
-        add(further, "displacement beside rotors that turned", c.large, "ratio", 1.0, c.large_p_value)
-        add(further, "tilt and displacement", c.small_correlation, "correlation", 0.0, c.small_p_value)
-        add(further, "mutual information", c.mutual_information, "bit", 0.0, c.information_p_value)
-    if information is not None:
-        i = information
-        add(
-            further,
-            "transfer entropy, rotation to hop",
-            i.rotation_to_hop,
-            "bit",
-            0.0,
-            i.rotation_to_hop_p_value,
-        )
-        add(
-            further,
-            "transfer entropy, hop to rotation",
-            i.hop_to_rotation,
-            "bit",
-            0.0,
-            i.hop_to_rotation_p_value,
-        )
-    if coherence is not None:
-        add(further, "coherence of angular and linear velocity", None, "", 0.0, coherence.p_value)
-    if dipole is not None:
-        add(further, "dipole towards vacancies", dipole.cosine, "cosine", 0.0, dipole.p_value)
-    return tuple(further), tuple(cradle)
+    return covariates, tuple(found) if len(found) == len(runs) else None
 
 
 def _dict(estimate):

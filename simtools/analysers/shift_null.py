@@ -1,5 +1,7 @@
 """Circular shifts of each rotor within stretches of a run: the null of every measure of coupling."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft
@@ -46,14 +48,14 @@ def correlation_steps(series) -> int:
 
 
 def stretch_count(length, least) -> int:
-    """Return how many stretches a run has room for when each is at least 20 of the shortest shifts, 1 to 8."""
+    """Return how many stretches a run has room for when each holds 20 of the shortest shifts, 1 to 8."""
     return int(np.clip(length / (_SHIFTS_PER_STRETCH * least) + 1e-9, 1, _MOST_STRETCHES))
 
 
 def stretch_slices(n_steps: int, least: int) -> list[slice]:
     """Return the slices of a run's stretches, equal but for one step."""
     edges = np.linspace(0, n_steps, stretch_count(n_steps, least) + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def circular_shifts(rng, n_shifts: int, n_rotors: int, n_steps: int, least: int) -> np.ndarray:

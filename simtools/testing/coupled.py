@@ -100,7 +100,8 @@ def planted_events(
     shares = (heterogeneity, bursts, drift, coupled_fraction)
     if not (all(0 <= share < 1 for share in shares) and vacancy_factor >= 1):
         raise ConfigError(
-            "heterogeneity, bursts, drift and coupled_fraction must lie in [0, 1) and vacancy_factor be 1 or more"
+            "heterogeneity, bursts, drift and coupled_fraction must lie in [0, 1) and vacancy_factor be 1 "
+            "or more"
         )
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.arange(per_axis)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
