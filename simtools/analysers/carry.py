@@ -95,10 +95,9 @@ def carry_test(
     rng = np.random.default_rng(seed)
     sums = np.zeros((n_shifts + 1, 4))
     for run in in_stretches(runs, high - low):
-        least = min(high - low, 0.25 * run.duration_ps)
         near = run.near(radius_A)
         order, first = run.rotations_by_rotor()
-        shifts = rng.uniform(least, run.duration_ps - least, size=(n_shifts + 1, run.n_rotors))
+        shifts = rng.uniform(0, run.duration_ps, size=(n_shifts + 1, run.n_rotors))
         shifts[0] = 0.0
         kernels.carried(
             first,

@@ -151,8 +151,7 @@ def conditional_displacement(
     series
         From `rotor_series`; replicas add up.
     n_shifts, seed
-        Circular shifts of each rotor within stretches of the run, by more than its angles are correlated over
-        (`shift_null`).
+        Circular shifts of each rotor within stretches of the run (`shift_null`).
 
     Returns
     -------
@@ -181,10 +180,10 @@ def conditional_displacement(
         angle = np.searchsorted(edges, part.angles_rad, side="right").astype(np.int8)
         moved = np.searchsorted(quantiles, part.displacements_A2, side="right").astype(np.int8)
         moved[part.displacements_A2 < 0] = -1
-        least = correlation_steps(part.angles_rad)
-        for stretch in stretch_slices(len(angle), least):
+        memory = correlation_steps(part.angles_rad)
+        for stretch in stretch_slices(len(angle), memory):
             tables = angle[stretch], moved[stretch], part.displacements_A2[stretch]
-            shifts = circular_shifts(rng, n_shifts, angle.shape[1], len(tables[0]), least)
+            shifts = circular_shifts(rng, n_shifts, angle.shape[1], len(tables[0]))
             kernels.shifted_tables(*tables, shifts, counts, sums)
     number = counts.sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -280,10 +279,10 @@ def information_flow(
         near = run.near(radius_A)
         owner = np.repeat(np.arange(run.n_rotors), np.diff(near.first))
         hopped[np.minimum((run.hop_times_ps[near.hops] / bin_ps).astype(int), n_bins - 1), owner] = 1
-        least = correlation_steps(rotated)
-        for stretch in stretch_slices(n_bins, least):
+        memory = correlation_steps(rotated)
+        for stretch in stretch_slices(n_bins, memory):
             pair = rotated[stretch], hopped[stretch]
-            shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(pair[0]), least)
+            shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(pair[0]))
             kernels.shifted_triples(*pair, shifts, forward, backward)
     flows = [_transfer(table.reshape(-1, 2, 2, 2)) for table in (forward, backward)]
     n_bins = forward[0].sum()

@@ -108,11 +108,11 @@ def velocity_coherence(
         for which in (0, 1):
             power[which] += np.sum(np.abs(spectra[which]) ** 2, axis=(0, 2, 3))
         strength = np.log(np.sum(np.abs(spectra[0]) ** 2, axis=(1, 3)) + 1e-300)
-        least = correlation_steps(strength)
-        for stretch in stretch_slices(n_segments, least):
+        memory = correlation_steps(strength)
+        for stretch in stretch_slices(n_segments, memory):
             first, second = np.conj(spectra[0][stretch]), spectra[1][stretch]
             number = np.arange(len(first))[:, None]
-            for draw, shift in enumerate(circular_shifts(rng, n_shifts, turned.n_rotors, len(first), least)):
+            for draw, shift in enumerate(circular_shifts(rng, n_shifts, turned.n_rotors, len(first))):
                 place = ((number + shift) % len(first))[:, None, :, None]
                 moved = np.take_along_axis(second, place, axis=0)
                 cross[draw] += np.einsum("sfmc,sfmc->f", first, moved)

@@ -115,10 +115,9 @@ def event_correlogram(
 ) -> EventCorrelogram:
     """Return the correlogram of rotations and hops with its null.
 
-    The null shifts all rotations of one rotor by one random time, longer than the longest lag, around each of
-    up to eight stretches of the run (20 of the longest lags or more each). That keeps each rotor's rate, its
-    bursts, its place among fast and slow ions and its slow changes as the run ages, and breaks only what ties
-    it to single hops.
+    The null shifts all rotations of one rotor by one random time around each of up to eight stretches of the
+    run (20 of the longest lags or more each). That keeps each rotor's rate, its bursts, its place among fast
+    and slow ions and its slow changes as the run ages, and breaks only what ties it to single hops.
     Times must not be shuffled among rotors: with fast and slow regions that finds coupling where there is
     none.
 
@@ -185,7 +184,7 @@ def event_correlogram(
     for run in runs:
         near = run.near(edges_A[-1])
         n_bins = max(n_lags, round(run.duration_ps / lag_bin_ps))
-        together = circular_shifts(rng, n_shifts, 1, n_bins, half + 1)[:, 0]
+        together = circular_shifts(rng, n_shifts, 1, n_bins)[:, 0]
         order, first = run.rotations_by_rotor()
         turned = _bins(run.rotation_times_ps[order], run.duration_ps, n_bins)
         hopped = _bins(run.hop_times_ps[near.hops], run.duration_ps, n_bins)
@@ -196,7 +195,7 @@ def event_correlogram(
         for rotor in range(run.n_rotors):
             hops = slice(near.first[rotor], near.first[rotor + 1])
             turns = turned[first[rotor] : first[rotor + 1]]
-            alone = circular_shifts(rng, n_shifts, 1, n_bins, half + 1)[:, 0]
+            alone = circular_shifts(rng, n_shifts, 1, n_bins)[:, 0]
             if len(turns) == 0 or hops.start == hops.stop:
                 continue
             pairs = _circular_pairs(turns, hopped[hops], shell[hops], n_shells, n_bins)
@@ -214,9 +213,9 @@ def checked_runs(runs):
     return runs
 
 
-def in_stretches(runs, least_ps):
-    """Return the stretches of all runs in which rotors are shifted by `least_ps` or more."""
-    return tuple(piece for run in runs for piece in run.stretches(stretch_count(run.duration_ps, least_ps)))
+def in_stretches(runs, memory_ps):
+    """Return the stretches of all runs in which rotors are shifted, 20 of `memory_ps` long at least."""
+    return tuple(piece for run in runs for piece in run.stretches(stretch_count(run.duration_ps, memory_ps)))
 
 
 def randomisation_p(values):

@@ -120,11 +120,11 @@ def bottleneck_at_hops(
         host = np.flatnonzero(trajectory.species != mobile)
         series, place = _widths(trajectory, host, middles, n_nearest, stride)
         times = np.clip(times, 0, len(series) - 1)
-        least = max(len(offsets) // 2 + 1, correlation_steps(series))
-        for stretch in stretch_slices(len(series), least):
+        memory = max(len(offsets) // 2 + 1, correlation_steps(series))
+        for stretch in stretch_slices(len(series), memory):
             now = (times >= stretch.start) & (times < stretch.stop)
             here = series[stretch]
-            for draw, shift in enumerate(circular_shifts(rng, n_shifts, 1, len(here), least)[:, 0]):
+            for draw, shift in enumerate(circular_shifts(rng, n_shifts, 1, len(here))[:, 0]):
                 at = (times[now] - stretch.start + shift)[:, None] + offsets[None, :]
                 profiles[draw] += here[at % len(here), place[now][:, None]].sum(axis=0)
     profiles /= n_hops
@@ -164,12 +164,12 @@ def _widths(trajectory, host, middles, n_nearest, stride):
     _, index, group = np.unique(scaled, axis=0, return_index=True, return_inverse=True)
     places = middles[index]
     typical = positions.mean(axis=0)
-    near = np.full((len(places), len(host)), -1)
-    for row, place in zip(near, places, strict=True):
-        distance = np.linalg.norm(minimum_image(typical - place, mean_cell), axis=1)
-        found = np.flatnonzero(
-            distance <= max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1])
-        )
+    gaps = minimum_image((typical - places[:, None]).reshape(-1, 3), mean_cell)
+    distances = np.linalg.norm(gaps, axis=1).reshape(len(places), len(host))
+    near = np.full(distances.shape, -1)
+    for row, distance in zip(near, distances, strict=True):
+        farthest = max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1])
+        found = np.flatnonzero(distance <= farthest)
         row[: len(found)] = found
     widths = np.empty((len(positions), len(places)))
     kernels.mean_of_nearest(

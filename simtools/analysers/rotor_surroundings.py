@@ -138,8 +138,8 @@ def dipole_to_vacancies(
     radius_A
         Vacancies within this of a rotor count, Å.
     n_shifts, seed
-        Circular shifts of each rotor within stretches of the run, by more than its direction lasts
-        (`shift_null`): they keep which directions it prefers.
+        Circular shifts of each rotor within stretches of the run (`shift_null`): they keep which
+        directions it prefers.
 
     Raises
     ------
@@ -165,11 +165,11 @@ def dipole_to_vacancies(
             raise ConfigError(f"{turned.name} has no axis to point with: expected linear rotors")
         u, frames, owners, directions = _vacancy_pairs(turned, vacant, radius_A)
         n_pairs += len(frames)
-        least = correlation_steps(u.reshape(len(u), -1))
-        for stretch in stretch_slices(len(u), least):
+        memory = correlation_steps(u.reshape(len(u), -1))
+        for stretch in stretch_slices(len(u), memory):
             inside = (frames >= stretch.start) & (frames < stretch.stop)
             at, owner, here, among = frames[inside], owners[inside], u[stretch], directions[inside]
-            shifts = circular_shifts(rng, n_shifts, turned.n_rotors, len(here), least)
+            shifts = circular_shifts(rng, n_shifts, turned.n_rotors, len(here))
             for draw, shift in enumerate(shifts):
                 moved = here[(at - stretch.start + shift[owner]) % len(here), owner]
                 cosine = np.einsum("pc,pc->p", moved, among)

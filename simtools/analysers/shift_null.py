@@ -9,7 +9,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 __all__ = ["circular_shifts", "correlation_steps", "stretch_count", "stretch_slices", "upper_p"]
 
 _MOST_STRETCHES = 8
-_SHIFTS_PER_STRETCH = 20
+_MEMORIES_PER_STRETCH = 20
 _FORGOTTEN = 0.1
 _NOISE = 2.0
 
@@ -47,26 +47,25 @@ def correlation_steps(series) -> int:
     return int(below[0]) + 1 if len(below) else len(sums)
 
 
-def stretch_count(length, least) -> int:
-    """Return how many stretches a run has room for when each holds 20 of the shortest shifts, 1 to 8."""
-    return int(np.clip(length / (_SHIFTS_PER_STRETCH * least) + 1e-9, 1, _MOST_STRETCHES))
+def stretch_count(length, memory) -> int:
+    """Return how many stretches of at least 20 times `memory` a run has room for, 1 to 8."""
+    return int(np.clip(length / (_MEMORIES_PER_STRETCH * memory) + 1e-9, 1, _MOST_STRETCHES))
 
 
-def stretch_slices(n_steps: int, least: int) -> list[slice]:
+def stretch_slices(n_steps: int, memory: int) -> list[slice]:
     """Return the slices of a run's stretches, equal but for one step."""
-    edges = np.linspace(0, n_steps, stretch_count(n_steps, least) + 1).round().astype(int)
+    edges = np.linspace(0, n_steps, stretch_count(n_steps, memory) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def circular_shifts(rng, n_shifts: int, n_rotors: int, n_steps: int, least: int) -> np.ndarray:
-    """Return shifts in steps, shape (n_shifts + 1, n_rotors): the first row none, others at least `least`.
+def circular_shifts(rng, n_shifts: int, n_rotors: int, n_steps: int) -> np.ndarray:
+    """Return shifts in steps, shape (n_shifts + 1, n_rotors): the first row none, others anything at all.
 
-    Shifts go both ways around the stretch. Where it is shorter than four of the shortest shifts, a quarter
-    of it is the shortest.
+    All shifts around a stretch are a group, so draws from all of them give an exact test. Leaving out those
+    shorter than the correlation time does not: the mean of the others is then biased away from what is
+    observed. Stretches are 20 correlation times long instead, so that few shifts are that short.
     """
-    least = max(0, min(least, n_steps // 4))
-    shifts = rng.integers(least, max(least, n_steps - least) + 1, size=(n_shifts + 1, n_rotors))
-    shifts %= max(n_steps, 1)
+    shifts = rng.integers(0, n_steps, size=(n_shifts + 1, n_rotors))
     shifts[0] = 0
     return shifts
 

@@ -73,8 +73,7 @@ def tilt_at_hops(
     longest_lag_ps, window_ps
         Range of the profile, and of the tested mean, ps.
     n_shifts, seed
-        Circular shifts of each rotor within stretches of the run (`shift_null`), by more than the longest lag
-        and the time over which tilts are correlated.
+        Circular shifts of each rotor within stretches of the run (`shift_null`).
 
     Notes
     -----
@@ -101,12 +100,12 @@ def tilt_at_hops(
         times = np.rint((run.hop_times_ps[near.hops] + run.start_ps) / interval_ps).astype(int) - first
         times = np.clip(times, 0, len(tilt) - 1)
         n_pairs += len(times)
-        least = max(reach + 1, correlation_steps(tilt))
-        for stretch in stretch_slices(len(tilt), least):
+        memory = max(reach + 1, correlation_steps(tilt))
+        for stretch in stretch_slices(len(tilt), memory):
             now = (times >= stretch.start) & (times < stretch.stop)
             at, owner = times[now] - stretch.start, owners[now]
             here, counted = tilt[stretch], small[stretch]
-            shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(here), least)
+            shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(here))
             for draw, shift in enumerate(shifts):
                 place = ((at + shift[owner])[:, None] + steps[None, :]) % len(here)
                 sums[draw] += here[place, owner[:, None]].sum(axis=0)
