@@ -29,6 +29,8 @@ _LEVEL = 0.05
 _CARRIED = 0.5
 _SMALL_ANGLE_DEG = 45.0
 _SAME_D = 0.8
+_NO_SLOPE = -0.05  # a fifth off D for rotors 64 times as heavy
+_RUNS = "Do runs without large rotations agree?"
 
 _EXCESS = "hops with a rotation beyond chance"
 _LEAD = "rotations lead hops"
@@ -253,7 +255,16 @@ class _Ladder:
         return f"more than {100 * limit:.2g} % of hops with a rotation beyond chance are excluded"
 
     def climb(self):
-        """Return the verdict and its reason."""
+        """Return the verdict and its reason; runs with something taken away are heard wherever it ended."""
+        word, reason = self._climb()
+        runs = self.counterfactuals
+        if runs is not None and runs.restrained is not None and self.rungs[-1].question != _RUNS:
+            word, reason = self._reconciled(word, reason)
+        if runs is not None and runs.inertia_exponent is not None:
+            word, reason = self._weighed(word, reason)
+        return word, reason
+
+    def _climb(self):
         c = self.correlogram
         enough = min(c.n_rotations, c.n_near_hops) >= _FEWEST_EVENTS
         counts = f"{c.n_rotations} rotations, {c.n_near_hops} hops near rotors"
@@ -363,32 +374,68 @@ class _Ladder:
 
     def _counterfactual(self, leads):
         runs = self.counterfactuals
-        question = "Do runs without large rotations agree?"
         rests = "rotations come with hops beyond what vacancies do, and ions go where rotors carry them"
         if not leads:
             rests += "; which comes first is not resolved"
         if runs is None or runs.restrained is None:
-            self.say(question, "open", "no such runs")
+            self.say(_RUNS, "open", "no such runs")
             return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
-        low, high = _bounds(runs.restrained)
-        text = (
-            f"D over that of the free run below {high:.3g}"
-            if runs.restrained.is_limit
-            else f"D over that of the free run {runs.restrained.value:.3g} ({low:.3g} to {high:.3g})"
-        )
-        if high < 1:
+        answer = self._ask_runs()
+        if answer == "yes":
             self.confirmed = True
-            self.say(question, "yes", text)
             return "paddlewheel", f"{rests}; without large rotations ions are slower"
-        if low > _SAME_D:
-            self.say(question, "no", text)
-            frozen = runs.frozen
-            if frozen is not None and _bounds(frozen)[1] < 1:
+        if answer == "no":
+            if runs.frozen is not None and _bounds(runs.frozen)[1] < 1:
                 self.confirmed = True
                 return "soft cradle", "without large rotations ions are as fast; without librations slower"
             return "co-triggered", "without large rotations ions are as fast: hops do not need them"
-        self.say(question, "open", text)
         return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
+
+    def _ask_runs(self):
+        """Say whether ions are slower without large rotations: "yes", "no" (as fast) or "open"."""
+        ratio = self.counterfactuals.restrained
+        low, high = _bounds(ratio)
+        text = (
+            f"D over that of the free run below {high:.3g}"
+            if ratio.is_limit
+            else f"D over that of the free run {ratio.value:.3g} ({low:.3g} to {high:.3g})"
+        )
+        return self.say(_RUNS, "yes" if high < 1 else "no" if low > _SAME_D else "open", text)
+
+    def _reconciled(self, word, reason):
+        """Return the verdict of a ladder that ended early, with what runs without large rotations say."""
+        together = len(self.rungs) > 1 and self.rungs[1].answer == "yes"
+        answer = self._ask_runs()
+        if answer == "no" and word == "undetermined" and together:
+            return "co-triggered", (
+                "rotations and hops come together, but without large rotations ions are as fast: hops do not "
+                "need them"
+            )
+        if answer == "no":
+            return word, f"{reason}; without large rotations ions are as fast"
+        if answer == "yes":
+            word = "undetermined" if word == "uncoupled" else word
+            return word, f"{reason}; yet without large rotations ions are slower"
+        return word, reason
+
+    def _weighed(self, word, reason):
+        """Return the verdict with what heavier rotors, which turn more slowly, say."""
+        slope = self.counterfactuals.inertia_exponent
+        low, high = slope.ci95
+        answer = self.say(
+            "Are ions slower beside heavier rotors?",
+            "yes" if high < 0 else "no" if low > _NO_SLOPE else "open",
+            f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g})",
+        )
+        if answer == "no" and word == "paddlewheel":
+            self.confirmed = False
+            return "undetermined", (
+                f"{reason}; yet heavier rotors, which turn more slowly, leave ions as fast: where anions point "
+                "may count, how fast they turn does not"
+            )
+        if answer == "yes":
+            return word, f"{reason}; beside heavier rotors, which turn more slowly, ions are slower"
+        return word, reason
 
 
 def _bounds(ratio):

@@ -81,6 +81,31 @@ def test_ions_carried_by_rotors_are_a_paddlewheel_until_counterfactuals_object(c
     assert "too short to tell" in reached(carried, counterfactuals=short).reason
 
 
+def test_counterfactuals_are_heard_wherever_the_ladder_ends(carried):
+    same = Counterfactuals(restrained=estimate(1.0, 0.9, 1.1))
+    slower = Counterfactuals(restrained=estimate(0.5, 0.4, 0.6))
+    unknown = reached(carried, adjusted=None, counterfactuals=same)
+    assert unknown.verdict == "co-triggered"
+    assert unknown.rungs[-1]["question"] == "Do runs without large rotations agree?"
+    assert unknown.rungs[-1]["answer"] == "no"
+    still_open = reached(carried, adjusted=None, counterfactuals=slower)
+    assert still_open.verdict == "undetermined"
+    assert "yet without large rotations ions are slower" in still_open.reason
+
+
+def test_heavy_rotors_tell_speed_from_place(carried):
+    slower = Counterfactuals(restrained=estimate(0.5, 0.4, 0.6))
+    static = reached(carried, counterfactuals=replace(slower, inertia_exponent=estimate(0.0, -0.03, 0.03)))
+    assert static.verdict == "undetermined"
+    assert not static.confirmed
+    dynamic = reached(carried, counterfactuals=replace(slower, inertia_exponent=estimate(-0.3, -0.4, -0.2)))
+    assert dynamic.verdict == "paddlewheel"
+    assert dynamic.confirmed
+    assert dynamic.rungs[-1]["answer"] == "yes"
+    unclear = reached(carried, counterfactuals=replace(slower, inertia_exponent=estimate(-0.1, -0.3, 0.1)))
+    assert unclear.rungs[-1]["answer"] == "open"
+
+
 def test_without_knowing_vacancies_nothing_is_settled(carried):
     found = reached(carried, adjusted=None)
     assert found.verdict == "undetermined"
