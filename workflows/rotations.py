@@ -10,12 +10,8 @@ from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.md.readers import load_trajectory
 from workflows.report import render_page, write_page
-from workflows.report_rotation import (
-    rotation_figures,
-    rotation_statements,
-    rotation_tables,
-    tables_of_tests,
-)
+from workflows.report_rotation import rotation_statements, rotation_tables, tables_of_tests
+from workflows.report_rotation_figures import rotation_figures
 from workflows.report_tables import grouped_warnings
 from workflows.report_tilts import tilt_figures, tilt_tables
 from workflows.run_rotation import rotation_blocks, rotation_lines

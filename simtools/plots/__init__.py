@@ -27,8 +27,10 @@ from simtools.plots.rotation import (
     plot_hazard_ratios,
     plot_orientation_map,
     plot_reorientation,
-    plot_rotation_arrhenius,
     plot_tilt_at_hops,
+)
+from simtools.plots.rotors import (
+    plot_rotation_arrhenius,
     plot_tilt_autocorrelation,
     plot_tilt_density,
     plot_vacancy_pointing,
