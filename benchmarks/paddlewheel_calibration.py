@@ -37,7 +37,6 @@ CASES = {
     "slow drift": {"drift": 0.8},
 }
 NULL_CASES = (*tuple(CASES)[:4], "slow drift")
-COMMITTED_CASES = tuple(CASES)[:8]
 TESTS = (
     "band",
     "band, common shift",
