@@ -34,8 +34,8 @@ class VelocityCoherence(Result):
     coherence, band
         At each frequency, and the height that 95 % of shifted copies stay below at all of them.
     correlation : Estimate
-        :math:`\langle \omega \cdot F \rangle` over the root of the two mean squares, at lag zero, above
-        that of shifted copies; error: their spread.
+        :math:`\langle \omega \cdot F \rangle` over the root of the two mean squares, at lag zero, 0
+        for independent motion; error: the spread of shifted copies.
     correlation_p_value
         Two-sided.
     p_value
@@ -127,7 +127,7 @@ def velocity_coherence(
     if length % 2 == 0:
         twice[-1] = 1.0
     common = cross.real @ twice / np.sqrt((power[0] @ twice) * (power[1] @ twice))
-    value, error = common[0] - common[1:].mean(), common[1:].std()
+    value, error = common[0], common[1:].std()
     half = stats.norm.ppf(0.975) * error
     return VelocityCoherence(
         n_segments=sum(counts),
@@ -139,7 +139,7 @@ def velocity_coherence(
             value=float(value),
             stderr=float(error),
             ci95=(float(value - half), float(value + half)),
-            method="above circular shifts of each rotor",
+            method="error: spread of circular shifts of each rotor",
             n_eff=float(sum(counts)),
         ),
         correlation_p_value=randomisation_p(common),

@@ -219,9 +219,12 @@ def in_stretches(runs, memory_ps):
 
 
 def randomisation_p(values):
-    """Return the two-sided p of the first value among draws of the null, which follow it."""
+    """Return the two-sided p of the first value among draws of the null, which follow it.
+
+    Deviations are from the mean of all, the first included, so that it is one among equals.
+    """
     draws = values[1:]
-    centre = draws.mean()
+    centre = values.mean()
     away = np.abs(draws - centre) >= abs(values[0] - centre) * (1 - 1e-12)
     return float((1 + away.sum()) / (len(draws) + 1))
 

@@ -151,7 +151,7 @@ def joint_correlation(
                 kernels.shifted_products(flat, straight, shifts, within[:, i])
         blocks += _by_block(near, stayed, legendre)
     null = joint[1:].mean(axis=0)
-    centre, spread = within[1:].mean(axis=0), np.maximum(within.std(axis=0), 1e-300)
+    centre, spread = within.mean(axis=0), np.maximum(within.std(axis=0), 1e-300)
     away = (np.abs(within - centre) / spread)[..., tested].reshape(len(within), -1).max(axis=1)
     band = np.where(tested, np.quantile(away[1:], _BAND) * spread, np.nan)
     averages = within[:, 0, tested].mean(axis=1)

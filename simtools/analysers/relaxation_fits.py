@@ -168,7 +168,7 @@ def left_out_means(units, seed):
 
 
 def check_alike(parts):
-    """Refuse no runs, molecules of different kinds, and different times between frames."""
+    """Refuse no runs, molecules of different kinds, and runs with different times between frames."""
     if not parts:
         raise ConfigError("reorientation needs at least one trajectory, got none")
     names = {part.name for part in parts}

@@ -54,6 +54,50 @@ def test_wrapped_and_unwrapped_coordinates_give_the_same_functions(tmp_path, cen
     assert np.sqrt(np.mean(pull**2)) < 2.5
 
 
+TRICLINIC = 1.2 * np.array([[7.6, 0.0, 0.0], [2.1, 7.4, 0.0], [-1.7, 2.3, 7.9]])
+
+
+@pytest.mark.parametrize("breathing", [False, True])
+@pytest.mark.parametrize(("centre", "ligand", "bond_A"), [("P", "S", 2.05), ("B", "H", 1.2)])
+def test_molecules_across_the_faces_of_a_triclinic_cell_are_the_same(
+    tmp_path, centre, ligand, bond_A, breathing
+):
+    """Two anions, one on a corner of the cell, whose atoms are folded into it one by one."""
+    quaternions = rotor_quaternions(240, 2, seed=4, rotational_diffusivity_per_ps=0.03)
+    turned = rigid_rotors(
+        quaternions, n_ligands=4, centre=centre, ligand=ligand, bond_A=bond_A, spacing_A=9.0
+    )
+    bonds = turned.positions_A.reshape(240, 2, 5, 3)
+    bonds = bonds - bonds[:, :, :1]
+    strain = 0.03 * np.sin(np.arange(240) / 7)[:, None, None] if breathing else np.zeros((240, 1, 1))
+    cells = TRICLINIC * (1 + strain)
+    centres = np.einsum("mc,tcd->tmd", [[0.0, 0.0, 0.0], [0.5, 0.55, 0.45]], cells)
+    whole = (centres[:, :, None] + bonds).reshape(240, -1, 3)
+    scaled = np.einsum("tnc,tcd->tnd", whole, np.linalg.inv(cells))
+    folded = np.einsum("tnc,tcd->tnd", scaled % 1.0, cells)
+    assert np.abs(folded - whole).max() > 5.0
+    stored = []
+    for name, r_tnc, flag in (("whole", whole, ["--unwrapped"]), ("folded", folded, [])):
+        path = tmp_path / f"{name}.xyz"
+        images = [
+            Atoms(turned.species, positions=r_nc, cell=cell, pbc=True)
+            for r_nc, cell in zip(r_tnc, cells, strict=True)
+        ]
+        write(path, images, format="extxyz")
+        command = [path, "--anion", f"{centre}{ligand}4", "--frame-interval", 0.5, *flag]
+        _, out = rotations(tmp_path, f"out-{name}", *command)
+        stored.append(ReorientationResult.from_json((out / "results" / "reorientation.json").read_text()))
+    assert np.abs(stored[0].c1 - stored[1].c1).max() < 1e-6
+    assert np.abs(stored[0].c2 - stored[1].c2).max() < 1e-6
+    length = stored[0].lag_times_ps[1:4]
+    direct = [legendre(bonds[:, :, 1:] / bond_A, round(t / 0.5)) for t in length]
+    assert stored[1].c1[1:4] == pytest.approx(direct, abs=1e-5)
+
+
+def legendre(u, lag):
+    return np.einsum("tmbc,tmbc->tmb", u[:-lag], u[lag:]).mean()
+
+
 @pytest.fixture(scope="module")
 def following(tmp_path_factory):
     folder = tmp_path_factory.mktemp("following")
