@@ -93,12 +93,12 @@ class Run:
         `GreenKuboResult`, `OnsagerResult` and `MethodComparison` of the temperatures that have one.
     temperature_laws
         `TemperatureLawResult`, or None with fewer than four temperatures.
+    counterfactuals, activation_differences, inertia_exponents
+        `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
     rotors
         `RotorRecord` of every kind of anion and temperature: rotation, coupling to hops, verdict.
     rotation_arrhenius
         `RotationArrhenius` of every kind of anion that turned at two temperatures or more.
-    counterfactuals, activation_differences, inertia_exponents
-        `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
     """
 
     directory: Path
@@ -115,11 +115,11 @@ class Run:
     onsager: tuple = ()
     comparisons: tuple = ()
     temperature_laws: TemperatureLawResult | None = None
-    rotors: tuple = ()
-    rotation_arrhenius: tuple = ()
     counterfactuals: tuple = ()
     activation_differences: tuple = ()
     inertia_exponents: tuple = ()
+    rotors: tuple = ()
+    rotation_arrhenius: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""

@@ -78,6 +78,7 @@ def _parser():
 
     run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
     _add_recipe(run)
+    run.add_argument("--quick", action="store_true", help="the recipe's short form, its table [quick]")
     run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
     run.add_argument("--executor", default="local", metavar="NAME", help="local (default) or inline")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
@@ -244,10 +245,11 @@ def _run(arguments):
     from workflows.progress import progress_display
     from workflows.recipe import read_recipe
 
-    recipe = read_recipe(arguments.recipe, arguments.overrides)
+    recipe = read_recipe(arguments.recipe, arguments.overrides, quick=arguments.quick)
     executor = get_executor(arguments.executor, arguments.workers)
     if arguments.directory is None:
-        arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
+        short = "-quick" if arguments.quick else ""
+        arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
         result = run_campaign(recipe, arguments.directory, executor=executor, stop=stop, display=display)
     again = "the same command continues"

@@ -15,6 +15,7 @@ from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
+from workflows.quick import take_quick
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
 __all__ = [
@@ -193,7 +194,7 @@ def find_recipe(name_or_path):
     raise ConfigError(f"no recipe file {str(name_or_path)!r}{v.suggestion(name_or_path, shipped)}")
 
 
-def read_recipe(name_or_path, overrides=()):
+def read_recipe(name_or_path, overrides=(), *, quick=False):
     """Read and check a recipe.
 
     Parameters
@@ -202,18 +203,23 @@ def read_recipe(name_or_path, overrides=()):
         A TOML file, or the name of a shipped recipe.
     overrides
         ``table.key=value`` texts from ``--set``; values are TOML, plain words may go unquoted.
+    quick
+        Take the short form, with the changes of the table [quick]; `overrides` come after it.
 
     Raises
     ------
     ConfigError
         Naming the file, the key, the value and what was expected.
     """
-    path, record, names = read_record(name_or_path, overrides)
+    path, record, names = read_record(name_or_path, overrides, quick=quick)
     return recipe_from_dict(record, source=path, overrides=names)
 
 
-def read_record(name_or_path, overrides=()):
-    """Return path and parsed TOML of a recipe with `overrides` applied, and the names that they set."""
+def read_record(name_or_path, overrides=(), *, quick=False):
+    """Return path and parsed TOML of a recipe, its [quick] table applied if `quick` and gone otherwise.
+
+    `overrides` are applied after that; the third item returned are the names that they set.
+    """
     path = find_recipe(name_or_path)
     try:
         record = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -223,6 +229,7 @@ def read_record(name_or_path, overrides=()):
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    record = take_quick(record, source=path, wanted=quick)
     return path, record, [_apply_override(record, override) for override in overrides]
 
 

@@ -89,10 +89,10 @@ def _context(run):
     association = association_figures(run.association)
     mechanisms = mechanism_figures(run)
     shown, folded = mechanism_tables(run)
+    altered = counterfactual_figures(run)
     rotation = rotation_figures(
         run.rotors, run.rotation_arrhenius, run.transport, hop_length_A=_hop_length_A(run)
     )
-    altered = counterfactual_figures(run)
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {

@@ -78,16 +78,16 @@ def analyse(campaign):
             transport_of=lambda temperature, found: _transport(campaign, temperature, found),
             notes=notes,
         )
-        for temperature in [item.temperature_K for item in transports] if anions else ():
+        for temperature in (item.temperature_K for item in transports if anions):
             rotations += temperature_rotations(
-                _trajectories(listed, temperature, notes),
+                _trajectories(listed, temperature, []),
                 anions=anions,
                 mobile=campaign.recipe.analysis.mobile,
                 temperature_K=temperature,
                 host_species=tuple(campaign.system["host"]),
                 site_symmetry=site_symmetry_of(campaign.recipe),
-                notes=notes,
                 counterfactuals=altered.for_verdict(temperature),
+                notes=notes,
             )
         arrhenius = _arrhenius(transports, notes)
         lines = rotation_lines(rotations, arrhenius, notes)

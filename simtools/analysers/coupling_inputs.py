@@ -17,6 +17,7 @@ __all__ = ["common_windows", "density_sites", "nearest_ion_A", "rotor_covariates
 
 _LAG_PS, _WINDOW_PS = 2.0, 1.0
 _WINDOWS_IN_ALL = 90.0
+_FRAMES_IN_WINDOW = 5
 _LAGS_IN_RUN = 25.0
 _VOXEL_A = 0.3
 
@@ -45,11 +46,19 @@ def nearest_ion_A(host, orientations, mobile):
 
 
 def common_windows(runs, interval_ps):
-    """Return the window and the longest lag, ps, that the runs have room for."""
+    """Return the window and the longest lag, ps, that the runs have room for.
+
+    The window is no longer than the time in which half of the rotors turn, if frames resolve that: after a
+    rotor that turns all the time every hop comes after a rotation, and nothing is left to compare it with.
+    """
     total, shortest = sum(run.duration_ps for run in runs), min(run.duration_ps for run in runs)
     window_ps = min(_WINDOW_PS, total / _WINDOWS_IN_ALL)
     lag_ps = min(_LAG_PS, shortest / _LAGS_IN_RUN)
     window_ps = min(window_ps, lag_ps)
+    turns = sum(len(run.rotation_times_ps) for run in runs)
+    if turns:
+        rate = turns / sum(run.duration_ps * len(run.rotor_centres_A) for run in runs)
+        window_ps = min(window_ps, max(np.log(2) / rate, _FRAMES_IN_WINDOW * interval_ps))
     if window_ps < 2 * interval_ps:
         raise ConfigError(
             f"{total:g} ps with frames every {interval_ps:g} ps leave a window of {window_ps:.2g} ps between "

@@ -24,8 +24,8 @@ LEVEL = 0.05
 _CARRIED = 0.5
 _SMALL_ANGLE_DEG = 45.0
 _SAME_D = 0.8
-_NO_SLOPE = -0.05  # a fifth off D for rotors 64 times as heavy
 _RUNS = "Do runs without large rotations agree?"
+_HEAVY = "Are ions slower beside heavier rotors?"
 
 EXCESS = "hops with a rotation beyond chance"
 LEAD = "rotations lead hops"
@@ -89,10 +89,12 @@ class Ladder:
         """Return the verdict and its reason; runs with something taken away are heard wherever it ended."""
         word, reason = self._climb()
         runs = self.counterfactuals
-        if runs is not None and runs.restrained is not None and self.rungs[-1].question != _RUNS:
+        asked = {rung.question for rung in self.rungs}
+        if runs is not None and runs.restrained is not None and _RUNS not in asked:
             word, reason = self._reconciled(word, reason)
-        if runs is not None and runs.inertia_exponent is not None:
-            word, reason = self._weighed(word, reason)
+        if runs is not None and runs.inertia_exponent is not None and _HEAVY not in asked:
+            if self._ask_heavy() == "yes":
+                reason += "; beside heavier rotors, which turn more slowly, ions are slower"
         return word, reason
 
     def _climb(self):
@@ -213,8 +215,7 @@ class Ladder:
             return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
         answer = self._ask_runs()
         if answer == "yes":
-            self.confirmed = True
-            return "paddlewheel", f"{rests}; without large rotations ions are slower"
+            return self._heavy_rotors(rests)
         if answer == "no":
             if runs.frozen is not None and _bounds(runs.frozen)[1] < 1:
                 self.confirmed = True
@@ -249,24 +250,29 @@ class Ladder:
             return word, f"{reason}; yet without large rotations ions are slower"
         return word, reason
 
-    def _weighed(self, word, reason):
-        """Return the verdict with what heavier rotors, which turn more slowly, say."""
+    def _heavy_rotors(self, rests):
+        """Ask for what a cone cannot show: it takes configurations away, inertia changes dynamics only."""
+        if self.counterfactuals.inertia_exponent is None:
+            self.say(_HEAVY, "open", "no such runs")
+            self.confirmed = True
+            return "paddlewheel", f"{rests}; without large rotations ions are slower"
+        if self._ask_heavy() == "yes":
+            self.confirmed = True
+            return (
+                "paddlewheel",
+                f"{rests}; ions are slower without large rotations and beside heavier rotors",
+            )
+        return "undetermined", (
+            f"{rests}; without large rotations ions are slower, but a cone also takes configurations away, "
+            "and that heavier rotors slow ions is not seen within the error"
+        )
+
+    def _ask_heavy(self):
+        """Say whether ions are slower beside heavier rotors, which turn more slowly: "yes" or "open"."""
         slope = self.counterfactuals.inertia_exponent
         low, high = slope.ci95
-        answer = self.say(
-            "Are ions slower beside heavier rotors?",
-            "yes" if high < 0 else "no" if low > _NO_SLOPE else "open",
-            f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g})",
-        )
-        if answer == "no" and word == "paddlewheel":
-            self.confirmed = False
-            return "undetermined", (
-                f"{reason}; yet heavier rotors, which turn more slowly, leave ions as fast: where anions "
-                "point may count, how fast they turn does not"
-            )
-        if answer == "yes":
-            return word, f"{reason}; beside heavier rotors, which turn more slowly, ions are slower"
-        return word, reason
+        text = f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g}; 0 none, -0.5 all)"
+        return self.say(_HEAVY, "yes" if high < 0 else "open", text)
 
 
 def _bounds(ratio):

@@ -216,7 +216,7 @@ def analyse_coupling(
         n_shifts=n_shifts,
         seed=seed,
     )
-    bin_ps = min(window_ps, max(_BIN_PS, interval_ps))
+    bin_ps = max(min(_BIN_PS, window_ps / 10), interval_ps)
     hazard = {"radius_A": radius_A, "window_ps": window_ps, "bin_ps": bin_ps}
     crude = hazard_ratio(runs, **hazard)
     reach_A = min(_ION_REACH * nearest_A, room_A)

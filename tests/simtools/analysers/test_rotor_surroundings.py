@@ -1,5 +1,7 @@
 """Vacancies, tilts, coherence and joint correlations beside rotors of toys that obey or ignore them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -39,6 +41,20 @@ def test_ions_and_vacancies_fill_the_six_places_of_a_rotor():
     assert empty.mean() == pytest.approx(4 * 2 / 27)
     levels = coordination_levels(np.array([[6, 5], [7, 6]]))
     assert levels.tolist() == [[1, 0], [2, 1]]
+
+
+def test_molecule_numbers_of_a_run_of_ours_go_with_the_ligands():
+    trajectory = hydroxide_crystal(4, seed=0)
+    molecules = find_molecules(trajectory, centre="O", ligands="H")
+    numbers = np.full(len(trajectory.species), -1)
+    for k, (centre, ligands) in enumerate(zip(molecules.centres, molecules.ligands, strict=True)):
+        numbers[[centre, *ligands]] = k
+    chlorides = np.flatnonzero(trajectory.species == "Cl")[:2]
+    numbers[chlorides] = len(molecules.centres)
+    bare = without_ligands(replace(trajectory, molecule_id=numbers), molecules)
+    assert "H" not in bare.species
+    assert (bare.molecule_id[bare.species == "O"] == -1).all()
+    assert np.count_nonzero(bare.molecule_id == len(molecules.centres)) == 2
 
 
 def test_vacancies_move_with_a_host_that_drifts():
