@@ -231,7 +231,8 @@ def _run(arguments):
     from workflows.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe, arguments.overrides)
-    executor = get_executor(arguments.executor, arguments.workers)
+    ranks = recipe.potential.mpi_ranks or 1
+    executor = get_executor(arguments.executor, arguments.workers, cores_per_point=ranks)
     if arguments.directory is None:
         arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
