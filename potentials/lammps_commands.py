@@ -1,4 +1,4 @@
-"""The commands of one stage of dynamics in LAMMPS: ensemble, samples, restart. Speaking them: lammps_dynamics.py.
+"""The commands of one stage of dynamics in LAMMPS: ensemble and samples. Speaking them: lammps_stage.py.
 
 A stage is anything with the attributes of `simtools.md.stages.Stage`.
 """
@@ -20,11 +20,13 @@ from potentials.shells import shell_name
 from simtools.core.errors import ConfigError
 
 __all__ = [
+    "BAROSTAT_POSITION",
     "BAR_PER_GPA",
-    "COLUMNS",
+    "KINETIC_OF_ALL",
     "check_stage",
     "forces_lines",
     "group_lines",
+    "log_columns",
     "longest_shell_timestep_fs",
     "sample_lines",
     "stage_lines",
@@ -35,7 +37,13 @@ __all__ = [
 TABLE_FILE = "pairs.table"
 FRAMES_FILE = "frames.bin"
 FINE_FILE = "fine.txt"
-COLUMNS = ("step", "temp", "pe", "ke", "econserve", "vol", "press")
+_COLUMNS = ("step", "temp", "pe", "ke", "econserve", "vol", "press")
+KINETIC_OF_ALL = "c_whole"
+"""Of cores and shells alike: compute temp/cs leaves out how they move against each other."""
+BAROSTAT_POSITION = "f_move[9]"
+"""Of the first thermostat on the barostat. LAMMPS (22 Jul 2025) moves it for one degree of freedom with ``iso``
+but counts its energy for three: two times kT times this position is too much in its conserved quantity.
+"""
 BAR_PER_GPA = 1e4
 _SKIN_A = 1.0
 _LARGEST_SEED = 900_000_000
@@ -89,9 +97,9 @@ def check_stage(field: ForceField, timestep_fs: float) -> None:
     longest = longest_shell_timestep_fs(field)
     if longest is not None and timestep_fs > longest:
         raise ConfigError(
-            f"timestep_fs = {timestep_fs:g}: the shells of {field.name} vibrate in LAMMPS, which relaxes none, "
-            f"expected at most {math.floor(100 * longest) / 100:g} fs (a twentieth of their period); shorten it, "
-            "or leave engine out"
+            f"timestep_fs = {timestep_fs:g}: the shells of {field.name} vibrate in LAMMPS, expected at most "
+            f"{math.floor(100 * longest) / 100:g} fs (a twentieth of their period); shorten it, or leave "
+            "engine out for the embedded engine, which relaxes them"
         )
 
 
@@ -157,20 +165,22 @@ def stage_lines(field: ForceField, stage, seed: int) -> list[str]:
     return lines
 
 
+def log_columns(field: ForceField, stage) -> tuple[str, ...]:
+    """Return the columns of the log of a stage."""
+    shells = (KINETIC_OF_ALL,) if field.shells else ()
+    return (*_COLUMNS, *shells, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
+
+
 def sample_lines(field: ForceField, stage, elements: list[str]) -> list[str]:
     """Return what is written on the way: the log, frames of all ions, momenta of each element.
 
     Momenta go to a file of ``fix ave/time`` (three columns per element, amu Å/ps), in stages that write a
     trajectory; frames to a binary dump, at every row of the log and every sample.
     """
-    columns = " ".join(COLUMNS)
     stride = stage.thermo_stride
-    lines = []
-    if field.shells:
-        lines.append("compute whole all ke")
-        columns += " c_whole"
-    lines += [
-        f"thermo_style custom {columns}",
+    lines = [
+        *(["compute whole all ke"] if field.shells else []),
+        f"thermo_style custom {' '.join(log_columns(field, stage))}",
         f"thermo {stride}",
         "thermo_modify norm no lost error flush yes format float %.17g",
         *(["thermo_modify temp warmth"] if field.shells else []),

@@ -1,6 +1,6 @@
 """LAMMPS as a program of its own: found with its MPI launcher, started, and spoken to through its input.
 
-What is said to it: lammps_dynamics.py. Nobody has to set a variable of the environment for it.
+What is said to it: lammps_stage.py. Nobody has to set a variable of the environment for it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An engine is given to `simtools.md.protocols.run_stages` where a calculator is. It has ``begin_stage(atoms,
 stage, folder, seed=)``, whose answer moves the ions by itself: ``start(state)`` returns the first row of the
 log, ``advance(n_steps)`` more rows, ``frames()`` and ``species_momenta()`` what was sampled, ``checkpoint()``
-all that a continuation needs; rows and frames as in `potentials.lammps_dynamics`.
+all that a continuation needs; rows and frames as in `potentials.lammps_stage`.
 """
 
 import logging
