@@ -41,8 +41,9 @@ _COLUMNS = ("step", "temp", "pe", "ke", "econserve", "vol", "press")
 KINETIC_OF_ALL = "c_whole"
 """Of cores and shells alike: compute temp/cs leaves out how they move against each other."""
 BAROSTAT_POSITION = "f_move[9]"
-"""Of the first thermostat on the barostat. LAMMPS (22 Jul 2025) moves it for one degree of freedom with ``iso``
-but counts its energy for three: two times kT times this position is too much in its conserved quantity.
+"""Of the first thermostat on the barostat. LAMMPS (22 Jul 2025) moves it for one degree of freedom with
+``iso``, but counts its energy for three: two times kT times this position is too much in its conserved
+quantity.
 """
 BAR_PER_GPA = 1e4
 _SKIN_A = 1.0

@@ -6,6 +6,7 @@ What is said to it: lammps_stage.py. Nobody has to set a variable of the environ
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import logging
 import os
 import re
@@ -184,11 +185,12 @@ class LammpsProcess:
                 stderr=subprocess.STDOUT,
                 cwd=folder,
                 env=program.environment(),
-                text=True,
+                bufsize=0,  # nothing may be left to write to a program that has ended
                 start_new_session=True,  # Ctrl-C is ours: it becomes a checkpoint
             )
         except OSError as error:
             raise LammpsError(f"LAMMPS cannot be started ({command[0]}: {error.strerror})") from error
+        self._answers = io.TextIOWrapper(io.BufferedReader(self._process.stdout), errors="replace")
         self._tail = deque(maxlen=_TAIL_LINES)
         self._n_answers = 0
 
@@ -208,12 +210,11 @@ class LammpsProcess:
         self._n_answers += 1
         mark = f"simtools answer {self._n_answers}"
         try:
-            self._process.stdin.write(f'{text.rstrip()}\nprint "{mark}"\n')
-            self._process.stdin.flush()
+            _write_all(self._process.stdin, f'{text.rstrip()}\nprint "{mark}"\n'.encode())
         except OSError:
             logger.debug("LAMMPS has closed its input")
         lines = []
-        for line in self._process.stdout:
+        for line in self._answers:
             if line.strip() == mark:
                 return lines
             lines.append(line.rstrip("\n"))
@@ -232,14 +233,17 @@ class LammpsProcess:
 
     def close(self):
         """End the program: it leaves at the end of its input, and is terminated if it does not."""
-        if self._process.poll() is None:
-            try:
-                self._process.stdin.close()
-            except OSError:
-                logger.debug("LAMMPS has closed its input")
-            try:
-                self._process.wait(_END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.terminate()
-                self._process.wait()
-        self._process.stdout.close()
+        self._process.stdin.close()
+        try:
+            self._process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
+        self._answers.close()
+
+
+def _write_all(stream, data):
+    """Write `data` to an unbuffered stream, which may take it in parts."""
+    view = memoryview(data)
+    while view:
+        view = view[stream.write(view) :]
