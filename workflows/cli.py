@@ -135,7 +135,7 @@ def _parser():
     potentials.add_argument("name", nargs="?", metavar="NAME", help="a shipped force field, or a TOML file")
     potentials.add_argument("--check", action="store_true", help="recompute its regression values")
     potentials.add_argument(
-        "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
+        "--export", nargs=2, metavar=("lammps|gulp", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
 
@@ -545,12 +545,17 @@ def _potentials(arguments):
 
 
 def _export(force_field, program, file):
-    if program != "lammps":
-        raise ConfigError(f"--export {program}: expected lammps")
-    from potentials.lammps import write_force_field
+    if program not in ("lammps", "gulp"):
+        raise ConfigError(f"--export {program}: expected lammps or gulp")
+    if program == "gulp":
+        from potentials.gulp import write_gulp
 
-    write_force_field(force_field, file)
-    print(f"{file}: {force_field.name} for LAMMPS")
+        write_gulp(force_field, file)
+    else:
+        from potentials.lammps import write_force_field
+
+        write_force_field(force_field, file)
+    print(f"{file}: {force_field.name} for {program.upper()}")
     return DONE
 
 

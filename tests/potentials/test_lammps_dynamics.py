@@ -206,7 +206,9 @@ def test_what_blows_up_is_stopped_in_one_line(tmp_path):
     atoms.positions[0] += 0.8
     stage = Stage(ensemble="NVE", duration_ps=0.4, **{**PRODUCTION, "timestep_fs": 2.0}, **SAMPLES)
     atoms.set_momenta(5 * atoms.get_momenta())
-    with pytest.raises(RunFailedError, match=r"stage 'production', step \d+.*(temperature|energy|Lost atoms)"):
+    with pytest.raises(
+        RunFailedError, match=r"stage 'production', step \d+.*(temperature|energy|Lost atoms)"
+    ):
         run(atoms, LammpsEngine(field), (stage,), tmp_path, field)
 
 

@@ -1,4 +1,4 @@
-"""A recipe with engine = "lammps": end to end on two ranks, killed at any moment, and in a bare environment."""
+"""A recipe with engine = "lammps": end to end on two ranks, killed at any moment, in a bare environment."""
 
 import json
 import os
@@ -196,7 +196,9 @@ def test_other_hashes_are_untouched_and_that_of_lammps_holds_its_version():
     embedded = forces_of(table).identity()
     assert set(embedded) == {"name", "sha256", "engine", "accuracy"}
     assert embedded["engine"] == "embedded"
-    lammps = forces_of({**table, "engine": "lammps", "lammps_version": "1 Jan 2030", "mpi_ranks": 4}).identity()
+    lammps = forces_of(
+        {**table, "engine": "lammps", "lammps_version": "1 Jan 2030", "mpi_ranks": 4}
+    ).identity()
     assert lammps == {**embedded, "engine": "lammps", "lammps_version": "1 Jan 2030"}
     points = [
         production_point(recipe, 1000.0, 1, potential=identity, lattice_parameter_A=3.95)
