@@ -47,6 +47,7 @@ quantity.
 """
 BAR_PER_GPA = 1e4
 _SKIN_A = 1.0
+_MESH_ORDER = 7  # half the time of LAMMPS' own 5 for the mesh at the same accuracy (20480 ions, 1e-5)
 _LARGEST_SEED = 900_000_000
 _STEPS_PER_SHELL_PERIOD = 20
 _AMU_A2_PER_PS2_PER_EV = 9648.53321
@@ -125,6 +126,7 @@ def forces_lines(field: ForceField, kspace_accuracy: float | None) -> list[str]:
     table = _Named(TABLE_FILE) if has_tables(field) else None
     return [
         *interaction_lines(field, table, None, kspace_accuracy, None, False),
+        *([f"kspace_modify order {_MESH_ORDER}"] if kspace_accuracy is not None else []),
         f"neighbor {_SKIN_A!r} bin",
         "neigh_modify delay 0 every 1 check yes one 20000 page 400000",
     ]

@@ -240,7 +240,7 @@ def test_the_error_of_the_mesh_is_measured(tmp_path):
     hot_check = LammpsEngine(field, accuracy=1e-4).self_check(atoms, tmp_path)
     assert check["energy_error_eV_per_atom"] < 1e-3
     assert hot_check["relative_rms_force_error"] < 2e-4
-    assert hot_check["mesh_order"] == 5
+    assert hot_check["mesh_order"] == 7
     assert len(hot_check["mesh_shape"]) == 3
 
 

@@ -257,6 +257,13 @@ def test_what_lammps_is_not_asked_to_do_is_refused_by_its_key(recipe, tmp_path, 
     assert message in capsys.readouterr().err
 
 
+def test_calculations_at_rest_refuse_it(recipe, tmp_path, capsys):
+    hop = '[[hops]]\nkind = "vacancy"\nspecies = "Li"\n'
+    recipe.write_text(RECIPE + hop, encoding="utf-8")
+    assert main(["barrier", str(recipe), "-o", str(tmp_path / "barriers")]) == 2
+    assert 'engine = "lammps": runs dynamics only (simtools run)' in capsys.readouterr().err
+
+
 def test_a_missing_lammps_is_said_before_anything_runs(recipe, tmp_path, capsys, monkeypatch):
     def missing():
         raise LammpsUnavailableError("LAMMPS is not installed: load your site's module")
@@ -273,3 +280,37 @@ def test_the_shipped_recipe_is_the_20_000_ion_crystal():
     assert recipe.potential.mpi_ranks == 2
     assert recipe.md.timestep_fs == 2.0
     assert np.prod(recipe.structure.supercell) * 5 == 20480
+
+
+@needs_lammps
+@pytest.mark.physics
+@pytest.mark.usefixtures("no_figures")
+def test_the_engines_agree_on_the_diffusivity(recipe, tmp_path):
+    head, tail = RECIPE.split("[[defects]]")
+    recipe.write_text(f"{head}{tail[tail.index('[potential]') :]}", encoding="utf-8")
+    settings = [
+        "potential.net_charge=background",
+        'defects=[{kind = "vacancy", species = ["Li"], count = 4}]',
+        "md.temperatures_K=[1300]",
+        "md.lattice_parameter_A=4.0",
+        "md.replicas=2",
+        "md.equilibration_ps=1",
+        "md.production_ps=30",
+        "md.checkpoint_every_ps=5",
+    ]
+    found = {}
+    for engine, more in (("lammps", ["potential.mpi_ranks=1"]), ("embedded", [])):
+        text = recipe.read_text() if more else recipe.read_text().replace("mpi_ranks = 2\n", "")
+        recipe.write_text(text, encoding="utf-8")
+        options = [
+            part for row in (*settings, f"potential.engine={engine}", *more) for part in ("--set", row)
+        ]
+        command = ["run", str(recipe), "-o", str(tmp_path / engine), "--executor", "inline", "--quiet"]
+        assert main([*command, *options]) == 0
+        (row,) = json.loads((tmp_path / engine / "summary.json").read_text())["transport"]
+        found[engine] = row["tracer_diffusivity_cm2_per_s"]
+    ours, theirs = found["embedded"], found["lammps"]
+    error = np.hypot(ours["stderr"], theirs["stderr"])
+    print(ours, theirs)
+    assert abs(ours["value"] - theirs["value"]) < 3 * error
+    assert error < 0.5 * ours["value"]
