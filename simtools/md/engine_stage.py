@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from simtools.core.errors import RunFailedError
 from simtools.md.dynamics import ASE_TIME_PER_PS
 from simtools.md.guards import Guards
 from simtools.md.h5md import Segment, TrajectoryWriter, write_topology
@@ -153,6 +154,8 @@ class EngineStageLoop:
             self.guards.check_energy(row.step, row.potential_energy_eV)
             if row.step <= self._logged or row.step % stage.thermo_stride:
                 continue
+            if row.step not in self._hosts:
+                raise self._incomplete(f"no frame of step {row.step}")
             self._logged = row.step
             run.log.append(
                 stage.name,
@@ -184,6 +187,7 @@ class EngineStageLoop:
         atoms.arrays["momenta"][:] = velocities * atoms.get_masses()[:, None]
         if self._writer:
             self._take_fine(*fine)
+            self._check_samples()
             if self._segment.frame_steps:
                 self.n_segments += 1
                 self._writer.write(self.n_segments, self._segment)
@@ -198,6 +202,21 @@ class EngineStageLoop:
             self._segment.species_momenta_amu_A_per_ps.append(rows)
             if self._charge_over_mass is not None:
                 self._segment.charge_current_e_A_per_ps.append(self._charge_over_mass @ rows)
+
+    def _check_samples(self):
+        """Refuse samples that end before the present step: they would leave a gap."""
+        for name, last, stride in (
+            ("frames", self._sampled, self.stage.sample_stride),
+            ("momenta", self._fine_before, self.stage.current_stride),
+        ):
+            if last < self.step - self.step % stride:
+                raise self._incomplete(f"{name} up to step {last} only")
+
+    def _incomplete(self, found):
+        return RunFailedError(
+            f"{self.where()}: the engine wrote {found}; make room on the disk if it is full, and run the "
+            "same command again"
+        )
 
     def get_state(self):
         """Return what the rest of the stage depends on."""

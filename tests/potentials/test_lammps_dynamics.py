@@ -14,6 +14,7 @@ from potentials.lammps_dump import read_dump
 from potentials.lammps_dynamics import LammpsEngine
 from potentials.lammps_library import LammpsError, LammpsUnavailableError
 from potentials.lammps_process import LammpsProcess, find_lammps
+from potentials.lammps_stage import LammpsStage
 from potentials.schema import load_force_field
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.md.dynamics import draw_momenta
@@ -199,6 +200,26 @@ def test_a_killed_lammps_is_told_and_the_run_continues(tmp_path, monkeypatch):
     assert (tmp_path / "failure.xyz").exists()
     run(atoms, LammpsEngine(field), STAGES, tmp_path, field)
     assert_one_run(tmp_path, tmp_path, identical=True)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [("frames", "wrote no frame of step 4"), ("species_momenta", "wrote momenta up to step 4 only")],
+)
+def test_samples_that_are_missing_stop_the_run(tmp_path, monkeypatch, lost, message):
+    field, atoms = small()
+    original = getattr(LammpsStage, lost)
+
+    def early(self):
+        if lost == "frames":
+            return [frame for frame in original(self) if frame.step < 4]
+        steps, momenta = original(self)
+        return steps[:3], momenta[:3]
+
+    monkeypatch.setattr(LammpsStage, lost, early)
+    stage = Stage(ensemble="NVE", duration_ps=0.02, **PRODUCTION, **SAMPLES)
+    with pytest.raises(RunFailedError, match=rf"the engine {message}; make room on the disk"):
+        run(atoms, LammpsEngine(field), (stage,), tmp_path, field)
 
 
 def test_what_blows_up_is_stopped_in_one_line(tmp_path):
