@@ -70,7 +70,6 @@ class LammpsEngine:
         self.accuracy = accuracy
         self.net_charge = net_charge
         self.program = find_lammps()
-        self.thermostats = {}
 
     @property
     def has_rigid_molecules(self):
@@ -114,8 +113,12 @@ class LammpsEngine:
             "background": charged,
             "pair_cutoff_A": self.field.cutoff_A,
             "pair_cutoff_mode": self.field.cutoff_mode,
-            **({"thermostats": dict(self.thermostats)} if self.thermostats else {}),
         }
+
+    def thermostats(self, stages):
+        """Return {stage: how LAMMPS keeps its temperature and pressure, in words}, NVE left out."""
+        words = {stage.name: thermostat_words(self.field, stage) for stage in stages}
+        return {name: text for name, text in words.items() if text is not None}
 
     def self_check(self, atoms: Atoms, folder=None):
         """Return mesh and force error at `atoms`, measured against exact sums; {} for shells, which move.
@@ -192,9 +195,6 @@ class LammpsEngine:
             If the time step cannot follow the shells.
         """
         check_stage(self.field, stage.timestep_fs)
-        words = thermostat_words(self.field, stage)
-        if words is not None:
-            self.thermostats[stage.name] = words
         return LammpsStage(self, atoms, stage, Path(folder), seed)
 
 

@@ -117,10 +117,11 @@ def _run(job, should_stop, on_progress):
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict())
         atoms, calculator = _system(job)
+        stages = _stages(spec, job.checkpoint_every_ps)
         outcome = run_stages(
             atoms,
             calculator,
-            _stages(spec, job.checkpoint_every_ps),
+            stages,
             directory,
             progress=ProgressFile(directory, on_write=on_progress),
             should_stop=should_stop,
@@ -129,6 +130,8 @@ def _run(job, should_stop, on_progress):
             restraint=_cone_restraint(spec),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
+        if hasattr(calculator, "thermostats"):
+            outcome["engine"]["thermostats"] = calculator.thermostats(stages)
         record = {
             "outcome": outcome,
             "provenance": collect_provenance(

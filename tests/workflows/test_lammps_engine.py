@@ -96,6 +96,7 @@ def test_a_recipe_runs_on_two_ranks_to_its_summary(recipe, tmp_path, capsys):
     assert done["provenance"]["arguments"]["lammps"] == version
     assert done["outcome"]["engine"]["engine"] == f"LAMMPS {version}"
     assert done["outcome"]["engine"]["mpi_ranks"] == 2
+    assert set(done["outcome"]["engine"]["thermostats"]) == {"equilibration", "production"}
     assert done["outcome"]["engine"]["self_check"]["relative_rms_force_error"] < 2e-4
     identity = json.loads((folder / "spec.json").read_text())["inputs"]["potential"]
     assert identity["engine"] == "lammps"
