@@ -19,7 +19,7 @@ from potentials.schema import load_force_field
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.md.dynamics import draw_momenta
 from simtools.md.h5md import read_trajectory, segment_files
-from simtools.md.protocols import StoppedInTime, run_stages
+from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.stages import Stage
 from simtools.md.thermo import read_thermo
 from simtools.structures import build_prototype, build_supercell
@@ -301,3 +301,29 @@ def test_a_file_that_is_no_dump_is_refused(tmp_path):
     path.write_text("ITEM: TIMESTEP\n0\n", encoding="utf-8")
     with pytest.raises(LammpsError, match="not a binary dump"):
         read_dump(path)
+
+
+def test_a_skewed_cell_breathes_and_keeps_its_shape_and_orientation(tmp_path):
+    field = load_force_field("li3ocl_mouta_formal")
+    atoms = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=3.95), (3, 3, 3))
+    atoms.set_cell(atoms.cell.array @ np.array([[1, 0.04, 0], [0, 1, 0.02], [0.03, 0, 1]]), scale_atoms=True)
+    atoms.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, -1, 1]]) @ atoms.cell.array)
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    hot(field, atoms, temperature_K=300.0)
+    stage = Stage(
+        name="npt",
+        ensemble="NPT",
+        duration_ps=0.2,
+        barostat_tau_ps=0.1,
+        temperature_K=300.0,
+        checkpoint_every_ps=0.06,
+        **SAMPLES,
+    )
+    run(atoms, LammpsEngine(field), (stage,), tmp_path, field)
+    last = load_final_atoms(tmp_path)
+    growth = (last.get_volume() / atoms.get_volume()) ** (1 / 3)
+    assert abs(growth - 1) > 1e-3
+    assert_allclose(last.cell.array, growth * atoms.cell.array, atol=1e-6)
+    moved = last.positions - growth * atoms.positions
+    moved -= moved.mean(axis=0)
+    assert np.abs(moved).max() < 3.0
