@@ -21,6 +21,7 @@ from potentials.lammps_dump import read_dump
 from potentials.lammps_process import LammpsProcess, find_lammps
 from potentials.lammps_stage import SCRATCH, LammpsStage, bond_zero_eV, numbers_of, write_start
 from potentials.topology import set_topology, species_labels
+from simtools.core.errors import ConfigError
 
 __all__ = ["LammpsEngine"]
 
@@ -192,9 +193,14 @@ class LammpsEngine:
         Raises
         ------
         ConfigError
-            If the time step cannot follow the shells.
+            If the time step cannot follow the shells, or the masses are not the force field's.
         """
         check_stage(self.field, stage.timestep_fs)
+        masses = [self.field.masses_amu[label] for label in species_labels(self.field, atoms)]
+        if not np.allclose(atoms.get_masses(), masses, rtol=1e-9):
+            raise ConfigError(
+                "the atoms' masses differ from the force field's, expected the same for dynamics in LAMMPS"
+            )
         return LammpsStage(self, atoms, stage, Path(folder), seed)
 
 

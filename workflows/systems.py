@@ -13,11 +13,13 @@ import numpy as np
 from potentials.schema import ForceField, load_force_field
 from potentials.topology import set_topology, species_labels
 from simtools.analysers.replicas import default_host
+from simtools.analysers.rotation import parse_anion
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
 from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
+from workflows.counterfactual_tables import check_counterfactuals
 from workflows.molecular import (
     build_molecular_cell,
     framework_species,
@@ -312,6 +314,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
             raise ConfigError(
                 f"{source}: [md] {key} = {shown}: {structure['formula']} holds no molecules; remove it"
             )
+    check_counterfactuals(recipe, cell)
     _check_charged_volume(recipe, forces, cell)
     if forces.in_lammps:
         _check_lammps(recipe, forces)
@@ -495,12 +498,13 @@ def _check_lammps(recipe, forces):
     from potentials.lammps_library import LammpsUnavailableError
 
     md = recipe.md
-    refused = ("rigid_molecules", "cone_restraint_deg")
-    given = [name for name in refused if getattr(md, name)]
+    refused = ("rigid_molecules", "cone_restraint_deg", "masses_amu")
+    given = [f"[md] {name}" for name in refused if getattr(md, name)]
+    given += ["[[counterfactual]]"] if recipe.counterfactual else []
     if given:
         raise ConfigError(
-            f'{recipe.source}: [md] {given[0]}: not available with engine = "lammps"; leave engine out for '
-            "the embedded engine"
+            f'{recipe.source}: {given[0]}: not available with engine = "lammps"; leave engine out for the '
+            "embedded engine"
         )
     try:
         check_stage(forces.force_field, md.timestep_fs)
@@ -537,6 +541,14 @@ def _check_analysis(recipe, present):
                 raise ConfigError(
                     f"{source}: [analysis] {key} = {shown(symbol)}: not in {recipe.structure.formula}"
                     f"{suggestion(symbol, present)}"
+                )
+    for anion in analysis.anions or ():
+        centre, ligands, _ = parse_anion(anion)
+        for symbol in (centre, *ligands):
+            if symbol not in present:
+                raise ConfigError(
+                    f"{source}: [analysis] anions = {shown(anion)}: there is no {symbol} in "
+                    f"{recipe.structure.formula}{suggestion(symbol, present)}"
                 )
 
 

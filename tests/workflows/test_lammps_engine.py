@@ -241,6 +241,7 @@ def test_keys_that_do_not_fit_are_refused(recipe, tmp_path, capsys, setting, mes
             ],
             "[md] rigid_molecules: not available with engine",
         ),
+        (["md.masses_amu={ Li = 9.0 }"], "[md] masses_amu: not available with engine"),
         (
             [
                 "potential.name=na3obh4_esp",
