@@ -26,7 +26,10 @@ from workflows.systems import (
 
 __all__ = ["Campaign", "CampaignResult", "collect", "open_campaign", "prepare", "run_campaign"]
 
-_MAY_CHANGE = {"md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps")}
+_MAY_CHANGE = {
+    "md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps"),
+    "potential": ("mpi_ranks",),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,8 @@ class Campaign:
         return self._job(spec)
 
     def _job(self, spec):
-        return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps)
+        ranks = self.recipe.potential.mpi_ranks or 1
+        return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps, ranks)
 
     def production_jobs(self, temperature_K, volume_outcome=None):
         """Return the replicas of a temperature at the volume of its NPT stage, free ones first."""
@@ -183,8 +187,9 @@ def open_campaign(directory):
     copy = directory / FORCE_FIELD_FILE
     system = read_json(system_file)
     table = recipe.to_dict()["potential"]
-    if "model" in table:
-        table["model"] = system["potential"]["model"]
+    for name in ("model", "lammps_version"):
+        if name in system["potential"]:
+            table[name] = system["potential"][name]
     forces = forces_of(
         table,
         where=f"{recipe_file}: [potential] ",
@@ -322,6 +327,11 @@ def _check_same_inputs(recipe, forces, directory):
         stored = read_json(system_file)["potential"].get("sha256")
         if stored != forces.force_field.sha256:
             differences.append("the force field's file has changed")
+    if forces.in_lammps and system_file.exists() and not differences:
+        stored = read_json(system_file)["potential"].get("lammps_version")
+        version = forces.identity()["lammps_version"]
+        if stored != version:
+            differences.append(f"LAMMPS {stored} there, LAMMPS {version} now")
     if differences:
         raise ConfigError(
             f"{directory} was made from other inputs: {'; '.join(differences[:4])}; choose another -o DIR"

@@ -136,7 +136,7 @@ def _parser():
     potentials.add_argument("name", nargs="?", metavar="NAME", help="a shipped force field, or a TOML file")
     potentials.add_argument("--check", action="store_true", help="recompute its regression values")
     potentials.add_argument(
-        "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
+        "--export", nargs=2, metavar=("lammps|gulp", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
 
@@ -246,7 +246,8 @@ def _run(arguments):
     from workflows.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe, arguments.overrides, quick=arguments.quick)
-    executor = get_executor(arguments.executor, arguments.workers)
+    ranks = recipe.potential.mpi_ranks or 1
+    executor = get_executor(arguments.executor, arguments.workers, cores_per_point=ranks)
     if arguments.directory is None:
         short = "-quick" if arguments.quick else ""
         arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
@@ -582,12 +583,17 @@ def _potentials(arguments):
 
 
 def _export(force_field, program, file):
-    if program != "lammps":
-        raise ConfigError(f"--export {program}: expected lammps")
-    from potentials.lammps import write_force_field
+    if program not in ("lammps", "gulp"):
+        raise ConfigError(f"--export {program}: expected lammps or gulp")
+    if program == "gulp":
+        from potentials.gulp import write_gulp
 
-    write_force_field(force_field, file)
-    print(f"{file}: {force_field.name} for LAMMPS")
+        write_gulp(force_field, file)
+    else:
+        from potentials.lammps import write_force_field
+
+        write_force_field(force_field, file)
+    print(f"{file}: {force_field.name} for {program.upper()}")
     return DONE
 
 

@@ -29,6 +29,7 @@ FORCE_FIELD_FILE = "force_field.toml"
 LOG_FILE = "log.txt"
 _EQUILIBRATION_TAU_PS = 0.1
 _LOG_INTERVAL_FS = 20.0
+_ENGINE_LOG_INTERVAL_FS = 100.0  # every row costs another program a frame in a file
 _LOGGERS = ("simtools", "potentials", "workflows")
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class PointJob:
     run_directory: str
     spec: PointSpec
     checkpoint_every_ps: float = 2.0
+    mpi_ranks: int = 1
 
     @property
     def directory(self):
@@ -116,10 +118,11 @@ def _run(job, should_stop, on_progress):
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict())
         atoms, calculator = _system(job)
+        stages = _stages(spec, job.checkpoint_every_ps)
         outcome = run_stages(
             atoms,
             calculator,
-            _stages(spec, job.checkpoint_every_ps),
+            stages,
             directory,
             progress=ProgressFile(directory, on_write=on_progress),
             should_stop=should_stop,
@@ -129,9 +132,13 @@ def _run(job, should_stop, on_progress):
             held=_held_atoms(spec, atoms),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
+        if hasattr(calculator, "thermostats"):
+            outcome["engine"]["thermostats"] = calculator.thermostats(stages)
         record = {
             "outcome": outcome,
-            "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
+            "provenance": collect_provenance(
+                point=spec.name, seeds=spec.inputs["seeds"], **_program_of(calculator)
+            ),
         }
         write_json(directory / "done.json", record)
         return PointOutcome(spec.name, "done", outcome)
@@ -163,7 +170,7 @@ def _system(job):
         anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
         present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
         atoms.info["framework"] = list(framework_species(anions, present))
-    return atoms, forces.calculator()
+    return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
 
 
 def _set_masses(atoms, forces, inputs):
@@ -184,14 +191,15 @@ def _set_masses(atoms, forces, inputs):
 
 def _potential_table(identity):
     """Return the [potential] keys behind a point's recorded identity."""
-    keys = ("name", "calculator", "model", "accuracy", "net_charge", "formal_charges_e")
+    keys = ("name", "calculator", "model", "engine", "accuracy", "net_charge", "formal_charges_e")
     return {key: identity[key] for key in keys if key in identity}
 
 
 def _stages(spec, checkpoint_every_ps):
     md = spec.inputs["md"]
     first, second = np.random.SeedSequence(spec.inputs["seeds"]["dynamics"]).generate_state(2, np.uint32)
-    log_every_fs = _whole_steps(_LOG_INTERVAL_FS, md)
+    in_lammps = spec.inputs["potential"].get("engine") == "lammps"
+    log_every_fs = _whole_steps(_ENGINE_LOG_INTERVAL_FS if in_lammps else _LOG_INTERVAL_FS, md)
     common = {
         "temperature_K": spec.temperature_K,
         "timestep_fs": md["timestep_fs"],
@@ -299,6 +307,12 @@ def _outcome(outcome, spec, atoms, last_atoms, calculator):
         "defects": atoms.info["defects"],
         "engine": _engine(last_atoms, calculator, measure=spec.replica == 1),
     }
+
+
+def _program_of(calculator):
+    """Return the program that ran the dynamics, where it is not ours."""
+    program = getattr(calculator, "program", None)
+    return {} if program is None else {"lammps": program.version, "mpi_ranks": calculator.mpi_ranks}
 
 
 def _engine(atoms, calculator, *, measure):

@@ -16,6 +16,10 @@ __all__ = ["cost_table", "engine_rows", "points_table", "potential_block", "prov
 _PARAMETER_COLUMNS = ("ion or pair", "term", "parameter", "value", "unit", "mark", "source")
 _NEEDS_A_LOOK = ("R", "R, corroborated", "F")
 _ENGINE_LABELS = {
+    "engine": "Engine",
+    "mpi_ranks": "MPI ranks",
+    "kspace_accuracy": "Accuracy given to LAMMPS (of 14.4 eV/Å)",
+    "thermostats": "Thermostats and barostat in LAMMPS",
     "coulomb": "Coulomb sums",
     "pair_terms": "Pair terms",
     "accuracy": "Accuracy asked for (relative RMS force error)",
