@@ -16,17 +16,20 @@ __all__ = ["at_once"]
 def at_once(first, second, *, worth_it=True):
     """Return ``(first(), second())``, at the same time where two threads are allowed and `worth_it`.
 
-    An exception of `first` comes before one of `second`, as if one had run after the other; both have ended
-    when this returns or raises. `second` must not call `at_once`.
+    An exception of `first` comes before one of `second`, as if one had run after the other; neither is at
+    work any more when this returns or raises. On a busy machine, where the second thread has not begun when
+    `first` is done, both run in this one. `second` must not call `at_once`.
     """
     if not worth_it or compute_threads() < 2:
         return first(), second()
     beside = _second_thread(os.getpid()).submit(second)
     try:
         found = first()
-    finally:
-        wait((beside,))
-    return found, beside.result()
+    except BaseException:
+        if not beside.cancel():
+            wait((beside,))
+        raise
+    return found, second() if beside.cancel() else beside.result()
 
 
 @cache

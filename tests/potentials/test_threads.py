@@ -83,14 +83,16 @@ def test_both_run_at_the_same_time_and_both_have_ended_when_one_fails(monkeypatc
     monkeypatch.setattr(threads, "compute_threads", lambda: 2)
     met = threading.Barrier(2, timeout=20)
     assert at_once(lambda: met.wait() >= 0, lambda: met.wait() >= 0) == (True, True)
-    ended = []
+    ended, began = [], threading.Event()
 
     def slow():
+        began.set()
         time.sleep(0.05)
         ended.append("second")
         raise ValueError("second")
 
     def fails():
+        began.wait(20)
         raise KeyError("first")
 
     with pytest.raises(KeyError, match="first"):
@@ -98,6 +100,20 @@ def test_both_run_at_the_same_time_and_both_have_ended_when_one_fails(monkeypatc
     assert ended == ["second"]
     with pytest.raises(ValueError, match="second"):
         at_once(lambda: 1, slow)
+
+
+def test_a_second_thread_that_has_not_begun_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(threads, "compute_threads", lambda: 2)
+    release = threading.Event()
+    busy = threads._second_thread(os.getpid()).submit(release.wait, 20)
+    try:
+        here = threading.get_ident()
+        assert at_once(lambda: 1, threading.get_ident) == (1, here)
+        with pytest.raises(KeyError):
+            at_once(lambda: {}[0], lambda: pytest.fail("ran after all"))
+    finally:
+        release.set()
+    assert busy.result()
 
 
 def test_one_thread_runs_one_after_the_other_in_the_callers_thread(monkeypatch):
