@@ -229,7 +229,7 @@ def interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, ex
         lines.append("pair_modify shift yes")
     if force_field.is_charged:
         if exact_erfc:
-            # LAMMPS' polynomial for erfc is wrong by 1e-7, its tables by less, but shells are too close for them
+            # the polynomial for erfc is wrong by 1e-7, tables by less, but shells are too close for those
             lines.append("pair_modify table 0" if force_field.shells else FINE_COULOMB_TABLE)
         lines.append(f"kspace_style {kspace or 'pppm'} {accuracy or DEFAULT_ACCURACY:.3g}")
     return lines
