@@ -286,6 +286,8 @@ class IonicCalculator(Calculator):
             "force_field": self.field.name,
             "force_field_version": self.field.version,
             "force_field_sha256": self.field.sha256,
+            "path": self._path(system),
+            "threads": system.threads,
             "coulomb": self.coulomb,
             "pair_terms": self.pair_terms,
             "accuracy": self.accuracy if self.coulomb == "pme" or self.pair_terms == "tables" else None,
@@ -306,6 +308,16 @@ class IonicCalculator(Calculator):
         mesh = system.reciprocal if isinstance(system.reciprocal, ParticleMesh) else None
         chosen["removed_net_force_eV_per_A"] = None if mesh is None else mesh.last_net_force.tolist()
         return chosen
+
+    def _path(self, system):
+        """Return how forces are summed, in words."""
+        if self.pair_terms != "tables":
+            return (
+                "reference path: exact sums over pairs"
+                + ({"ewald": " and wave vectors", "pme": ", particle mesh", "none": ""}[self.coulomb])
+            )
+        text = "fast path: pair tables" + (" and particle mesh" if self.coulomb == "pme" else "")
+        return text + (", shells relaxed at every step" if isinstance(system, CoreShellSystem) else "")
 
     def self_check(self, atoms):
         """Return the force and energy errors of these settings at `atoms`, measured against exact sums.

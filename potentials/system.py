@@ -14,6 +14,7 @@ from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
 from potentials.real_space import RealSpace
 from potentials.splitting import choose_splitting
+from simtools.core.accelerate import compute_threads
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from simtools.core.threads import at_once
 
@@ -104,6 +105,14 @@ class IonicSystem:
             **pairs,
         )
 
+    @property
+    def threads(self):
+        """How many threads one evaluation uses: never more than two, and one for few particles."""
+        n_particles = len(self.real_space.neighbours.type_n)
+        if self.reciprocal is None or n_particles < FEWEST_IONS_FOR_TWO_THREADS:
+            return 1
+        return min(2, compute_threads())
+
     def polarization_e_A(self, positions_nc):
         """Return the sum of charge times position over all ions, shape (3,), e Å."""
         return self.charges_n @ positions_nc
@@ -137,7 +146,7 @@ class IonicSystem:
             (energy, reciprocal_n, forces_nc, virial_cc), pair_energy = at_once(
                 lambda: self.reciprocal.compute(positions_nc, cell, stress=stress),
                 lambda: self.real_space.sum_pairs(positions_nc, cell),
-                worth_it=len(positions_nc) >= FEWEST_IONS_FOR_TWO_THREADS,
+                worth_it=self.threads > 1,
             )
         real_energy, real_virial_cc = self.real_space.add_forces(pair_energy, forces_nc)
         if stress:

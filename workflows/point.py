@@ -17,6 +17,7 @@ from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.cost import engine_sentence
 from workflows.molecular import framework_species, molecules_of
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
@@ -115,6 +116,8 @@ def _run(job, should_stop, on_progress):
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict())
         atoms, calculator = _system(job)
+        if hasattr(calculator, "settings"):
+            logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
         outcome = run_stages(
             atoms,
             calculator,
