@@ -175,7 +175,7 @@ def _set_masses(atoms, forces):
 
 def _potential_table(identity):
     """Return the [potential] keys behind a point's recorded identity."""
-    keys = ("name", "calculator", "model", "accuracy", "net_charge", "formal_charges_e")
+    keys = ("name", "calculator", "model", "options", "accuracy", "net_charge", "formal_charges_e")
     return {key: identity[key] for key in keys if key in identity}
 
 
