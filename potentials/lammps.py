@@ -107,7 +107,9 @@ def write_lammps(
         "background" allows a charged cell. LAMMPS then adds the background's energy but **not** its
         stress (`evaluate_with_lammps` adds it): do not run NPT with such a cell.
     exact_erfc
-        Write ``pair_modify table 0``: no interpolation of the Coulomb term (slower, for comparisons).
+        The Coulomb term of pairs as exactly as LAMMPS can, for comparisons: its finest tables (2^16 points
+        from 0.5 Å on, relative errors of 5e-8), or with shells, which come closer than tables reach, no
+        tables (``pair_modify table 0``: a polynomial for erfc, 1e-7).
     shell_displacements_A
         Where to put the shells, seen from their cores, Å, shape (n_atoms, 3); by default where our engine
         finds them at rest. Only for a force field with shells.

@@ -240,7 +240,9 @@ def _add_recipe(parser):
 
 
 def _run(arguments):
+    from simtools.runs import load_run
     from workflows.campaign import run_campaign
+    from workflows.cost import cost_lines
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import progress_display
     from workflows.recipe import read_recipe
@@ -265,6 +267,7 @@ def _run(arguments):
             f"the others are kept; {again}",
             FAILED,
         )
+    print("\n".join(cost_lines(load_run(arguments.directory))))
     print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
     return DONE
 

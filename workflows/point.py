@@ -18,6 +18,7 @@ from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.cost import engine_sentence
 from workflows.molecular import framework_species, held_framework, molecules_of, with_molecular_masses
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
@@ -119,6 +120,8 @@ def _run(job, should_stop, on_progress):
             write_json(directory / "spec.json", spec.to_dict())
         atoms, calculator = _system(job)
         stages = _stages(spec, job.checkpoint_every_ps)
+        if hasattr(calculator, "settings"):
+            logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
         outcome = run_stages(
             atoms,
             calculator,
@@ -191,7 +194,7 @@ def _set_masses(atoms, forces, inputs):
 
 def _potential_table(identity):
     """Return the [potential] keys behind a point's recorded identity."""
-    keys = ("name", "calculator", "model", "engine", "accuracy", "net_charge", "formal_charges_e")
+    keys = ("name", "calculator", "model", "engine", "options", "accuracy", "net_charge", "formal_charges_e")
     return {key: identity[key] for key in keys if key in identity}
 
 

@@ -84,6 +84,7 @@ class PotentialTable:
     name: str | None = v.key(v.text(), default=None)
     calculator: str | None = v.key(v.text(), default=None)
     model: str | None = v.key(v.text(), default=None)
+    options: dict | None = v.key(v.options(), default=None)
     engine: str | None = v.key(v.choice("embedded", "lammps"), default=None)
     mpi_ranks: int | None = v.key(v.whole(1, 100_000), default=None)
     accuracy: float | None = v.key(v.number(1e-9, 1e-2), default=None)
@@ -381,6 +382,8 @@ def check_potential(potential, source):
         return
     if potential.model is not None:
         raise ConfigError(f"{where} model: only a calculator reads a model file; remove it")
+    if potential.options is not None:
+        raise ConfigError(f"{where} options: only a calculator takes options; remove them")
     if potential.formal_charges_e is not None:
         raise ConfigError(
             f"{where} formal_charges_e: the force field {potential.name!r} brings its own; remove it"

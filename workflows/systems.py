@@ -122,7 +122,8 @@ class Forces:
         if self.force_field is None:
             from potentials.external import external_calculator
 
-            return external_calculator(self.table["calculator"], model=self.table.get("model"))
+            given = {key: self.table[key] for key in ("model", "options") if key in self.table}
+            return external_calculator(self.table["calculator"], **given)
         from potentials.calculator import IonicCalculator
 
         return IonicCalculator(
