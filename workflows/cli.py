@@ -140,7 +140,7 @@ def _parser():
     potentials.add_argument("name", nargs="?", metavar="NAME", help="a shipped force field, or a TOML file")
     potentials.add_argument("--check", action="store_true", help="recompute its regression values")
     potentials.add_argument(
-        "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
+        "--export", nargs=2, metavar=("lammps|gulp", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
 
@@ -176,7 +176,21 @@ def _add_rotations(commands):
     )
     add = rotations.add_argument
     _add_files(rotations)
-    add("--anion", required=True, metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add("--anion", metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add(
+        "--tilts",
+        action="append",
+        default=[],
+        metavar="BX6",
+        help="tilts of octahedra, centre first, as OLi6; may be repeated",
+    )
+    add(
+        "--at",
+        action="append",
+        nargs="+",
+        metavar=("K", "FILE"),
+        help="a temperature and its files, each a replica; repeat it for an activation energy",
+    )
     add(
         "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; without: rotation only"
     )
@@ -230,6 +244,8 @@ def _add_recipe(parser):
 
 
 def _run(arguments):
+    from simtools.runs import load_run
+    from workflows.cost import cost_lines
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import progress_display
     from workflows.sweep import read_cases
@@ -237,7 +253,8 @@ def _run(arguments):
     title, cases = read_cases(arguments.recipe, arguments.overrides, quick=arguments.quick)
     if not 0 <= arguments.retries <= _MOST_RETRIES:
         raise ConfigError(f"--retries {arguments.retries}: expected a whole number from 0 to {_MOST_RETRIES}")
-    executor = get_executor(arguments.executor, arguments.workers)
+    ranks = max(case.recipe.potential.mpi_ranks or 1 for case in cases)
+    executor = get_executor(arguments.executor, arguments.workers, cores_per_point=ranks)
     if arguments.directory is None:
         short = "-quick" if arguments.quick else ""
         arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
@@ -251,6 +268,8 @@ def _run(arguments):
         return _complain(f"stopped at a checkpoint, {done}; {again}", STOPPED)
     if result.status == "failed":
         return _complain(cli_runs.failure_text(result, again), FAILED)
+    if [case.name for case in cases] == [""]:
+        print("\n".join(cost_lines(load_run(arguments.directory))))
     print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
     return DONE
 
@@ -337,16 +356,18 @@ def _analyse(arguments):
 def _rotations(arguments):
     from workflows.rotations import analyse_rotation_files, rotations_text, write_rotations
 
-    replicas = _replicas(arguments)
+    groups = _groups(arguments)
+    if arguments.anion is None and not arguments.tilts:
+        raise _UsageError("give --anion FORMULA, --tilts BX6, or both")
     for name in ("temperature", "bond", "radius"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"--{name} must be positive, got {value:g}")
     analysis = analyse_rotation_files(
-        replicas,
+        groups,
         anion=arguments.anion,
+        tilts=arguments.tilts,
         mobile=arguments.mobile,
-        temperature_K=arguments.temperature,
         host_species=arguments.host.split(",") if arguments.host else None,
         cutoff_A=arguments.bond,
         radius_A=arguments.radius,
@@ -359,6 +380,26 @@ def _rotations(arguments):
     page = write_rotations(analysis, arguments.directory)
     print(f"{rotations_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _groups(arguments):
+    """Return (temperature, replicas) of each temperature: from ``--at``, or one group of files."""
+    if arguments.at is None:
+        return [(arguments.temperature, _replicas(arguments))]
+    if arguments.trajectories or arguments.replica or arguments.temperature is not None:
+        raise _UsageError("--at K FILE ... takes the place of TRAJECTORY, --replica and --temperature")
+    groups = []
+    for text, *files in arguments.at:
+        try:
+            temperature_K = float(text)
+        except ValueError:
+            temperature_K = float("nan")
+        if not 0 < temperature_K < float("inf") or not files:
+            raise ConfigError(
+                f"--at {' '.join([text, *files])}: expected a temperature in K and at least one file"
+            )
+        groups.append((temperature_K, [files] if arguments.concatenate else [[path] for path in files]))
+    return groups
 
 
 def _replicas(arguments):
@@ -524,12 +565,17 @@ def _potentials(arguments):
 
 
 def _export(force_field, program, file):
-    if program != "lammps":
-        raise ConfigError(f"--export {program}: expected lammps")
-    from potentials.lammps import write_force_field
+    if program not in ("lammps", "gulp"):
+        raise ConfigError(f"--export {program}: expected lammps or gulp")
+    if program == "gulp":
+        from potentials.gulp import write_gulp
 
-    write_force_field(force_field, file)
-    print(f"{file}: {force_field.name} for LAMMPS")
+        write_gulp(force_field, file)
+    else:
+        from potentials.lammps import write_force_field
+
+        write_force_field(force_field, file)
+    print(f"{file}: {force_field.name} for {program.upper()}")
     return DONE
 
 

@@ -135,8 +135,8 @@ class LocalExecutor:
         return outcomes
 
 
-def get_executor(name, workers=None):
-    """Return the executor called `name`.
+def get_executor(name, workers=None, *, cores_per_point=1):
+    """Return the executor called `name`; by default as many workers as the cores hold points.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def get_executor(name, workers=None):
                 f"--workers {workers}: has no effect with --executor inline; remove one of them"
             )
         return InlineExecutor()
-    return LocalExecutor(workers)
+    return LocalExecutor(workers or max(1, available_cores() // cores_per_point))
 
 
 def available_cores():

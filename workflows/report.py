@@ -29,7 +29,8 @@ from workflows.report_figures import (
     trace_figures,
 )
 from workflows.report_mechanisms import law_rows, mechanism_figures, mechanism_tables
-from workflows.report_rotation import rotation_figures, rotation_statements, rotation_tables, tables_of_tests
+from workflows.report_rotation import rotation_statements, rotation_tables, tables_of_tests
+from workflows.report_rotation_figures import rotation_figures
 
 __all__ = ["render_page", "render_report", "write_page", "write_report"]
 

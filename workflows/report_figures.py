@@ -107,7 +107,7 @@ def association_figures(results, *, static_eV=None):
     ]
 
 
-def panel_figure(name, title, caption, plot, items, *, height_in=3.5, panel_width_in=4.0):
+def panel_figure(name, title, caption, plot, items, *, height_in=3.5, panel_width_in=4.0, rows=False):
     """Return one figure with a panel for each of `items`, or None without any.
 
     Parameters
@@ -120,6 +120,8 @@ def panel_figure(name, title, caption, plot, items, *, height_in=3.5, panel_widt
         Pairs of what heads the panel and the Result.
     height_in, panel_width_in
         Height of the figure and width of each panel, inches.
+    rows
+        Panels share the names of their rows, which stand on the left only.
     """
     if not items:
         return None
@@ -127,6 +129,8 @@ def panel_figure(name, title, caption, plot, items, *, height_in=3.5, panel_widt
     axes = plots.new_row(len(items), width_in=width_in, height_in=height_in)
     for ax, (heading, result) in zip(axes, items, strict=True):
         plot(result, ax=ax)
+        if rows and ax is not axes[0]:
+            ax.tick_params(axis="y", labelleft=False)
         below = ax.get_title()
         ax.set_title(f"{heading}\n{below}" if below else heading, fontsize=_PANEL_TITLE_SIZE)
     return ReportFigure(name, title, caption, axes[0].figure)

@@ -5,23 +5,21 @@ Nothing is analysed here: see simtools.analysers.rotor_study.
 
 import numpy as np
 
-from simtools import plots
 from simtools.plots import format_estimate, format_number
-from workflows.report_figures import panel_figure, single_figure
 
 __all__ = [
+    "by_anion",
     "column_of",
-    "rotation_figures",
     "rotation_statements",
     "rotation_tables",
     "tables_of_tests",
 ]
 
-_MOST_PANELS = 4
 _MOTION = {
     "small steps": "small steps",
     "large jumps": "large jumps",
     "between": "neither small steps (3) nor jumps to anywhere (1)",
+    "wide wobble": "bonds wobble widely about a direction that turns slowly",
     "not relaxed": "not relaxed within the longest lag, so extrapolated",
 }
 
@@ -31,7 +29,8 @@ def column_of(record):
     return "value" if record.temperature_K is None else f"{record.temperature_K:g} K"
 
 
-def _by_anion(records):
+def by_anion(records):
+    """Return {anion: its records}."""
     found = {}
     for record in records:
         found.setdefault(record.anion, []).append(record)
@@ -63,11 +62,11 @@ def rotation_statements(records, lines=(), transports=()):
                 f"{_percent(share.ci95[1])}) of hops come within {c.window_ps:.2g} ps of a rotation."
             )
             said.append(
-                f"{record.anion} and {mobile}{at}: {verdict.verdict}. "
+                f"{record.anion} and {mobile}{at}: {_word(verdict)}. "
                 f"{verdict.reason[0].upper()}{verdict.reason[1:]}.{seen} The data exclude more than "
                 f"{_percent(verdict.excluded_coupled_fraction)} (95 %)."
             )
-    for anion, own in _by_anion(records).items():
+    for anion, own in by_anion(records).items():
         words = {item.couplings[m]["verdict"].verdict for item in own for m in item.couplings}
         if len(words) > 1:
             said.append(
@@ -88,36 +87,56 @@ def rotation_statements(records, lines=(), transports=()):
     return said
 
 
+def _word(verdict):
+    unconfirmed = verdict.verdict == "paddlewheel" and not verdict.confirmed
+    return f"{verdict.verdict}, not confirmed" if unconfirmed else verdict.verdict
+
+
 def _still_ligands(records, transports):
-    """Return what is known of long-range motion of ligands and of where they point."""
+    """Return what is known of long-range motion of ligands and of where they point, all temperatures."""
     said = []
-    for record in records:
-        at = "" if record.temperature_K is None else f" at {record.temperature_K:g} K"
-        for name, result in record.rotation.items():
-            if not name.startswith("transport_"):
-                continue
-            d = result.tracer_diffusivity_cm2_per_s
-            text = f"Long-range diffusion of {result.species}{at}: "
-            text += (
-                f"none seen, D* {format_estimate(d, 'cm²/s')} (95 %)"
-                if d.is_limit
-                else (f"D* {format_estimate(d, 'cm²/s')}")
+    names = dict.fromkeys(n for item in records for n in item.rotation if n.startswith("transport_"))
+    for name in names:
+        found = [item.rotation[name] for item in records if name in item.rotation]
+        limits = [item.tracer_diffusivity_cm2_per_s for item in found]
+        symbol, anion = found[0].species, records[0].anion
+        if all(item.is_limit for item in limits):
+            tops = _range([item.upper_limit for item in limits], "cm²/s")
+            text = f"{symbol} of {anion} shows no long-range diffusion: D* below {tops} (95 %)"
+        else:
+            moved = [item.value for item in limits if not item.is_limit]
+            text = f"{symbol} of {anion} diffuses from molecule to molecule: D* {_range(moved, 'cm²/s')}"
+        moving = [
+            item.tracer_diffusivity_cm2_per_s
+            for item in transports
+            if item.temperature_K in _kelvins(records)
+        ]
+        moving = [item.value for item in moving if not item.is_limit]
+        if moving:
+            text += f", while {transports[0].species} moves with D* {_range(moving, 'cm²/s')}"
+        said.append(text + ".")
+    for mobile in dict.fromkeys(name for item in records for name in item.couplings):
+        found = [item.couplings.get(mobile, {}).get("vacancy_pointing") for item in records]
+        found = [item for item in found if item is not None]
+        if found:
+            angles = _range([item.angle_deg.value for item in found], "degrees")
+            shares = _range([100 * item.pointing.value for item in found], "%")
+            chance = _range([100 * item.random_pointing for item in found], "%")
+            said.append(
+                f"Bonds of {records[0].anion} are {angles} from the direction to the nearest vacancy of "
+                f"{mobile} (random orientation: 90), and within 45 degrees of one in {shares} of the time "
+                f"(random orientation: {chance}); intervals are in the table."
             )
-            own = [item for item in transports if item.temperature_K == record.temperature_K]
-            for item in own:
-                moved = format_estimate(item.tracer_diffusivity_cm2_per_s, "cm²/s")
-                text += f", while that of {item.species} is {moved}"
-            said.append(text + ".")
-        for mobile, results in record.couplings.items():
-            pointing = results.get("vacancy_pointing")
-            if pointing is not None:
-                said.append(
-                    f"{record.anion}{at}: bonds are {format_estimate(pointing.angle_deg, 'degrees')} from "
-                    f"the direction to the nearest {mobile} vacancy (random orientation: 90), and within 45 "
-                    f"degrees of one in {_percent_of(pointing.pointing)} of the time (random: "
-                    f"{_percent(pointing.random_pointing)})."
-                )
     return said
+
+
+def _kelvins(records):
+    return {item.temperature_K for item in records}
+
+
+def _range(values, unit):
+    low, high = format_number(min(values)), format_number(max(values))
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
 def _percent(share):
@@ -132,7 +151,7 @@ def _percent_of(estimate):
 def rotation_tables(records, lines=()):
     """Return tables: rotation against temperature, and the ladder of each mobile ion."""
     tables = []
-    for anion, own in _by_anion(records).items():
+    for anion, own in by_anion(records).items():
         columns = [f"rotation of {anion}", *(column_of(item) for item in own)]
         tables.append(
             {
@@ -252,7 +271,7 @@ def _ladder(anion, mobile, records):
             rungs = {rung["question"]: f"{rung['answer']}: {rung['evidence']}" for rung in verdict.rungs}
             cells.append(rungs.get(question, "not reached"))
         rows.append([question, *cells])
-    rows.append(["verdict", *(f"{v.verdict}: {v.reason}" for v in verdicts)])
+    rows.append(["verdict", *(f"{_word(v)}: {v.reason}" for v in verdicts)])
     rows.append(
         [
             "share of hops with a rotation that the data exclude (95 %)",
@@ -301,138 +320,3 @@ def _test_row(test):
 
 def _short(number):
     return number if isinstance(number, str) else f"{number:.3g}"
-
-
-def rotation_figures(records, lines=(), transports=(), hop_length_A=None):
-    """Return the figures of the section.
-
-    Parameters
-    ----------
-    records, lines, transports
-        As for `rotation_statements`.
-    hop_length_A
-        Between neighbouring sites of the mobile ion, Å, to draw diffusion as a rate.
-    """
-    figures = []
-    for anion, every in _by_anion(records).items():
-        own = _chosen(every)
-        figures += [
-            panel_figure(
-                f"orientations-{anion}",
-                f"Where bonds of {anion} point",
-                "Density over that of free rotors, averaged over rotors, replicas and the symmetry of the "
-                "site; areas are true.",
-                plots.plot_orientation_map,
-                _results(own, "orientation_density"),
-            ),
-            panel_figure(
-                f"reorientation-{anion}",
-                f"Reorientation functions of {anion}",
-                "C₁ and C₂ over bonds, rotors, replicas and time; bands are one standard error.",
-                plots.plot_reorientation,
-                _results(own, "reorientation"),
-            ),
-        ]
-        figures += [
-            single_figure(
-                f"rotation-arrhenius-{anion}",
-                f"Rotation of {anion} beside diffusion",
-                "Rates with 95 % intervals; arrows point down from 95 % upper limits. Line and band: "
-                "Arrhenius fit of the rate of rotation. Diffusion is drawn as 6D*/d², the rate of "
-                "independent hops of length d that would give D*.",
-                plots.plot_rotation_arrhenius,
-                [
-                    (item.temperature_K, item.rotation["reorientation_rates"], item.rotation["reorientation"])
-                    for item in every
-                ],
-                line,
-                transports=transports,
-                hop_length_A=hop_length_A,
-                width_in=7.2,
-                height_in=4.8,
-            )
-            for line in lines
-            if line.anion == anion
-        ]
-        for mobile in dict.fromkeys(name for item in every for name in item.couplings):
-            figures += _coupling_figures(anion, mobile, [item for item in every if mobile in item.couplings])
-    return [figure for figure in figures if figure is not None]
-
-
-def _coupling_figures(anion, mobile, records):
-    own = _chosen(records)
-
-    def of(name):
-        return [
-            (column_of(item), item.couplings[mobile][name]) for item in own if name in item.couplings[mobile]
-        ]
-
-    hazards = [
-        (
-            column_of(item),
-            [
-                item.couplings[mobile][name]
-                for name in ("hazard_crude", "hazard_adjusted", "hazard_reverse")
-                if name in item.couplings[mobile]
-            ],
-        )
-        for item in own
-    ]
-    figures = [
-        panel_figure(
-            f"correlogram-{anion}-{mobile}",
-            f"Hops of {mobile} about rotations of {anion}",
-            "Pairs of a rotation and a hop beside it over those of rotors shifted in time; the band holds "
-            "95 % of shifted copies at all lags at once. Right of zero the rotation came first.",
-            plots.plot_event_correlogram,
-            of("event_correlogram"),
-        ),
-        panel_figure(
-            f"tilt-{anion}-{mobile}",
-            f"Tilts of {anion} about hops of {mobile}",
-            "Mean over hops, rotors beside them and replicas; rotations over 45 degrees are left out. The "
-            "band holds 95 % of shifted rotors, lag by lag.",
-            plots.plot_tilt_at_hops,
-            [pair for pair in of("tilt_at_hops") if pair[1].excess is not None],
-        ),
-        panel_figure(
-            f"bottleneck-{anion}-{mobile}",
-            f"Width of the way of {mobile} about its hops",
-            "Mean distance from the middle of the hop to the nearest atoms of the host; the band holds 95 % "
-            "of the same places at other times, lag by lag.",
-            plots.plot_bottleneck_at_hops,
-            of("bottleneck_at_hops"),
-        ),
-        panel_figure(
-            f"hazard-{anion}-{mobile}",
-            f"Hazard ratios of {anion} and {mobile}",
-            "Rate of one event in the window after the other, over its rate otherwise, with 95 % intervals; "
-            "crude, and at equal surroundings. Dashed: no coupling.",
-            plots.plot_hazard_ratios,
-            hazards,
-        ),
-    ]
-    pointing = of("vacancy_pointing")
-    if pointing:
-        figures.append(
-            single_figure(
-                f"pointing-{anion}-{mobile}",
-                f"Bonds of {anion} and vacancies of {mobile}",
-                "Density of the cosine between the bond and the direction to the nearest vacancy within "
-                "reach; bars are one standard error over rotors. Dashed: random orientation.",
-                plots.plot_vacancy_pointing,
-                pointing,
-            )
-        )
-    return figures
-
-
-def _chosen(records):
-    """Return up to four of the records, evenly chosen, coldest and hottest among them."""
-    if len(records) <= _MOST_PANELS:
-        return list(records)
-    return [records[i] for i in np.linspace(0, len(records) - 1, _MOST_PANELS).round().astype(int)]
-
-
-def _results(records, name):
-    return [(column_of(item), item.rotation[name]) for item in records if name in item.rotation]

@@ -213,6 +213,8 @@ def find_molecules(
     -----
     Limit: rigid molecules with known topology are found, whatever the images of their atoms.
     """
+    paths_A = trajectory.positions_A
+    trajectory = _in_their_own_cells(trajectory)
     symbols = (ligands,) if isinstance(ligands, str) else tuple(ligands)
     centre_atoms = trajectory.indices_of(centre)
     present = [symbol for symbol in symbols if (trajectory.species == symbol).any()]
@@ -246,7 +248,7 @@ def find_molecules(
         centres=kept,
         ligands=bound,
         bonds_A=bonds,
-        centres_A=trajectory.positions_A[:, kept],
+        centres_A=paths_A[:, kept],
         centre_mass_amu=masses[kept],
         ligand_masses_amu=masses[bound],
         cells_A=trajectory.cells_A,
@@ -254,6 +256,15 @@ def find_molecules(
         changes=_changes(trajectory, cells, inverse, centre_atoms, kept, bound, bonds, limit_ml),
         others=others,
     )
+
+
+def _in_their_own_cells(trajectory):
+    """Return atoms in the cell of their frame: paths from files of a breathing cell are in the mean one."""
+    reference = trajectory.metadata.get("reference_cell_A")
+    if reference is None or trajectory.cells_A.ndim == 2:
+        return trajectory
+    stretch = np.linalg.inv(np.asarray(reference)) @ trajectory.cells_A
+    return replace(trajectory, positions_A=np.einsum("tnc,tcd->tnd", trajectory.positions_A, stretch))
 
 
 def without_ligands(trajectory: Trajectory, molecules: Molecules) -> Trajectory:

@@ -27,11 +27,18 @@ from simtools.analysers.reorientations import (
     find_reorientations,
     reorientation_rates,
 )
+from simtools.analysers.rotor_functions import (
+    FUNCTION_NAMES,
+    RotorFunctions,
+    functions_vanish,
+    rotor_functions,
+)
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.md.trajectory import Trajectory
 
 __all__ = ["RotationAnalysis", "analyse_rotation", "parse_anion"]
 
+_FEWEST_OF_A_BODY = 4
 _ELEMENT = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
@@ -46,6 +53,8 @@ class RotationAnalysis:
     found : tuple of Molecules
         Of each replica, with those that break.
     functions : ReorientationResult
+    rotor_functions : tuple of RotorFunctions
+        Of order 3 and 4, of molecules with four or more ligands, where they do not vanish.
     diffusion : RotationalDiffusion or None
         None for a single rotor.
     librations : LibrationSpectrum or None
@@ -68,6 +77,7 @@ class RotationAnalysis:
     basins: object
     rates: ReorientationRates
     warnings: tuple
+    rotor_functions: tuple[RotorFunctions, ...] = ()
 
     @property
     def results(self):
@@ -78,6 +88,7 @@ class RotationAnalysis:
             "librations": self.librations,
             "orientation_density": self.density,
             "reorientation_rates": self.rates,
+            **{f"rotor_functions_{item.order}": item for item in self.rotor_functions},
         }
         return {name: result for name, result in found.items() if result is not None}
 
@@ -93,6 +104,16 @@ class RotationAnalysis:
             "tau2_ps": functions.tau2.to_dict(),
             "tau1_over_tau2": functions.ratio.to_dict(),
             "motion": functions.motion,
+            "rotor_functions": [
+                {
+                    "order": item.order,
+                    "tau_ps": item.tau.to_dict(),
+                    "plateau": item.plateau.to_dict(),
+                    "relaxed": item.relaxed,
+                    "means": dict(zip(item.functions, item.means.tolist(), strict=True)),
+                }
+                for item in self.rotor_functions
+            ],
             "relaxed": list(functions.relaxed),
             "order_parameter_squared": functions.plateau2.to_dict(),
             "rotational_diffusivity_rad2_per_ps": None
@@ -215,6 +236,7 @@ def analyse_rotation(
         density=density,
         basins=find_basins(density),
         rates=reorientation_rates(events),
+        rotor_functions=_symmetric(orientations, max_lag_ps),
         warnings=tuple(dict.fromkeys(notes)),
     )
 
@@ -232,3 +254,11 @@ def _topology(trajectory, centre, ligands, n_ligands):
             centres.append(core[0])
             bound.append(rest)
     return (np.array(centres), np.array(bound)) if centres else None
+
+
+def _symmetric(orientations, max_lag_ps):
+    """Return rotor functions of order 3 and 4 of molecules with four or more ligands."""
+    if orientations[0].is_linear or orientations[0].vectors.shape[2] < _FEWEST_OF_A_BODY:
+        return ()
+    orders = [order for order in FUNCTION_NAMES if not functions_vanish(orientations, order)]
+    return tuple(rotor_functions(orientations, order=order, max_lag_ps=max_lag_ps) for order in orders)

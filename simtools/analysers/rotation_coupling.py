@@ -20,25 +20,17 @@ from simtools.analysers.coupling_series import (
     information_flow,
     rotor_series,
 )
-from simtools.analysers.coupling_velocities import (
-    JointCorrelation,
-    VelocityCoherence,
-    joint_correlation,
-    velocity_coherence,
-)
+from simtools.analysers.coupling_table import further_tests
+from simtools.analysers.coupling_velocities import VelocityCoherence, velocity_coherence
 from simtools.analysers.event_correlogram import EventCorrelogram, event_correlogram
 from simtools.analysers.hazard import HazardRatio, hazard_ratio
 from simtools.analysers.hop_geometry import BottleneckAtHops, bottleneck_at_hops
+from simtools.analysers.joint_correlation import JointCorrelation, joint_correlation
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.molecules import without_ligands
-from simtools.analysers.multiple_testing import CouplingTest
 from simtools.analysers.rotation import RotationAnalysis
-from simtools.analysers.rotor_surroundings import (
-    DipoleToVacancies,
-    TiltAtHops,
-    dipole_to_vacancies,
-    tilt_at_hops,
-)
+from simtools.analysers.rotor_surroundings import DipoleToVacancies, dipole_to_vacancies
+from simtools.analysers.tilt_at_hops import TiltAtHops, tilt_at_hops
 from simtools.analysers.vacancy_pointing import VacancyPointing, vacancy_pointing
 from simtools.analysers.verdict import Counterfactuals, Verdict, reach_verdict, typical_angle_deg
 from simtools.core.errors import SimtoolsError
@@ -234,7 +226,6 @@ def analyse_coupling(
     carry = carry_test(
         runs, radius_A=radius_A, window_ps=(-window_ps, window_ps), n_shifts=n_shifts, seed=seed
     )
-    turned = rotation.orientations
     steps = {"radius_A": reach_A, "mobile": mobile}
 
     def attempt(what, function, *arguments, **options):
@@ -244,12 +235,12 @@ def analyse_coupling(
             notes.append(f"{what}: {error}")
             return None
 
-    pairs = max(1, max(len(run.near(radius_A).hops) for run in runs) * 41)
+    pairs = max(1, sum(len(run.near(radius_A).hops) for run in runs) * 41)
     few = int(np.clip(_MOST_GATHERED / pairs, 60, 200))
     tilts = attempt(
         "no tilts at hops",
         tilt_at_hops,
-        turned,
+        rotation.orientations,
         runs,
         radius_A=radius_A,
         longest_lag_ps=lag_ps,
@@ -260,7 +251,7 @@ def analyse_coupling(
     bottleneck = attempt(
         "no bottleneck at hops",
         bottleneck_at_hops,
-        trajectories,
+        tuple(trajectories),
         runs,
         mobile=mobile,
         longest_lag_ps=lag_ps,
@@ -271,8 +262,8 @@ def analyse_coupling(
         "no conditional displacement",
         lambda: conditional_displacement(
             [
-                rotor_series(rotors, host, step_ps=max(window_ps, interval_ps), **steps)
-                for host, rotors in zip(hosts, turned, strict=True)
+                rotor_series(turned, host, step_ps=max(window_ps, interval_ps), **steps)
+                for host, turned in zip(hosts, rotation.orientations, strict=True)
             ],
             seed=seed,
         ),
@@ -285,14 +276,17 @@ def analyse_coupling(
         bin_ps=max(window_ps / 2, interval_ps),
         seed=seed,
     )
-    coherence = attempt("no coherence", velocity_coherence, turned, hosts, seed=seed, **steps)
-    joint = attempt("no joint correlation", joint_correlation, turned, hosts, **steps)
+    coherence = attempt("no coherence", velocity_coherence, rotation.orientations, hosts, seed=seed, **steps)
+    joint = attempt(
+        "no joint correlation", joint_correlation, rotation.orientations, hosts, seed=seed, **steps
+    )
     dipole = pointing = None
-    if turned[0].is_linear and vacancies is not None:
-        near = {"radius_A": reach_A, "seed": seed}
-        dipole = attempt("no dipole to vacancies", dipole_to_vacancies, turned, vacancies, **near)
-        pointing = attempt("no angle to vacancies", vacancy_pointing, turned, vacancies, **near)
-    further, cradle = _further_tests(tilts, bottleneck, conditional, information, coherence, dipole)
+    if rotation.orientations[0].is_linear and vacancies is not None:
+        near = (rotation.orientations, vacancies)
+        within = {"radius_A": reach_A, "seed": seed}
+        dipole = attempt("no dipole to vacancies", dipole_to_vacancies, *near, **within)
+        pointing = attempt("no angle to vacancies", vacancy_pointing, *near, **within)
+    further, cradle = further_tests(tilts, bottleneck, conditional, information, coherence, joint, dipole)
     verdict = reach_verdict(
         correlogram,
         crude=crude,
@@ -325,57 +319,6 @@ def analyse_coupling(
         verdict=verdict,
         warnings=tuple(dict.fromkeys(notes)),
     )
-
-
-def _further_tests(tilts, bottleneck, conditional, information, coherence, dipole):
-    """Return the tests that stand in the table only, and those of small-angle motion with ions."""
-    further, cradle = [], []
-
-    def add(into, name, estimate, unit, null_value, p_value):
-        into.append(
-            CouplingTest(
-                name=name,
-                estimate=estimate,
-                unit=unit,
-                null_value=null_value,
-                null="circular shifts of each rotor",
-                p_value=p_value,
-            )
-        )
-
-    if tilts is not None:
-        add(cradle, "tilt at hops, below 45 degrees", tilts.excess, "degree", 0.0, tilts.p_value)
-    if bottleneck is not None:
-        width = bottleneck.excess
-        add(further, "width of the bottleneck at hops", width, "angstrom", 0.0, bottleneck.p_value)
-    if conditional is not None:
-        c = conditional
-        add(further, "displacement beside rotors that turned", c.large, "ratio", 1.0, c.large_p_value)
-        add(further, "tilt and displacement", c.small_correlation, "correlation", 0.0, c.small_p_value)
-        add(further, "mutual information", c.mutual_information, "bit", 0.0, c.information_p_value)
-    if information is not None:
-        i = information
-        add(
-            further,
-            "transfer entropy, rotation to hop",
-            i.rotation_to_hop,
-            "bit",
-            0.0,
-            i.rotation_to_hop_p_value,
-        )
-        add(
-            further,
-            "transfer entropy, hop to rotation",
-            i.hop_to_rotation,
-            "bit",
-            0.0,
-            i.hop_to_rotation_p_value,
-        )
-    if coherence is not None:
-        add(further, "coherence of angular and linear velocity", None, "", 0.0, coherence.p_value)
-    if dipole is not None:
-        add(further, "dipole towards vacancies", dipole.cosine, "cosine", 0.0, dipole.p_value)
-    return tuple(further), tuple(cradle)
 
 
 def _dict(estimate):

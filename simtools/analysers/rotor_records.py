@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from simtools.analysers.angular_displacement import LibrationSpectrum, RotationalDiffusion
 from simtools.analysers.carry import CarryTest
 from simtools.analysers.coupling_series import ConditionalDisplacement, InformationFlow
-from simtools.analysers.coupling_velocities import JointCorrelation, VelocityCoherence
+from simtools.analysers.coupling_velocities import VelocityCoherence
 from simtools.analysers.event_correlogram import EventCorrelogram
 from simtools.analysers.hazard import HazardRatio
 from simtools.analysers.hop_geometry import BottleneckAtHops
+from simtools.analysers.joint_correlation import JointCorrelation
 from simtools.analysers.orientation_density import OrientationDensity
 from simtools.analysers.reorientation import ReorientationResult
 from simtools.analysers.reorientations import ReorientationRates
-from simtools.analysers.rotor_surroundings import DipoleToVacancies, TiltAtHops
+from simtools.analysers.rotor_functions import RotorFunctions
+from simtools.analysers.rotor_surroundings import DipoleToVacancies
+from simtools.analysers.tilt_at_hops import TiltAtHops
 from simtools.analysers.transport import TransportResult
 from simtools.analysers.vacancy_pointing import VacancyPointing
 from simtools.analysers.verdict import Verdict
@@ -26,6 +29,8 @@ _ROTATION = {
     "librations": LibrationSpectrum,
     "orientation_density": OrientationDensity,
     "reorientation_rates": ReorientationRates,
+    "rotor_functions_3": RotorFunctions,
+    "rotor_functions_4": RotorFunctions,
 }
 _COUPLING = {
     "event_correlogram": EventCorrelogram,

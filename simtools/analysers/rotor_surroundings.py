@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.kernels import coupling as kernels
-from simtools.analysers.orientations import Orientations, rotation_vectors
+from simtools.analysers.orientations import Orientations
+from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices
 from simtools.analysers.sites import ions_on_sites, site_occupation
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
@@ -19,19 +19,16 @@ from simtools.md.trajectory import Trajectory
 
 __all__ = [
     "DipoleToVacancies",
-    "TiltAtHops",
     "checked_cells",
     "coordination_levels",
     "dipole_to_vacancies",
     "directions_to_vacancies",
     "ions_near",
-    "tilt_at_hops",
     "vacancies_near",
     "vacancy_positions",
 ]
 
 _MOST_VACANCIES = 3
-_SMALL_DEG = 45.0
 _N_COSINES = 20
 _MOST_FRAMES = 4000
 
@@ -136,13 +133,14 @@ def dipole_to_vacancies(
     Parameters
     ----------
     orientations
-        Linear rotors, of one run or of each replica.
+        Linear rotors of one run, or of replicas, which add up.
     vacancies_A
-        From `vacancy_positions`, of the same.
+        From `vacancy_positions`, one array per run.
     radius_A
         Vacancies within this of a rotor count, Å.
     n_shifts, seed
-        Circular shifts of each rotor, as in `event_correlogram`: they keep which directions it prefers.
+        Circular shifts of each rotor within stretches of the run (`shift_null`): they keep which
+        directions it prefers.
 
     Raises
     ------
@@ -153,21 +151,29 @@ def dipole_to_vacancies(
     -----
     Limit: a rotor that always points to its vacancy has a mean cosine of 1.
     """
-    parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
+    rotors = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
     places = (vacancies_A,) if isinstance(vacancies_A, np.ndarray) else tuple(vacancies_A)
+    if len(rotors) != len(places) or not rotors:
+        raise ConfigError(
+            f"got rotors of {len(rotors)} runs and vacancies of {len(places)}: expected the same"
+        )
+    rng = np.random.default_rng(seed)
     edges = np.linspace(-1, 1, _N_COSINES + 1)
     sums, histograms = np.zeros(n_shifts + 1), np.zeros((n_shifts + 1, _N_COSINES))
-    rng = np.random.default_rng(seed)
     n_pairs = 0
-    for part, vacancies in zip(parts, places, strict=True):
-        u, frames, rotors, directions, _ = directions_to_vacancies(part, vacancies, radius_A=radius_A)
+    for turned, vacant in zip(rotors, places, strict=True):
+        u, frames, owners, directions, _ = directions_to_vacancies(turned, vacant, radius_A=radius_A)
         n_pairs += len(frames)
-        for draw in range(n_shifts + 1):
-            shift = rng.integers(0, len(u), size=part.n_rotors) if draw else np.zeros(1, dtype=int)
-            moved = (frames + (shift[rotors] if draw else 0)) % len(u)
-            cosine = np.einsum("pc,pc->p", u[moved, rotors], directions)
-            sums[draw] += cosine.sum()
-            histograms[draw] += np.histogram(cosine, edges)[0]
+        memory = correlation_steps(u.reshape(len(u), -1))
+        for stretch in stretch_slices(len(u), memory):
+            inside = (frames >= stretch.start) & (frames < stretch.stop)
+            at, owner, here, among = frames[inside], owners[inside], u[stretch], directions[inside]
+            shifts = circular_shifts(rng, n_shifts, turned.n_rotors, len(here))
+            for draw, shift in enumerate(shifts):
+                moved = here[(at - stretch.start + shift[owner]) % len(here), owner]
+                cosine = np.einsum("pc,pc->p", moved, among)
+                sums[draw] += cosine.sum()
+                histograms[draw] += np.histogram(cosine, edges)[0]
     if n_pairs == 0:
         raise ConfigError(f"no vacancy comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
     means = sums / n_pairs
@@ -233,132 +239,4 @@ def directions_to_vacancies(
         length = np.linalg.norm(gaps, axis=-1)
         t, v = np.nonzero((length <= radius_A) & (length > 0))
         found.append((t, np.full(len(t), rotor), gaps[t, v] / length[t, v][:, None], length[t, v]))
-    frames, rotors, directions, lengths = (np.concatenate(item) for item in zip(*found, strict=True))
-    return u, frames, rotors, directions, lengths
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TiltAtHops(Result):
-    """How far rotors turn about the time of a hop beside them, large rotations left out.
-
-    Attributes
-    ----------
-    lags_ps, tilts_deg
-        Mean angle between the orientations `span_ps` apart, centred that long after the hop (negative:
-        before), over hops and near rotors; angles over 45 degrees are left out.
-    band_low_deg, band_high_deg
-        95 % of circular shifts of each rotor, lag by lag.
-    excess : Estimate
-        Mean over lags within `window_ps` above that of shifts, degrees.
-    p_value
-        Two-sided.
-    """
-
-    n_pairs: int
-    n_shifts: int
-    span_ps: float = quantity("ps")
-    window_ps: float = quantity("ps")
-    lags_ps: np.ndarray = quantity("ps", shape="(n_lags,)")
-    tilts_deg: np.ndarray = quantity("degree", shape="(n_lags,)")
-    band_low_deg: np.ndarray = quantity("degree", shape="(n_lags,)")
-    band_high_deg: np.ndarray = quantity("degree", shape="(n_lags,)")
-    excess: Estimate | None = quantity("degree")
-    p_value: float = quantity("1")
-
-
-def tilt_at_hops(
-    orientations: Orientations | Sequence[Orientations],
-    runs: RotorHops | Sequence[RotorHops],
-    *,
-    radius_A: float,
-    span_ps: float = 0.5,
-    longest_lag_ps: float = 2.0,
-    window_ps: float = 0.5,
-    n_shifts: int = 200,
-    seed: int = 0,
-) -> TiltAtHops:
-    """Return whether rotors tilt more when an ion hops beside them: the soft cradle.
-
-    Parameters
-    ----------
-    orientations, runs
-        Of one trajectory (`common_events`), or of each replica; all hops count alike.
-    radius_A
-        Hops whose middle is within this of a rotor are near it, Å.
-    span_ps
-        Time over which a tilt is measured, ps.
-    longest_lag_ps, window_ps
-        Range of the profile, and of the tested mean, ps.
-    n_shifts, seed
-        Circular shifts of each rotor, as in `event_correlogram`.
-
-    Notes
-    -----
-    Limit: rotors that do not know of hops have no excess. A vacancy that comes by can make rotors tilt and
-    ions hop, too.
-    """
-    parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
-    runs = (runs,) if isinstance(runs, RotorHops) else tuple(runs)
-    interval_ps = parts[0].frame_interval_ps
-    half = max(1, round(0.5 * span_ps / interval_ps))
-    reach = round(longest_lag_ps / interval_ps)
-    stride = max(1, reach // 20)
-    steps = np.arange(-(reach // stride), reach // stride + 1) * stride
-    inside = np.abs(steps) * interval_ps <= window_ps
-    rng = np.random.default_rng(seed)
-    sums, weights = np.zeros((n_shifts + 1, len(steps))), np.zeros((n_shifts + 1, len(steps)))
-    n_pairs = 0
-    for part, run in zip(parts, runs, strict=True):
-        n_pairs += _add_tilts(part, run, radius_A, half, steps, rng, sums, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        profiles = sums / weights
-        means = sums[:, inside].sum(axis=1) / weights[:, inside].sum(axis=1)
-    if n_pairs == 0 or not np.isfinite(means).all():
-        excess, p_value = None, 1.0
-        low = high = np.full(len(steps), np.nan)
-    else:
-        spread, value = means[1:].std(), means[0] - means[1:].mean()
-        width = stats.norm.ppf(0.975) * spread
-        excess = Estimate(
-            value=float(value),
-            stderr=float(spread),
-            ci95=(float(value - width), float(value + width)),
-            method="mean tilt above circular shifts of each rotor",
-            n_eff=float(n_pairs),
-        )
-        p_value = randomisation_p(means)
-        low, high = np.nanpercentile(profiles[1:], [2.5, 97.5], axis=0)
-    return TiltAtHops(
-        n_pairs=n_pairs,
-        n_shifts=n_shifts,
-        span_ps=2 * half * interval_ps,
-        window_ps=float(window_ps),
-        lags_ps=steps * interval_ps,
-        tilts_deg=profiles[0],
-        band_low_deg=low,
-        band_high_deg=high,
-        excess=excess,
-        p_value=p_value,
-        provenance=collect_provenance(radius_A=radius_A, span_ps=span_ps, n_shifts=n_shifts, seed=seed),
-    )
-
-
-def _add_tilts(orientations, run, radius_A, half, steps, rng, sums, weights):
-    """Add the tilts about the hops of one run, as seen and shifted; return the number of pairs."""
-    interval_ps = orientations.frame_interval_ps
-    x = orientations.points()
-    first, last = round(run.start_ps / interval_ps), round((run.start_ps + run.duration_ps) / interval_ps)
-    frames = np.arange(max(first, half), min(last, len(x) - half))
-    tilt = np.degrees(np.linalg.norm(rotation_vectors(x[frames - half], x[frames + half]), axis=-1))
-    small = tilt < _SMALL_DEG
-    tilt = np.where(small, tilt, 0.0)
-    near = run.near(radius_A)
-    rotors = np.repeat(np.arange(run.n_rotors), np.diff(near.first))
-    times = np.rint((run.hop_times_ps[near.hops] + run.start_ps) / interval_ps).astype(int) - frames[0]
-    for draw in range(len(sums)):
-        shift = rng.integers(0, len(tilt), size=run.n_rotors) if draw else np.zeros(run.n_rotors, dtype=int)
-        place = (times + shift[rotors])[:, None] + steps[None, :]
-        place %= len(tilt)
-        sums[draw] += tilt[place, rotors[:, None]].sum(axis=0)
-        weights[draw] += small[place, rotors[:, None]].sum(axis=0)
-    return len(times)
+    return u, *(np.concatenate(item) for item in zip(*found, strict=True))

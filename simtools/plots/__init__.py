@@ -28,8 +28,12 @@ from simtools.plots.rotation import (
     plot_hazard_ratios,
     plot_orientation_map,
     plot_reorientation,
-    plot_rotation_arrhenius,
     plot_tilt_at_hops,
+)
+from simtools.plots.rotors import (
+    plot_rotation_arrhenius,
+    plot_tilt_autocorrelation,
+    plot_tilt_density,
     plot_vacancy_pointing,
 )
 from simtools.plots.structure import (
@@ -88,6 +92,8 @@ __all__ = [
     "plot_temperature_laws",
     "plot_temperature_trace",
     "plot_tilt_at_hops",
+    "plot_tilt_autocorrelation",
+    "plot_tilt_density",
     "plot_vacancy_pointing",
     "plot_vibrations",
 ]

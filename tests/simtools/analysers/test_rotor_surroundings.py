@@ -8,17 +8,18 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
-from simtools.analysers.coupling_velocities import joint_correlation, velocity_coherence
+from simtools.analysers.coupling_velocities import velocity_coherence
+from simtools.analysers.joint_correlation import joint_correlation
 from simtools.analysers.molecules import find_molecules, without_ligands
 from simtools.analysers.orientations import Orientations, orientations_of
 from simtools.analysers.rotor_surroundings import (
     coordination_levels,
     dipole_to_vacancies,
     ions_near,
-    tilt_at_hops,
     vacancies_near,
     vacancy_positions,
 )
+from simtools.analysers.tilt_at_hops import tilt_at_hops
 from simtools.core.errors import ConfigError
 from simtools.md.trajectory import Trajectory
 from simtools.testing.rotor_crystals import hydroxide_crystal
@@ -163,7 +164,7 @@ def test_coherence_is_the_share_of_common_motion():
     found = velocity_coherence(rotors, trajectory, mobile="Li", radius_A=3.0, n_shifts=99)
     inside = np.abs(found.frequencies_THz - 8.0) < 2.0
     assert found.coherence[inside].mean() == pytest.approx(0.64, abs=0.12)
-    assert found.correlation == pytest.approx(0.8, abs=0.07)
+    assert found.correlation.value == pytest.approx(0.8, abs=0.07)
     assert found.p_value == 0.01
     p = [
         velocity_coherence(*driven(seed, 0.0)[::-1], mobile="Li", radius_A=3.0, n_shifts=40).p_value
