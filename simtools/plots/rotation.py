@@ -48,13 +48,15 @@ def plot_reorientation(result, *, ax=None):
     return dress(ax, xlabel="lag time (ps)", ylabel="reorientation function")
 
 
-def plot_orientation_map(density, *, ax=None):
+def plot_orientation_map(density, *, highest=None, ax=None):
     """Draw the density of bond directions on the sphere, on axes on which areas are true.
 
     Parameters
     ----------
     density
         An `OrientationDensity`.
+    highest
+        Density at the end of the colours, so that maps can be compared; by default the largest of this one.
     ax
         Axes to draw on; a new figure by default.
 
@@ -64,7 +66,13 @@ def plot_orientation_map(density, *, ax=None):
     """
     ax = new_axes(width_in=6.8, height_in=3.8) if ax is None else ax
     mesh = ax.pcolormesh(
-        density.angle_edges_deg, density.z_edges, density.density, cmap="viridis", vmin=0, rasterized=True
+        density.angle_edges_deg,
+        density.z_edges,
+        density.density,
+        cmap="viridis",
+        vmin=0,
+        vmax=highest,
+        rasterized=True,
     )
     ax.figure.colorbar(mesh, ax=ax).set_label("density over that of free rotors")
     ax.set_xticks(range(0, 361, 90))

@@ -2,18 +2,21 @@
 
 import json
 import tomllib
+from functools import partial
 
 import numpy as np
 import pytest
 
 from simtools.core.errors import ConfigError
+from simtools.core.periodic import minimum_image
 from simtools.md.h5md import read_trajectory
+from simtools.md.rigid_settling import settle_rigid_molecules
 from simtools.runs import load_run
 from workflows.campaign import Campaign, open_campaign, progress_of
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
 from workflows.molecular import held_framework
-from workflows.point import _system
+from workflows.point import PointJob, _system, run_point
 from workflows.recipe import read_recipe, recipe_from_dict, to_toml
 from workflows.statepoints import production_point, volume_point
 from workflows.systems import check_recipe, forces_of
@@ -274,3 +277,36 @@ def test_quenched_orientations_stay_and_differ_between_replicas(tmp_path):
         bonds.append(np.array([atoms.get_distance(*pair, mic=True, vector=True) for pair in pairs]))
     assert np.abs(bonds[0] - bonds[1]).max() > 0.5
     assert np.linalg.norm(bonds[0].mean(axis=0)) < 0.5 * np.linalg.norm(bonds[0][0])
+
+
+def test_quenched_runs_start_at_rest_and_stay_near_their_temperature(tmp_path, monkeypatch):
+    recipe, forces, _ = checked(tmp_path, "quenched")
+    variant = variants_of(recipe)[-1]
+    spec = production_point(
+        recipe, 700.0, 1, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
+    )
+    job = PointJob(str(tmp_path), spec)
+    atoms, _ = _system(job)
+    pairs = np.array([np.flatnonzero(atoms.arrays["molecule_id"] == k) for k in range(27)])
+
+    def bonds_of(r_nc):
+        return minimum_image(r_nc[pairs[:, 1]] - r_nc[pairs[:, 0]], np.array(atoms.cell))
+
+    done = run_point(job)
+    assert done.status == "done", done.message
+    assert done.outcome["settling"]["energy_gain_eV"] > 20
+    assert done.outcome["mean_temperature_K"] < 1200  # 50 fs after the start; 3900 K without settling
+    trajectory = read_trajectory(job.directory)
+    assert bonds_of(trajectory.positions_A[-1]) == pytest.approx(bonds_of(atoms.positions), abs=1e-6)
+    (job.directory / "done.json").unlink()
+    assert run_point(job).outcome["settling"] == done.outcome["settling"]
+
+    monkeypatch.setattr(
+        "workflows.point.settle_rigid_molecules", partial(settle_rigid_molecules, max_steps=3)
+    )
+    other = PointJob(str(tmp_path / "other"), spec)
+    failed = run_point(other)
+    assert failed.status == "failed"
+    assert "did not come to rest" in failed.message
+    assert "another [md] seed" in failed.message
+    assert "\n" not in failed.message
