@@ -165,7 +165,7 @@ def _run(job, lease, should_stop, on_progress):
         stages = _stages(spec, job.checkpoint_every_ps)
         if hasattr(calculator, "settings"):
             logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
-        settling = _settle(job, atoms, calculator)
+        settling = _settle(job, atoms, calculator, lease)
         outcome = run_stages(
             atoms,
             calculator,
@@ -229,7 +229,7 @@ def _system(job):
     return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
 
 
-def _settle(job, atoms, calculator):
+def _settle(job, atoms, calculator, lease):
     """Bring the ions to rest about quenched orientations, in place; return what that did, for the outcome.
 
     Where they came to rest is kept beside the point, so that a continued one starts from the same bits.
@@ -252,7 +252,7 @@ def _settle(job, atoms, calculator):
             "n_steps": settled.n_steps,
             "positions_A": settled.atoms.get_positions().tolist(),
         }
-        write_json(kept, record)
+        write_json(kept, record, fence=lease)
     record = read_json(kept)
     atoms.set_positions(record.pop("positions_A"))
     return {"settling": record}
