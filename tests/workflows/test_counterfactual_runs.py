@@ -12,13 +12,14 @@ from simtools.core.periodic import minimum_image
 from simtools.md.h5md import read_trajectory
 from simtools.md.rigid_settling import settle_rigid_molecules
 from simtools.runs import load_run
-from workflows.campaign import Campaign, open_campaign, progress_of
+from workflows.campaign import Campaign
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
 from workflows.molecular import held_framework
 from workflows.point import PointJob, _system, run_point
 from workflows.recipe import read_recipe, recipe_from_dict, to_toml
 from workflows.statepoints import production_point, volume_point
+from workflows.status import status_of
 from workflows.systems import check_recipe, forces_of
 
 RECIPE = """
@@ -192,7 +193,7 @@ def test_masses_are_part_of_a_point_and_the_total_is_kept(tmp_path):
             recipe, 700.0, 1, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
         )
         assert spec.inputs["md"]["masses_amu"] == {"Li": 6.0}
-        job = type("Job", (), {"spec": spec, "run_directory": str(tmp_path)})()
+        job = PointJob(run_directory=str(tmp_path), spec=spec)
         atoms, _ = _system(job)
         masses[spec.variant] = atoms
     symbols = np.array(masses[None].get_chemical_symbols())
@@ -229,8 +230,8 @@ def test_a_campaign_grows_by_counterfactual_runs_and_tells_what_they_change(tmp_
     points = {item.name.rsplit("-", 1)[0]: item for item in (out / "points").iterdir()}
     names = ["rigid", "cone30", "inertia16", "frozen", "framework"]
     assert set(points) == {"700K-r01", *(f"700K-{name}-r01" for name in names)}
-    rows = progress_of(open_campaign(out))
-    assert [(label, state) for label, state, _ in rows][:2] == [
+    rows = status_of(out)["points"]
+    assert [(row["label"], row["state"]) for row in rows][:2] == [
         ("700K-r01", "done"),
         ("700K-rigid-r01", "done"),
     ]
@@ -272,7 +273,7 @@ def test_quenched_orientations_stay_and_differ_between_replicas(tmp_path):
             recipe, 700.0, replica, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
         )
         assert spec.inputs["md"]["frozen_orientation"] is True
-        atoms, _ = _system(type("Job", (), {"spec": spec, "run_directory": str(tmp_path)})())
+        atoms, _ = _system(PointJob(run_directory=str(tmp_path), spec=spec))
         pairs = [np.flatnonzero(atoms.arrays["molecule_id"] == k) for k in range(27)]
         bonds.append(np.array([atoms.get_distance(*pair, mic=True, vector=True) for pair in pairs]))
     assert np.abs(bonds[0] - bonds[1]).max() > 0.5
@@ -304,6 +305,7 @@ def test_quenched_runs_start_at_rest_and_stay_near_their_temperature(tmp_path, m
     monkeypatch.setattr(
         "workflows.point.settle_rigid_molecules", partial(settle_rigid_molecules, max_steps=3)
     )
+    (tmp_path / "other").mkdir()
     other = PointJob(str(tmp_path / "other"), spec)
     failed = run_point(other)
     assert failed.status == "failed"
