@@ -35,8 +35,9 @@ CASES = {
     "10 % coupled and carried": {"coupled_fraction": 0.10, "carry": True},
     "10 % coupled, vacancy": {"coupled_fraction": 0.10, "vacancy_factor": 10.0},
     "slow drift": {"drift": 0.8},
+    "fast rotors": {"rotation_rate_per_ps": 1.0},
 }
-NULL_CASES = (*tuple(CASES)[:4], "slow drift")
+NULL_CASES = (*tuple(CASES)[:4], "slow drift", "fast rotors")
 TESTS = (
     "band",
     "band, common shift",
