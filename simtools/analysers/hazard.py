@@ -261,22 +261,20 @@ class _Model:
         """Return the efficient score over its standard error between blocks, and the parameters."""
         parameters = self._fitted(ln_ratio, start)
         rate_p, scale_j, share = self._expected(parameters)
-        residual_jbp = self.events - self.exposure * (scale_j[:, None] * rate_p)[:, None, :]
-        # rates of rows are fitted to all their blocks: their own scores are projected out, block by block
-        mean_jk = share @ self.design / self.total_j[:, None]
-        score_jbk = residual_jbp @ self.design - residual_jbp.sum(axis=2)[..., None] * mean_jk[:, None, :]
-        place = self.place_jb.ravel()
-        score_bk = np.stack(
-            [np.bincount(place, score.ravel(), self.n_blocks) for score in np.moveaxis(score_jbk, -1, 0)],
-            axis=1,
-        )
         information = self._information(share)
-        efficient = score_bk[:, 0]
-        if len(parameters) > 1:
-            weight = _solved(information[1:, 1:], information[1:, 0])
-            efficient = efficient - score_bk[:, 1:] @ weight
-        error = np.sqrt(self.n_blocks * efficient.var(ddof=1))
-        return efficient.sum() / error if error > 0 else 0.0, parameters
+        weight = np.ones(len(parameters))
+        weight[1:] = -_solved(information[1:, 1:], information[1:, 0])
+        z_p = self.design @ weight
+        # rates of rows are fitted to all their blocks: their own scores are projected out, block by block
+        z_jp = z_p - (share @ z_p / self.total_j)[:, None]
+        expected_jbp = self.exposure * (scale_j[:, None] * rate_p)[:, None, :]
+        lever_jb = np.einsum("jbp,jp->jb", expected_jbp, z_jp)
+        score_jb = np.einsum("jbp,jp->jb", self.events, z_jp) - lever_jb
+        score_b = np.bincount(self.place_jb.ravel(), score_jb.ravel(), self.n_blocks)
+        # a rate fitted to few events follows them: what that takes from the scatter between blocks
+        followed = np.sum(np.square(lever_jb).sum(axis=1) / self.total_j)
+        error = np.sqrt(self.n_blocks * score_b.var(ddof=1) + followed)
+        return score_b.sum() / error if error > 0 else 0.0, parameters
 
     def estimate(self, method):
         """Return the ratio with its interval, the p of a ratio of 1, and a one-sided upper limit."""
