@@ -87,8 +87,8 @@ def flight_test(
     Notes
     -----
     Limits: dipoles that leave for anywhere have no excess; dipoles that sweep the ion along have a cosine
-    of 1. Draws are widened by sqrt(1 + n/m) for n rotations and m alternatives of one kind, for the error
-    of the pool.
+    of 1. Alternatives are taken as known: their own scatter is left out, which hops in all
+    directions about each rotor average away.
     """
     pooled, pairs = [], []
     n_rotations = sum(run.n_rotations for run in runs)
@@ -124,12 +124,9 @@ def flight_test(
         n_rotations - by_chance.sum(axis=1, keepdims=True)
     )
     beyond = seen - by_chance
-    crowd = len(held) / max(1, len(pooled[0]))
     for k, item in zip(held, found, strict=True):
         deviations[0] += cosines[k] - item.mean()
-        # so many rotations share one pool as their share of all has
-        widened = np.sqrt(1 + crowd)
-        deviations[1:] += widened * (item[rng.integers(len(item), size=n_draws)] - item.mean())
+        deviations[1:] += item[rng.integers(len(item), size=n_draws)] - item.mean()
     return FlightTest(
         n_pairs=len(held),
         n_left_out=len(owner) - len(held),

@@ -210,6 +210,6 @@ def plot_false_positives(cases, tests, *, ax=None):
         ax.plot([value for _, value in shown], rows, markers[number % len(markers)], label=name)
     ax.set_yticks(range(len(tests)), tests, fontsize=NOTE_SIZE)
     ax.set_ylim(len(tests) - 0.5, -0.5)
-    ax.set_xlim(0, 12)
+    ax.set_xlim(0, 18)
     add_legend(ax, loc="lower right")
     return dress(ax, xlabel="says yes without coupling (%), at a level of 5 %")

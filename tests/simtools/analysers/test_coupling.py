@@ -76,6 +76,7 @@ def test_coupling_without_direction_is_not_called_paddlewheel():
 
 @pytest.mark.skipif(not COMMITTED.exists(), reason="the benchmark's results are not in this tree")
 def test_the_committed_calibration_is_within_what_is_promised():
+    """3 to 7 % are promised; the bounds leave room for the chance of as many repeats as there are."""
     cases = {row["case"]: row for row in json.loads(COMMITTED.read_text(encoding="utf-8"))["cases"]}
     for case in calibration.NULL_CASES:
         n = cases[case]["repeats"]
@@ -89,7 +90,8 @@ def test_the_committed_calibration_is_within_what_is_promised():
     assert cases["10 % swept by dipoles"]["positive"]["carry, polar"] >= 0.9
     for case in ("10 % coupled", "10 % coupled and carried", "10 % coupled, vacancy"):
         assert cases[case]["positive"]["adjusted hazard"] >= 0.9
-        assert cases[case]["hazard_ratio_coverage"] >= 0.9
+        fewest = stats.binom.ppf(0.001, cases[case]["repeats"], 0.93) / cases[case]["repeats"]
+        assert cases[case]["hazard_ratio_coverage"] >= fewest
     confounded = cases["vacancy triggers both"]
     assert confounded["verdicts"]["co-triggered"] > 0.9 * confounded["repeats"]
     assert "paddlewheel" not in confounded["verdicts"]
