@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from potentials.force_field import ForceField
+from potentials.lammps_rigid import rigid_motion_lines
 from potentials.lammps_text import (
     SHELL_MASS_SHARE,
     atom_style,
@@ -139,10 +140,10 @@ class _Named:
         self.name = name
 
 
-def stage_lines(field: ForceField, stage, seed: int) -> list[str]:
+def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False) -> list[str]:
     """Return time step, temperature and the fixes that move the particles.
 
-    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000.
+    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies.
     """
     noise = seed % _LARGEST_SEED + 1
     lines = [f"timestep {stage.timestep_fs / 1000.0!r}"]
@@ -150,6 +151,8 @@ def stage_lines(field: ForceField, stage, seed: int) -> list[str]:
         lines.append("compute warmth all temp/cs cores shells")
     kelvin = f"{stage.temperature_K!r} {stage.temperature_K!r}"
     thermostat = _thermostat(field, stage)
+    if rigid:
+        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise)]
     if stage.ensemble == "NPT":
         bar = f"{stage.pressure_GPa * BAR_PER_GPA!r}"
         lines.append(

@@ -32,6 +32,7 @@ from potentials.lammps_commands import (
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_process import LammpsProcess
+from potentials.lammps_rigid import rigid_group_lines
 from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
 from potentials.topology import find_topology, species_labels
 from simtools.core.units import BOLTZMANN_EV_PER_K
@@ -68,14 +69,15 @@ class Frame:
 class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
-    def __init__(self, engine, atoms, stage, folder, seed):
+    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False):
+        self._field, self._rigid = field, rigid
         self._engine, self._stage, self._seed = engine, stage, seed
         self._elements = sorted(set(atoms.get_chemical_symbols()))
         self._atoms = atoms.copy()
         self._folder = folder
-        self._bond_zero_eV = bond_zero_eV(engine.field, atoms)
-        labels = species_labels(engine.field, atoms)
-        self._charged = not engine.field.is_neutral(labels)
+        self._bond_zero_eV = bond_zero_eV(field, atoms)
+        labels = species_labels(field, atoms)
+        self._charged = not field.is_neutral(labels)
         self._process = self._scratch = None
         frame = lammps_frame(atoms.cell[:])
         self._rotation = frame.rotation
@@ -93,7 +95,7 @@ class LammpsStage:
             if stale.is_dir():
                 shutil.rmtree(stale, ignore_errors=True)
         self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self._folder))
-        field = self._engine.field
+        field = self._field
         self._process = LammpsProcess(
             self._engine.program,
             mpi_ranks=self._engine.mpi_ranks,
@@ -111,7 +113,7 @@ class LammpsStage:
         return self._begin(["read_restart old.restart"], state)
 
     def _begin(self, read, state):
-        field, stage, engine = self._engine.field, self._stage, self._engine
+        field, stage, engine = self._field, self._stage, self._engine
         for name in (FRAMES_FILE, FINE_FILE):
             (self._scratch / name).unlink(missing_ok=True)
         self._offset = 0
@@ -123,7 +125,9 @@ class LammpsStage:
                     *group_lines(field, self._elements),
                     f"group ions id <= {len(self._atoms)}",
                     *forces_lines(field, engine.kspace_accuracy),
-                    *stage_lines(field, stage, self._seed + step),
+                    *(rigid_group_lines(field, self._atoms) if self._rigid else []),
+                    f"variable first equal {step}",
+                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid),
                     *sample_lines(field, stage, self._elements),
                 ]
             )
@@ -213,7 +217,7 @@ class LammpsStage:
         if len(snapshot.columns["id"]) == n_ions:
             return snapshot
         shelled = [
-            label in self._engine.field.shells for label in species_labels(self._engine.field, self._atoms)
+            label in self._field.shells for label in species_labels(self._field, self._atoms)
         ]
         mass = snapshot.columns["mass"]
         columns = {name: values[:n_ions].copy() for name, values in snapshot.columns.items()}
@@ -227,7 +231,7 @@ class LammpsStage:
         return type(snapshot)(snapshot.step, snapshot.origin_A, snapshot.cell_A, columns)
 
     def _rows(self, lines):
-        names = log_columns(self._engine.field, self._stage)
+        names = log_columns(self._field, self._stage)
         numbers = (numbers_of(line, len(names)) for line in lines)
         return [self._row(dict(zip(names, row, strict=True))) for row in numbers if row is not None]
 

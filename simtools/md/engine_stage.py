@@ -15,6 +15,7 @@ from simtools.core.errors import RunFailedError
 from simtools.md.dynamics import ASE_TIME_PER_PS
 from simtools.md.guards import Guards
 from simtools.md.h5md import Segment, TrajectoryWriter, write_topology
+from simtools.md.rigid_bodies import RigidBodies
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,10 @@ class EngineStageLoop:
             if stage.write_trajectory
             else None
         )
-        self._session = run.engine.begin_stage(run.atoms, stage, run.directory, seed=self._seed)
+        if run.rigid is not None:  # whole molecules, and no motion within them
+            RigidBodies(run.atoms, run.rigid).write_momenta(run.atoms.arrays["momenta"])
+        bodies = {} if run.rigid is None else {"rigid": True}
+        self._session = run.engine.begin_stage(run.atoms, stage, run.directory, seed=self._seed, **bodies)
 
     def begin(self):
         """Start the files of a stage that has not begun."""

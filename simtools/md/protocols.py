@@ -179,7 +179,7 @@ class _Run:
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.engine = calculator if is_engine(calculator) else None
-        for name, asked in (("rigid", rigid), ("restraint", restraint), ("held", held)):
+        for name, asked in (("restraint", restraint), ("held", held)):
             if self.engine is not None and asked is not None:
                 raise ConfigError(f"{name} has no effect on dynamics that another program runs; leave it out")
         if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
