@@ -178,7 +178,7 @@ class LammpsEngine:
         forces = snapshot.vectors("fx", "fy", "fz") @ frame.rotation.T
         return energy, forces, _mesh_of("\n".join(lines))
 
-    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False):
+    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None):
         """Return a `LammpsStage` that has not begun: nothing is started yet.
 
         Parameters
@@ -193,18 +193,25 @@ class LammpsEngine:
             Of the thermostat's noise.
         rigid
             Whether molecules move as rigid bodies; `atoms` hold each in one piece.
+        held_n
+            Which ions never move, shape (n_atoms,), or None.
 
         Raises
         ------
         ConfigError
-            If the time step cannot follow the shells, one species has two masses, or for a stage of rigid
-            molecules that LAMMPS is not asked to run.
+            If the time step cannot follow the shells, one species has two masses, or for rigid molecules or
+            held ions that LAMMPS is not asked to run.
         """
         check_stage(self.field, stage.timestep_fs)
         if rigid:
             check_rigid_stage(self.field, atoms, stage)
+        if held_n is not None and (rigid or self.field.shells):
+            raise ConfigError(
+                f"ions are held in LAMMPS without {'rigid molecules' if rigid else 'shells'} only; leave "
+                "engine out for the embedded engine"
+            )
         field = replace(self.field, masses_amu=self._masses_of(atoms))
-        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, rigid=rigid)
+        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, rigid=rigid, held_n=held_n)
 
     def _masses_of(self, atoms):
         """Return the mass of every species as `atoms` have it, amu."""
@@ -213,8 +220,8 @@ class LammpsEngine:
         for label, mass in zip(labels, atoms.get_masses().tolist(), strict=True):
             if not math.isclose(given.setdefault(label, mass), mass, rel_tol=1e-9):
                 raise ConfigError(
-                    f"{label} has the masses {given[label]:g} and {mass:g} amu; expected one mass per species "
-                    "for dynamics in LAMMPS, leave engine out for the embedded engine"
+                    f"{label} has the masses {given[label]:g} and {mass:g} amu; expected one mass per "
+                    "species for dynamics in LAMMPS, leave engine out for the embedded engine"
                 )
         return {**self.field.masses_amu, **given}
 

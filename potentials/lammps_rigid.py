@@ -13,9 +13,11 @@ from potentials.force_field import ForceField
 from potentials.topology import find_topology
 from simtools.core.errors import ConfigError
 
-__all__ = ["BODIES", "check_rigid_stage", "rigid_group_lines", "rigid_motion_lines"]
+__all__ = ["BODIES", "HEAT", "check_rigid_stage", "rigid_group_lines", "rigid_motion_lines"]
 
 BODIES = "bodies"
+HEAT = "v_counted"
+"""What the thermostat of bodies gave, twice: as ``fix temp/csvr`` believes, less, and as the force did."""
 _FREE = "free"
 _NOBODY = "nobody"
 
@@ -72,7 +74,8 @@ def rigid_motion_lines(stage, thermostat: str, kelvin: str, noise: int) -> list[
     With the velocities v of the half step and the factor alpha of the step before, the added force is
     m v (alpha - 1)/dt: a leapfrog step scales every momentum by alpha. The factor is that of G. Bussi,
     D. Donadio and M. Parrinello, J. Chem. Phys. 126, 014101 (2007), doi:10.1063/1.2408420, taken back from
-    the heat that ``fix temp/csvr`` counts. Langevin's friction and noise on the atoms of a body are friction
+    the heat that ``fix temp/csvr`` counts. The work of that force, force times the velocity of the full step,
+    is summed at every step. Langevin's friction and noise on the atoms of a body are friction
     and noise on its linear and angular momentum, with the same damping.
     """
     lines = []
@@ -94,10 +97,16 @@ _BUSSI = [
     "compute motion all ke",
     "fix warm {nobody} temp/csvr {kelvin} {tau} {noise}",
     "fix_modify warm temp thermo_temp",
+    "variable power atom fx*vx+fy*vy+fz*vz",
+    "compute power all reduce sum v_power",
+    "variable pulled equal f_pull",
+    "variable work equal v_pulled*dt*(2.0*c_motion-0.5*dt*c_power)",
+    "fix work all ave/time 1 1 1 v_work ave running",
+    "variable counted equal f_warm+f_work*(step-v_first+1)",
     "variable alpha equal sqrt(1.0-(step>v_first)*(f_warm-f_before)/c_motion)",
     "variable pull equal (v_alpha-1.0)/dt",
     "fix pull all ave/time 1 1 1 v_pull",
     "fix before all ave/time 1 1 1 f_warm",
-    *(f"variable push{axis} atom f_pull*mass*v{axis}*1.0364269e-4" for axis in "xyz"),
+    *(f"variable push{axis} atom v_pulled*mass*v{axis}*1.0364269e-4" for axis in "xyz"),
     "fix push all addforce v_pushx v_pushy v_pushz",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from potentials.lammps_commands import (
     TABLE_FILE,
     forces_lines,
     group_lines,
+    held_group_lines,
     log_columns,
     sample_lines,
     stage_lines,
@@ -32,7 +33,7 @@ from potentials.lammps_commands import (
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_process import LammpsProcess
-from potentials.lammps_rigid import rigid_group_lines
+from potentials.lammps_rigid import HEAT, rigid_group_lines
 from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
 from potentials.topology import find_topology, species_labels
 from simtools.core.units import BOLTZMANN_EV_PER_K
@@ -69,8 +70,8 @@ class Frame:
 class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
-    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False):
-        self._field, self._rigid = field, rigid
+    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None):
+        self._field, self._rigid, self._held_n = field, rigid, held_n
         self._engine, self._stage, self._seed = engine, stage, seed
         self._elements = sorted(set(atoms.get_chemical_symbols()))
         self._atoms = atoms.copy()
@@ -118,6 +119,7 @@ class LammpsStage:
             (self._scratch / name).unlink(missing_ok=True)
         self._offset = 0
         step = 0 if state is None else state["step"]
+        held = self._held_n is not None
         self._process.command(
             "\n".join(
                 [
@@ -126,9 +128,10 @@ class LammpsStage:
                     f"group ions id <= {len(self._atoms)}",
                     *forces_lines(field, engine.kspace_accuracy),
                     *(rigid_group_lines(field, self._atoms) if self._rigid else []),
+                    *(held_group_lines(self._held_n) if held else []),
                     f"variable first equal {step}",
-                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid),
-                    *sample_lines(field, stage, self._elements),
+                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid, held=held),
+                    *sample_lines(field, stage, self._elements, rigid=self._rigid, held=held),
                 ]
             )
         )
@@ -137,11 +140,13 @@ class LammpsStage:
         self._keep_count_of_heat(row)
         if self._lattice_nc is None:
             self._lattice_nc = self._lattice_shifts()
+        if self._rigid:  # LAMMPS does not know the forces that hold bodies together before the first step
+            row = replace(row, pressure_GPa=math.nan)
         return self._shifted(row)
 
     def _keep_count_of_heat(self, row):
-        """Join the conserved energy to its last value: fix langevin counts its heat anew in every run."""
-        if self._stage.thermostat == "langevin":
+        """Join the conserved energy to its last value: some thermostats count their heat anew each run."""
+        if self._stage.thermostat == "langevin" or self._rigid:
             self._shift_eV = self._conserved_eV - row.conserved_energy_eV
 
     def _lattice_shifts(self):
@@ -216,9 +221,7 @@ class LammpsStage:
         n_ions = len(self._atoms)
         if len(snapshot.columns["id"]) == n_ions:
             return snapshot
-        shelled = [
-            label in self._field.shells for label in species_labels(self._field, self._atoms)
-        ]
+        shelled = [label in self._field.shells for label in species_labels(self._field, self._atoms)]
         mass = snapshot.columns["mass"]
         columns = {name: values[:n_ions].copy() for name, values in snapshot.columns.items()}
         for name in ("vx", "vy", "vz"):
@@ -231,7 +234,7 @@ class LammpsStage:
         return type(snapshot)(snapshot.step, snapshot.origin_A, snapshot.cell_A, columns)
 
     def _rows(self, lines):
-        names = log_columns(self._field, self._stage)
+        names = log_columns(self._field, self._stage, rigid=self._rigid)
         numbers = (numbers_of(line, len(names)) for line in lines)
         return [self._row(dict(zip(names, row, strict=True))) for row in numbers if row is not None]
 
@@ -239,6 +242,7 @@ class LammpsStage:
         kinetic, conserved = row["ke"], row["econserve"]
         if KINETIC_OF_ALL in row:
             kinetic, conserved = row[KINETIC_OF_ALL], conserved - kinetic + row[KINETIC_OF_ALL]
+        conserved -= row.get(HEAT, 0.0)
         if BAROSTAT_POSITION in row:
             conserved -= 2.0 * BOLTZMANN_EV_PER_K * self._stage.temperature_K * row[BAROSTAT_POSITION]
         return Row(
@@ -254,8 +258,7 @@ class LammpsStage:
     def _shifted(self, row):
         if self._shift_eV == 0.0:
             return row
-        values = {**vars(row), "conserved_energy_eV": row.conserved_energy_eV + self._shift_eV}
-        return Row(**values)
+        return replace(row, conserved_energy_eV=row.conserved_energy_eV + self._shift_eV)
 
     def close(self):
         """End LAMMPS and remove the scratch folder."""

@@ -189,7 +189,8 @@ def data_text(force_field, atoms, frame, particles) -> str:
     for number, (name, (x, y, z), image, together) in enumerate(rows, start=1):
         molecule = f"{together} " if style in ("full", "molecular") else ""
         charge = f"{field.charges_e[name]!r} " if force_field.is_charged else ""
-        lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r} {' '.join(map(str, image))}")
+        flags = " ".join(map(str, image))
+        lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r} {flags}")
     if particles.velocities_pc is not None:
         lines += ["", "Velocities", ""]
         for number, (vx, vy, vz) in enumerate((particles.velocities_pc @ frame.rotation).tolist(), start=1):

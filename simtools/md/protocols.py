@@ -44,6 +44,7 @@ from simtools.md.record import (
 )
 from simtools.md.restraints import RestrainedCalculator
 from simtools.md.rigid import build_rigid_dynamics
+from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
 from simtools.md.trajectory import LatticeSites
@@ -179,9 +180,13 @@ class _Run:
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.engine = calculator if is_engine(calculator) else None
-        for name, asked in (("restraint", restraint), ("held", held)):
-            if self.engine is not None and asked is not None:
-                raise ConfigError(f"{name} has no effect on dynamics that another program runs; leave it out")
+        if self.engine is not None and restraint is not None:
+            raise ConfigError("a restraint has no effect on dynamics that another program runs; leave it out")
+        if self.engine is not None and rigid is not None and rigid != RigidMolecules():
+            raise ConfigError(
+                "inertia_scale and frozen_orientation have no effect on dynamics that another program runs; "
+                "leave them out"
+            )
         if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
             raise ConfigError("NPT with held atoms is refused: what is held cannot follow the cell")
         self.rigid = rigid
