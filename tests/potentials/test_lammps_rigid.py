@@ -114,7 +114,7 @@ def test_a_held_framework_stays(tmp_path):
     )
     run(atoms, LammpsEngine(field), stages, tmp_path / "nvt", field, held=held)
     trajectory, table = read_trajectory(tmp_path / "nvt"), read_thermo(tmp_path / "nvt")
-    assert_allclose(trajectory.positions_A[:, still], atoms.positions[None, still], atol=1e-9)
+    assert_allclose(trajectory.positions_A[:, still], atoms.positions[None, still], rtol=0, atol=1e-5)
     kelvin = 2 * table["kinetic_energy_eV"] / (3 * (len(atoms) - len(still)) * BOLTZMANN_EV_PER_K)
     assert_allclose(table["temperature_K"], kelvin, rtol=1e-4)
     for name in ("langevin", "nose", "production"):
@@ -171,7 +171,7 @@ def test_one_thermostat_keeps_momentum_energy_and_shape_and_goes_on_after_a_kill
     engine().name_molecules(kept)
     bodies = RigidBodies(kept, rigid)
     kinetic = 0.5 * bodies.degrees_of_freedom * BOLTZMANN_EV_PER_K * table["temperature_K"]
-    assert_allclose(table["kinetic_energy_eV"], kinetic, rtol=1e-6)
+    assert_allclose(table["kinetic_energy_eV"], kinetic, rtol=1e-5)
     first = kept.positions[bodies.members[:3]]
     last = whole.positions_A[-1][bodies.members[:3]]
     for i, j in ((0, 1), (0, 2), (1, 2)):
@@ -234,6 +234,7 @@ def test_rotors_and_translators_are_equally_warm(tmp_path):
         write_trajectory=True,
         sample_every_fs=50.0,
         thermo_every_fs=50.0,
+        current_every_fs=10.0,
         checkpoint_every_ps=20.0,
     )
     engine = LammpsEngine(field, net_charge="background")

@@ -227,21 +227,38 @@ def test_keys_that_do_not_fit_are_refused(recipe, tmp_path, capsys, setting, mes
     assert not (tmp_path / "run").exists()
 
 
+NITRITE = (
+    "potential.name=na3no3_esp",
+    "structure.formula=Na3ONO2",
+    "md.lattice_parameter_A=4.6",
+    "md.rigid_molecules=true",
+)
+
+
 @needs_lammps
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["potential.name=li3ocl_mouta_clshell"], "timestep_fs = 2: the shells of li3ocl_mouta_clshell"),
         (
-            [
-                "potential.name=na3no3_esp",
-                "structure.formula=Na3ONO2",
-                "md.lattice_parameter_A=4.6",
-                "md.rigid_molecules=true",
-            ],
-            "[md] rigid_molecules: not available with engine",
+            [*NITRITE, "md.thermostat=nose-hoover"],
+            '[md] thermostat = "nose-hoover" with rigid_molecules: not',
         ),
-        (["md.masses_amu={ Li = 9.0 }"], "[md] masses_amu: not available with engine"),
+        ([*NITRITE, "md.inertia_scale=4"], "[md] inertia_scale: not available with engine"),
+        ([*NITRITE, "md.frozen_orientation=true"], "[md] frozen_orientation: not available with engine"),
+        *(
+            (
+                [*NITRITE, f"counterfactual=[{{ {row} }}]"],
+                f'[[counterfactual]] kind = "{kind}": not available',
+            )
+            for kind, row in (
+                ("frozen_orientation", 'kind = "frozen_orientation"'),
+                ("heavy_rotor", 'kind = "heavy_rotor", inertia_scale = 4'),
+                ("cone_restraint", 'kind = "cone_restraint", angle_deg = 30'),
+                ("frozen_framework", 'kind = "frozen_framework"'),
+                ("quenched_orientations", 'kind = "quenched_orientations"'),
+            )
+        ),
         (
             [
                 "potential.name=na3obh4_esp",
