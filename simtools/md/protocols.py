@@ -277,11 +277,8 @@ class _Run:
         else:
             before = self._rigid_in(number - 1) if number else None
             drawn = number == 0 and self.momenta == "draw"
-            if (
-                rigid is not None
-                and self.engine is None
-                and (drawn or (before is not None and before != rigid))
-            ):
+            changed = before is not None and before != rigid
+            if rigid is not None and self.engine is None and (drawn or changed):
                 loop.dynamics.make_rotation_thermal()
             loop.begin()
         try:

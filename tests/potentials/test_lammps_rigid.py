@@ -234,7 +234,7 @@ def test_rotors_and_translators_are_equally_warm(tmp_path):
         write_trajectory=True,
         sample_every_fs=50.0,
         thermo_every_fs=50.0,
-        current_every_fs=10.0,
+        current_every_fs=4.0,
         checkpoint_every_ps=20.0,
     )
     engine = LammpsEngine(field, net_charge="background")
