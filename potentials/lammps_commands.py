@@ -30,6 +30,7 @@ __all__ = [
     "held_group_lines",
     "log_columns",
     "longest_shell_timestep_fs",
+    "mass_classes",
     "sample_lines",
     "stage_lines",
     "start_lines",
@@ -109,13 +110,25 @@ def check_stage(field: ForceField, timestep_fs: float) -> None:
         )
 
 
+def mass_classes(field: ForceField, elements: list[str]) -> list[tuple[str, float, tuple[str, ...]]]:
+    """Return (element, mass of its ions in amu, species) for every mass of every element, elements in order.
+
+    In a molecule an element may have another mass than by itself.
+    """
+    classes = []
+    for element in elements:
+        members = [name for name in field.species if field.element_of(name) == element]
+        for mass in sorted({field.masses_amu[name] for name in members}):
+            classes.append((element, mass, tuple(n for n in members if field.masses_amu[n] == mass)))
+    return classes
+
+
 def group_lines(field: ForceField, elements: list[str]) -> list[str]:
-    """Return the groups: one per element, in the order of `elements`, and those of cores and shells."""
+    """Return the groups: one per class of `mass_classes`, and those of cores and shells."""
     types = {name: index for index, name in enumerate(typed_field(field).species, start=1)}
     lines = shell_groups(field)
-    for number, element in enumerate(elements):
-        members = [name for name in field.species if field.element_of(name) == element]
-        members += [shell_name(name) for name in members if name in field.shells]
+    for number, (_, _, names) in enumerate(mass_classes(field, elements)):
+        members = [*names, *(shell_name(name) for name in names if name in field.shells)]
         lines.append(f"group element{number} type {' '.join(str(types[name]) for name in members)}")
     return lines
 
@@ -202,10 +215,10 @@ def log_columns(field: ForceField, stage, *, rigid: bool = False) -> tuple[str, 
 def sample_lines(
     field: ForceField, stage, elements: list[str], *, rigid: bool = False, held: bool = False
 ) -> list[str]:
-    """Return what is written on the way: the log, frames of all ions, momenta of each element.
+    """Return what is written on the way: the log, frames of all ions, momenta of each element and mass.
 
-    Momenta go to a file of ``fix ave/time`` (three columns per element, amu Å/ps), in stages that write a
-    trajectory; frames to a binary dump, at every row of the log and every sample.
+    Momenta go to a file of ``fix ave/time`` (three columns per class of `mass_classes`, amu Å/ps), in stages
+    that write a trajectory; frames to a binary dump, at every row of the log and every sample.
     """
     stride = stage.thermo_stride
     lines = [
@@ -220,7 +233,7 @@ def sample_lines(
     lines += [f"dump frames ions custom {frames} {FRAMES_FILE} {what}"]
     if stage.write_trajectory:
         sums = []
-        for number in range(len(elements)):
+        for number in range(len(mass_classes(field, elements))):
             for axis in "xyz":
                 group = f"element{number}"
                 lines.append(f"variable p{number}{axis} equal mass({group})*vcm({group},{axis})")

@@ -26,6 +26,7 @@ from potentials.lammps_commands import (
     group_lines,
     held_group_lines,
     log_columns,
+    mass_classes,
     sample_lines,
     stage_lines,
     start_lines,
@@ -186,12 +187,23 @@ class LammpsStage:
         return Frame(snapshot.step, positions, velocities, cell)
 
     def species_momenta(self):
-        """Return steps (n,) and momenta, amu Å/ps, (n, n_elements, 3), elements in alphabetical order."""
+        """Return steps (n,), momenta (amu Å/ps) and sums of velocities (Å/ps) of the ions of each element.
+
+        Both have shape (n, n_elements, 3), elements in alphabetical order.
+        """
         steps, values = read_table(self._scratch / FINE_FILE)
-        return steps, values.reshape(len(steps), len(self._elements), 3) @ self._rotation.T
+        classes = mass_classes(self._field, self._elements)
+        rows = values.reshape(len(steps), len(classes), 3) @ self._rotation.T
+        momenta = np.zeros((len(steps), len(self._elements), 3))
+        velocities = np.zeros_like(momenta)
+        for k, (element, mass, _) in enumerate(classes):
+            number = self._elements.index(element)
+            momenta[:, number] += rows[:, k]
+            velocities[:, number] += rows[:, k] / mass
+        return steps, momenta, velocities
 
     def checkpoint(self, *, goes_on=True):
-        """Return (state, frame with velocities, new frames, (steps, momenta) or None) at this step.
+        """Return (state, frame with velocities, new frames, `species_momenta` or None) at this step.
 
         LAMMPS goes on from it if asked, and reads back what it wrote, so that a run continued from `state` is
         the run that was not stopped.

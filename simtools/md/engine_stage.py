@@ -79,12 +79,9 @@ class EngineStageLoop:
         self._segment = Segment()
         symbols = np.array(run.atoms.get_chemical_symbols())
         names = sorted(set(symbols.tolist()))
-        self._charge_over_mass = None
+        self._charges_e = None
         if run.formal_charges_e:
-            masses = run.atoms.get_masses()
-            first = [int(np.flatnonzero(symbols == name)[0]) for name in names]
-            charges = [run.formal_charges_e[name] for name in names]
-            self._charge_over_mass = np.array(charges) / masses[first]
+            self._charges_e = np.array([run.formal_charges_e[name] for name in names], dtype=float)
         self._writer = (
             TrajectoryWriter(run.directory, stage, description, fence=run.fence)
             if stage.write_trajectory
@@ -203,15 +200,15 @@ class EngineStageLoop:
                 self._writer.write(self.n_segments, self._segment)
                 self._segment = Segment()
 
-    def _take_fine(self, steps, momenta):
-        for step, rows in zip(steps.tolist(), momenta, strict=True):
+    def _take_fine(self, steps, momenta, velocities):
+        for step, rows, sums in zip(steps.tolist(), momenta, velocities, strict=True):
             if step <= self._fine_before:
                 continue
             self._fine_before = step
             self._segment.fine_steps.append(step)
             self._segment.species_momenta_amu_A_per_ps.append(rows)
-            if self._charge_over_mass is not None:
-                self._segment.charge_current_e_A_per_ps.append(self._charge_over_mass @ rows)
+            if self._charges_e is not None:
+                self._segment.charge_current_e_A_per_ps.append(self._charges_e @ sums)
 
     def _check_samples(self):
         """Refuse samples that end before the present step: they would leave a gap."""

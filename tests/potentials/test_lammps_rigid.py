@@ -59,6 +59,8 @@ def both(atoms, field, tmp_path, **options):
     assert_allclose(b.positions_A, a.positions_A, atol=2e-5, rtol=0)
     assert_allclose(b.velocities_A_per_ps, a.velocities_A_per_ps, atol=5e-3, rtol=0)
     assert_allclose(b.charge_current_e_A_per_ps, a.charge_current_e_A_per_ps, atol=5e-3, rtol=0)
+    for species, momenta in a.species_momenta_amu_A_per_ps.items():
+        assert_allclose(b.species_momenta_amu_A_per_ps[species], momenta, atol=0.05, rtol=0)
     logs = read_thermo(tmp_path / "ours"), read_thermo(tmp_path / "theirs")
     for column in ("temperature_K", "potential_energy_eV", "kinetic_energy_eV", "conserved_energy_eV"):
         atol = 0.05 if column == "temperature_K" else 2e-3
@@ -87,6 +89,18 @@ def test_other_masses_act(tmp_path):
     atoms = build_supercell(build_prototype("cubic", "Li3OCl", lattice_parameter_A=3.95), (3, 3, 3))
     atoms.rattle(0.1, seed=1)
     both(warm(field, atoms, {"Li": 3.0, "Cl": 70.0}), field, tmp_path / "ions")
+
+
+def test_an_element_of_two_masses_carries_its_current(tmp_path):
+    """Heavy oxygen in the anion beside light oxygen by itself, in all that is sampled."""
+    field, atoms = rigid_crystal("na3no3_esp")
+    LammpsEngine(field, net_charge="background").name_molecules(atoms)
+    masses = atoms.get_masses()
+    masses[(atoms.numbers == 8) & (atoms.arrays["molecule_id"] >= 0)] = 30.0
+    atoms.set_masses(masses)
+    atoms.set_momenta(draw_momenta(masses, 300.0, np.random.default_rng(3)))
+    assert len(set(masses[atoms.numbers == 8].tolist())) == 2
+    both(atoms, field, tmp_path, rigid=RigidMolecules())
 
 
 def test_two_masses_of_one_species_are_refused(tmp_path):

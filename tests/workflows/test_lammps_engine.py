@@ -206,6 +206,7 @@ def test_altered_runs_go_through(recipe, tmp_path, settings, variants):
     if settings[0] == NITRITE[0]:
         text = text.replace('mobile = "Li"', 'mobile = "Na"')
     recipe.write_text(text.replace("mpi_ranks = 2", "mpi_ranks = 1"), encoding="utf-8")
+    settings = [*settings, "md.production_ps=0.2"]
     options = [part for setting in settings for part in ("--set", setting)]
     directory = tmp_path / "run"
     assert main(["run", str(recipe), "-o", str(directory), "--executor", "inline", "--quiet", *options]) == 0
