@@ -221,7 +221,7 @@ class Ladder:
             return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
         answer = self._ask_runs()
         if answer == "yes":
-            return self._heavy_rotors(rests)
+            return self._heavy_rotors(rests, leads)
         if answer == "no":
             if runs.frozen is not None and _bounds(runs.frozen)[1] < 1:
                 self.confirmed = self._here
@@ -265,14 +265,15 @@ class Ladder:
             return word, f"{reason}; yet without large rotations ions are slower"
         return word, reason
 
-    def _heavy_rotors(self, rests):
+    def _heavy_rotors(self, rests, leads):
         """Ask for what a cone cannot show: it takes configurations away, inertia changes dynamics only."""
+        confirmed = self._here and leads
         if self.counterfactuals.inertia_exponent is None:
             self.say(_HEAVY, "open", "no such runs")
-            self.confirmed = self._here
+            self.confirmed = confirmed
             return "paddlewheel", f"{rests}; without large rotations ions are slower"
         if self._ask_heavy() == "yes":
-            self.confirmed = self._here
+            self.confirmed = confirmed
             return (
                 "paddlewheel",
                 f"{rests}; ions are slower without large rotations and beside heavier rotors",

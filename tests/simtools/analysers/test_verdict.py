@@ -102,6 +102,10 @@ def test_a_cone_that_slows_ions_is_no_proof_where_heavy_rotors_do_not(carried):
     heavy = replace(cone, inertia_exponent=estimate(-0.4, -0.5, -0.3))
     assert reached(carried, counterfactuals=heavy).verdict == "paddlewheel"
     assert reached(carried, counterfactuals=heavy).confirmed
+    unsettled = replace(carried["correlogram"], lead_p_value=0.4)
+    found = reached(carried, correlogram=unsettled, counterfactuals=heavy)
+    assert (found.verdict, found.confirmed) == ("paddlewheel", False)
+    assert "which comes first is not resolved" in found.reason
     borrowed = reached(carried, counterfactuals=replace(heavy, elsewhere_K=500.0))
     assert (borrowed.verdict, borrowed.confirmed) == ("paddlewheel", False)
     assert all("at 500 K" in rung["evidence"] for rung in borrowed.rungs[-2:])
