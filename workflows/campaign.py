@@ -217,7 +217,7 @@ def run_campaign(recipe, directory, *, executor, stop, display):
             if outcome is not None and not (job.directory / "spec.json").exists():
                 write_json(job.directory / "spec.json", job.spec.to_dict())
         jobs = [job for job, outcome in listed if outcome is None]
-        if jobs and not stop.requested:
+        if jobs and executor.runs_here and not stop.requested:
             warm_up(campaign.recipe, campaign.forces)
 
         def after(job, outcome):

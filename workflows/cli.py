@@ -1,7 +1,7 @@
 """The command line ``simtools``: a thin layer over functions that a notebook can call too.
 
 Exit status: 0 done; 1 the run failed (or a bug of ours: its traceback is in the log named on stderr); 2 bad
-input; 75 stopped in time by Ctrl-C or SIGTERM: the same command continues.
+input; 75 stopped in time by Ctrl-C, SIGTERM or SIGUSR1: the same command continues.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, SimtoolsError
+from workflows.cli_cluster import add_export, add_point, add_slurm_options, slurm_settings_of
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
@@ -79,8 +80,9 @@ def _parser():
     run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
     _add_recipe(run)
     run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
-    run.add_argument("--executor", default="local", metavar="NAME", help="local (default) or inline")
+    run.add_argument("--executor", default="local", metavar="NAME", help="local (default), inline or slurm")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    add_slurm_options(run)
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
     run.set_defaults(command=_run)
 
@@ -138,6 +140,9 @@ def _parser():
         "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
+
+    add_export(commands)
+    add_point(commands)
 
     recipes = commands.add_parser("recipes", help="the recipes shipped with simtools")
     recipes.set_defaults(command=_recipes)
@@ -231,7 +236,9 @@ def _run(arguments):
     from workflows.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe, arguments.overrides)
-    executor = get_executor(arguments.executor, arguments.workers)
+    executor = get_executor(
+        arguments.executor, arguments.workers, slurm_settings=lambda: slurm_settings_of(arguments, recipe)
+    )
     if arguments.directory is None:
         arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:

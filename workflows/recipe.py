@@ -14,6 +14,7 @@ from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMEN
 from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
+from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _SHIPPED = Path(__file__).parent / "recipes"
-_OPTIONAL_TABLES = {"energetics": EnergeticsTable}
+_OPTIONAL_TABLES = {"energetics": EnergeticsTable, "slurm": SlurmTable}
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.+/-]+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 MIN_FRAMES = 10
@@ -149,6 +150,7 @@ class Recipe:
     analysis: AnalysisTable
     source: Path
     energetics: EnergeticsTable | None = None
+    slurm: SlurmTable | None = None
     hops: tuple[HopTable, ...] = ()
 
     def to_dict(self):

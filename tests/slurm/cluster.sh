@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# A real Slurm of one node on this machine, as root and without systemd: munged, slurmctld and slurmd with keys,
+# sockets and state in FOLDER. Accounting is off, so `sacct` has nothing to tell.
+#
+#   cluster.sh install         apt-get install what is missing; exit status 3 and a reason when that cannot be
+#   cluster.sh start FOLDER    start it, then: export SLURM_CONF=FOLDER/slurm.conf
+#   cluster.sh stop FOLDER     cancel its jobs and take it down
+set -euo pipefail
+
+cannot() {
+    echo "no Slurm here: $*" >&2
+    exit 3
+}
+
+missing() {
+    local program
+    for program in munged mungekey slurmctld slurmd sbatch scontrol squeue srun; do
+        command -v "$program" >/dev/null || echo "$program"
+    done
+}
+
+install_slurm() {
+    [ "$(id -u)" -eq 0 ] || cannot "the daemons are started as root, and this is $(id -un)"
+    [ -z "$(missing)" ] && return
+    command -v apt-get >/dev/null || cannot "missing $(missing | xargs) and no apt-get to install them"
+    export DEBIAN_FRONTEND=noninteractive
+    { timeout 300 apt-get update -qq &&
+        timeout 600 apt-get install -qq -y --no-install-recommends slurm-wlm munge; } >/tmp/slurm-install.$$ 2>&1 ||
+        cannot "apt-get install slurm-wlm munge failed: $(grep -m1 '^E:' /tmp/slurm-install.$$ || echo no reason given)"
+    rm -f "/tmp/slurm-install.$$"
+    [ -z "$(missing)" ] || cannot "slurm-wlm is installed and $(missing | xargs) still missing"
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# A requeued job waits until its credential has expired (120 s by default): cred_expire makes that short.
+write_configuration() {
+    cat >"$1/slurm.conf" <<CONF
+ClusterName=simtools
+SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmctldPort=$(free_port)
+SlurmdPort=$(free_port)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$1/munge.socket,cred_expire=5
+CredType=cred/munge
+StateSaveLocation=$1/state
+SlurmdSpoolDir=$1/spool
+SlurmctldPidFile=$1/slurmctld.pid
+SlurmdPidFile=$1/slurmd.pid
+SlurmctldLogFile=$1/slurmctld.log
+SlurmdLogFile=$1/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=sched_interval=2,bf_interval=2
+SlurmdParameters=config_overrides
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/none
+ReturnToService=2
+KillWait=10
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=16 State=UNKNOWN
+PartitionName=short Nodes=ALL Default=YES MaxTime=60 State=UP
+CONF
+}
+
+start() {
+    local folder=$1
+    mkdir -p "$folder/state" "$folder/spool"
+    chmod 755 "$folder"
+    mungekey --create --force --keyfile="$folder/munge.key" >/dev/null
+    chmod 600 "$folder/munge.key"
+    write_configuration "$folder"
+    munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munge.pid" \
+        --log-file="$folder/munge.log" --seed-file="$folder/munge.seed" 2>"$folder/munge.err" ||
+        cannot "munged: $(tail -n 1 "$folder/munge.err")"
+    export SLURM_CONF=$folder/slurm.conf
+    slurmctld -i >"$folder/slurmctld.out" 2>&1 || cannot "slurmctld: $(tail -n 1 "$folder/slurmctld.out")"
+    slurmd >"$folder/slurmd.out" 2>&1 || cannot "slurmd: $(tail -n 1 "$folder/slurmd.out")"
+    for _ in $(seq 60); do
+        if [ "$(sinfo -h -o %T 2>/dev/null)" = idle ]; then return; fi
+        sleep 0.5
+    done
+    cannot "the node is $(sinfo -h -o '%T (%E)' 2>&1 | head -n 1) after 30 s; see $folder/slurmd.log"
+}
+
+stop() {
+    local folder=$1 name pid
+    export SLURM_CONF=$folder/slurm.conf
+    timeout 10 scancel --me 2>/dev/null || true
+    for name in slurmd slurmctld munge; do
+        pid=$(cat "$folder/$name.pid" 2>/dev/null) || continue
+        kill "$pid" 2>/dev/null || continue
+        for _ in $(seq 40); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.25
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
+case "${1-} ${2-}" in
+    "install ") install_slurm ;;
+    "start "?*) start "$(mkdir -p "$2" && realpath "$2")" ;;
+    "stop "?*) stop "$(realpath "$2")" ;;
+    *)
+        sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,259 @@
+"""Points as Slurm jobs. What is known is on disk and in Slurm's queue, so a driver may die and be replaced.
+
+A submission is noted before sbatch is called, under a random job name: whatever happened to the driver, the
+next one finds its jobs in the queue by that name and submits no point twice. Results are read from the
+points' own folders, never from submitit's pickles.
+"""
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from simtools.core.errors import RunFailedError
+from workflows.point import PointJob, PointOutcome, finished
+from workflows.slurm_folder import SlurmFolder, Submission
+from workflows.slurm_queue import QueueUnavailableError, accounted_state, queued_tasks
+from workflows.slurm_submit import check_available, submit
+
+__all__ = ["SlurmExecutor"]
+
+_POLL_S = 15.0
+_LOOK_S = 0.5
+_GRACE_S = 60.0
+_CLEANING_LOOKS = 6
+_RETRIES = 3
+_MOST_REFUSALS = 20
+_LARGEST_ARRAY = 1000
+
+
+class SlurmExecutor:
+    """Run every point in a Slurm job of its own, as tasks of job arrays.
+
+    Parameters
+    ----------
+    settings
+        `workflows.slurm_settings.SlurmSettings`.
+    poll_s
+        Time between two looks at the queue, s.
+    grace_s
+        How long a job may be gone before its point's files must be visible here, s: network file systems
+        show them late.
+    retries
+        How often a point is submitted again after its job ended without a word.
+    """
+
+    runs_here = False
+
+    def __init__(self, settings, *, poll_s=_POLL_S, grace_s=_GRACE_S, retries=_RETRIES):
+        check_available()
+        self.settings = settings
+        self.poll_s, self.grace_s, self.retries = poll_s, grace_s, retries
+
+    def run(self, jobs, *, after, stop, display):
+        """Run `jobs` and whatever ``after(job, outcome)`` adds; return {job: outcome}.
+
+        When `stop` is requested the jobs are left to Slurm, and the next run finds them.
+        """
+        if not jobs:
+            return {}
+        driver = _Driver(self, jobs, after, display)
+        driver.adopt()
+        while driver.waiting or driver.flying:
+            if stop.requested:
+                driver.leave()
+                break
+            driver.submit_what_fits()
+            driver.show()
+            _wait(self.poll_s, stop)
+            driver.look()
+        driver.clean()
+        return driver.outcomes
+
+
+@dataclass
+class _Flight:
+    """A point in Slurm's hands."""
+
+    job: PointJob
+    submission: Submission
+    index: int
+    task_id: str = ""
+    state: str = "PENDING"
+    missing_since: float | None = None
+
+    @property
+    def place(self):
+        return self.submission.job_name, self.index
+
+
+class _Driver:
+    """The state of one call of `SlurmExecutor.run`."""
+
+    def __init__(self, executor, jobs, after, display):
+        self.executor, self.after, self.display = executor, after, display
+        self.folder = SlurmFolder(jobs[0].run_directory)
+        self.waiting = deque(jobs)
+        self.flying = {}
+        self.outcomes = {}
+        self.kills = Counter()
+        self.refusals = 0
+
+    def adopt(self):
+        """Take over the points that an earlier driver submitted and that Slurm still has."""
+        queue = self._queue()
+        while queue is None:
+            time.sleep(self.executor.poll_s)
+            queue = self._queue()
+        known = {job.spec.name: job for job in self.waiting}
+        for submission in self.folder.submissions():
+            for index, name in enumerate(submission.points):
+                task = queue.get((submission.job_name, index))
+                if task is not None and task.alive and name in known:
+                    self.flying[name] = _Flight(known[name], submission, index, task.task_id, task.state)
+        if self.flying:
+            self.waiting = deque(job for job in self.waiting if job.spec.name not in self.flying)
+            self.display.note(f"{len(self.flying)} points are in Slurm's queue already")
+
+    def submit_what_fits(self):
+        """Submit waiting points, at most `max_concurrent` in the queue at a time."""
+        while self.waiting:
+            room = len(self.waiting)
+            if self.executor.settings.max_concurrent is not None:
+                room = min(room, self.executor.settings.max_concurrent - len(self.flying))
+            room = min(room, _LARGEST_ARRAY)
+            if room <= 0 or not self._submit([self.waiting[k] for k in range(room)]):
+                return
+            for _ in range(room):
+                self.waiting.popleft()
+
+    def _submit(self, jobs):
+        settings = self.executor.settings
+        submission = self.folder.new_submission(job.spec.name for job in jobs)
+        tasks = [
+            {
+                "run_directory": str(self.folder.path.parent),
+                "spec": job.spec.to_dict(),
+                "checkpoint_every_ps": job.checkpoint_every_ps,
+                "record": str(self.folder.record_file(submission, index)),
+                "time_limit_min": settings.time_limit_min,
+                "signal_lead_s": settings.signal_lead_s,
+                "threads": settings.cpus_per_task,
+            }
+            for index, job in enumerate(jobs)
+        ]
+        try:
+            number = submit(self.folder.job_folder(submission), submission.job_name, tasks, settings)
+        except QueueUnavailableError as error:
+            self.refusals += 1
+            if self.refusals >= _MOST_REFUSALS:
+                raise RunFailedError(f"{error}; given up after {self.refusals} tries") from error
+            self.display.note(f"{error}; trying again")
+            return False
+        except RunFailedError:
+            self.folder.forget(submission)
+            raise
+        self.refusals = 0
+        self.display.note(f"{len(jobs)} points submitted as Slurm job {number} ({submission.job_name})")
+        for index, job in enumerate(jobs):
+            self.flying[job.spec.name] = _Flight(job, submission, index)
+        return True
+
+    def look(self):
+        """Ask the queue and the run directory how the points stand."""
+        queue = self._queue()
+        for name, flight in list(self.flying.items()):
+            if queue is not None:
+                task = queue.get(flight.place)
+                flight.state = task.state if task else ""
+                flight.task_id = task.task_id if task else flight.task_id
+                if task is not None and task.alive:
+                    flight.missing_since = None
+                elif flight.missing_since is None:
+                    flight.missing_since = time.monotonic()
+            outcome = self._outcome(flight)
+            if outcome is None:
+                continue
+            del self.flying[name]
+            if outcome.status == "again":
+                self.display.note(f"{flight.job.spec.label}: {outcome.message}; submitted again")
+                self.waiting.append(flight.job)
+                continue
+            self.outcomes[name] = outcome
+            self.waiting.extend(self.after(flight.job, outcome))
+
+    def _outcome(self, flight):
+        """Return how a point ended, ``again`` if it is to be submitted anew, or None while it is at work."""
+        name = flight.job.spec.name
+        done = finished(flight.job)
+        if done is not None:
+            return PointOutcome(name, "done", done)
+        record = self.folder.record(flight.submission, flight.index)
+        if record.get("status") == "failed":
+            return PointOutcome(name, "failed", message=record["message"], log=record["log"])
+        if flight.missing_since is None:
+            return None
+        gone_s = time.monotonic() - flight.missing_since
+        if gone_s < self.executor.grace_s and record.get("status") != "stopped":
+            return None
+        state = flight.state or (accounted_state(flight.task_id) if flight.task_id else "")
+        if state.startswith("CANCELLED"):
+            return PointOutcome(name, "stopped", message=f"Slurm job {flight.task_id} was cancelled")
+        if record.get("status") == "stopped":
+            return PointOutcome(name, "again", message=f"stopped at a checkpoint ({record['message']})")
+        return self._killed(flight, state or "unknown to Slurm by now")
+
+    def _killed(self, flight, state):
+        name = flight.job.spec.name
+        self.kills[name] += 1
+        message = f"Slurm job {flight.task_id or 'without a number'} ended without a word ({state})"
+        if self.kills[name] <= self.executor.retries:
+            return PointOutcome(name, "again", message=message)
+        log = str(self.folder.job_folder(flight.submission))
+        return PointOutcome(name, "failed", message=f"{message}, {self.kills[name]} times", log=log)
+
+    def _queue(self):
+        try:
+            return queued_tasks()
+        except QueueUnavailableError as error:
+            self.display.note(f"{error}; trying again")
+            return None
+
+    def show(self):
+        """Display the points that are running."""
+        running = [f.job for f in self.flying.values() if f.state == "RUNNING"]
+        self.display.update(
+            [(job.spec.label, job.directory) for job in running],
+            sum(outcome.status == "done" for outcome in self.outcomes.values()),
+            len(self.outcomes) + len(self.waiting) + len(self.flying),
+        )
+
+    def leave(self):
+        """Say what becomes of the jobs when the driver goes."""
+        if self.flying:
+            names = ",".join(sorted({flight.submission.job_name for flight in self.flying.values()}))
+            self.display.note(
+                f"{len(self.flying)} points go on in Slurm and are found again by the same command; "
+                f"scancel --name={names} would end them"
+            )
+
+    def clean(self):
+        """Forget submissions that have left the queue; those with a point that failed keep their logs."""
+        failed = {name for name, outcome in self.outcomes.items() if outcome.status == "failed"}
+        over = [item for item in self.folder.submissions() if failed.isdisjoint(item.points)]
+        for _ in range(_CLEANING_LOOKS):
+            queue = self._queue()
+            if not over or queue is None:
+                return
+            alive = {name for (name, _), task in queue.items() if task.alive}
+            for submission in [item for item in over if item.job_name not in alive]:
+                self.folder.forget(submission)
+                over.remove(submission)
+            if over and not self.flying:
+                time.sleep(_LOOK_S)
+
+
+def _wait(seconds, stop):
+    """Sleep, but not on after a stop was asked for."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stop.requested:
+        time.sleep(min(_LOOK_S, max(0.0, end - time.monotonic())))
