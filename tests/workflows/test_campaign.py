@@ -385,12 +385,6 @@ def test_shipped_recipes_run_at_toy_size(name, run_inline, tmp_path):
     assert len(summary_of(directory)["transport"]) == 1
 
 
-def test_slurm_is_refused_in_one_line(argon, simtools, tmp_path):
-    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--executor", "slurm")
-    assert status == 2
-    assert "not available yet" in err
-
-
 def test_threads_of_the_workers_are_limited_only_meanwhile(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)

@@ -1,9 +1,9 @@
 """The driver against a queue of our own making; the real one is in tests/slurm."""
 
-import importlib.util
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -70,10 +70,13 @@ class FakeSlurm:
                 continue
             fates = self.fates.get(task["spec"]["replica"], [])
             fate = fates.pop(0) if fates else "run"
-            if fate == "run":
+            if fate == "out of time":
+                task = {**task, "signal_lead_s": 60 * task["time_limit_min"]}
+            if fate in ("run", "out of time"):
                 fate = "COMPLETED"
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(slurm_task, "prepare_node", lambda threads: None)
+                    patch.setattr(slurm_task, "requeue", lambda number: "requeueing is forbidden here")
                     try:
                         slurm_task.run_in_job(task)
                     except SystemExit:
@@ -194,6 +197,13 @@ def test_a_job_that_keeps_dying_fails_with_the_reason_and_the_others_go_on(argon
     assert {item.name.split("-")[1] for item in result.failures} == {"r02"}
     assert "OUT_OF_MEMORY" in result.failures[0].message
     assert result.n_done == 2
+
+
+@pytest.mark.usefixtures("no_analysis")
+def test_where_requeueing_is_forbidden_the_driver_submits_again(argon, slurm, tmp_path):
+    slurm.fates[1] = ["out of time"] * 4
+    assert run(argon, tmp_path / "run", retries=0).status == "done"
+    assert [len(batch) for batch in slurm.submitted] == [4, 2, 2]
 
 
 @pytest.mark.usefixtures("no_analysis")
@@ -322,12 +332,24 @@ def test_a_missing_slurm_is_said_in_one_line(tmp_path, monkeypatch):
     assert "no scontrol here" in requeue("1")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("submitit") is not None, reason="submitit is installed")
-def test_a_missing_submitit_is_said_in_one_line(argon, simtools, tmp_path):
-    overrides = ("--set", "slurm.time_limit_min=10")
-    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--executor", "slurm", *overrides)
+def test_what_is_missing_is_said_in_one_line(argon, simtools, tmp_path, monkeypatch):
+    call = ("run", argon, "-o", tmp_path / "run", "--executor", "slurm", "--set", "slurm.time_limit_min=10")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    status, _, err = simtools(*call)
     assert status == 2
     assert "pip install 'antiperovskite-simtools[slurm]'" in err
+    monkeypatch.setitem(sys.modules, "submitit", types.ModuleType("submitit"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, _, err = simtools(*call)
+    assert status == 2
+    assert "no sbatch, squeue, scontrol, srun on this machine" in err
+    status, _, err = simtools(*call[:-2])
+    assert status == 2
+    assert "time_limit_min is not given" in err
+    status, _, err = simtools(*call, "--workers", 2)
+    assert status == 2
+    assert "--max-concurrent limits jobs" in err
     assert not (tmp_path / "run").exists()
 
 
