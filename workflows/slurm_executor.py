@@ -9,8 +9,8 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from simtools.core.errors import RunFailedError
-from workflows.point import PointJob, PointOutcome, finished
+from simtools.core.errors import RunFailedError, SimtoolsError
+from workflows.point import LOG_FILE, PointJob, PointOutcome, finished
 from workflows.slurm_folder import SlurmFolder, Submission
 from workflows.slurm_queue import QueueUnavailableError, accounted_state, queued_tasks
 from workflows.slurm_submit import check_available, submit
@@ -170,7 +170,8 @@ class _Driver:
                     flight.missing_since = None
                 elif flight.missing_since is None:
                     flight.missing_since = time.monotonic()
-            outcome = self._outcome(flight)
+            waits = queue is not None and flight.state == "PENDING"
+            outcome = None if waits else self._outcome(flight)
             if outcome is None:
                 continue
             del self.flying[name]
@@ -188,7 +189,10 @@ class _Driver:
     def _outcome(self, flight):
         """Return how a point ended, ``again`` if it is to be submitted anew, or None while it is at work."""
         name = flight.job.spec.name
-        done = finished(flight.job)
+        try:
+            done = finished(flight.job)
+        except SimtoolsError as error:
+            return PointOutcome(name, "failed", message=str(error), log=str(flight.job.directory / LOG_FILE))
         if done is not None:
             return PointOutcome(name, "done", done)
         record = self.folder.record(flight.submission, flight.index)

@@ -16,6 +16,7 @@ from workflows.recipe import read_recipe
 from workflows.slurm_executor import SlurmExecutor
 from workflows.slurm_queue import QueuedTask, QueueUnavailableError, own_task, queued_tasks, requeue
 from workflows.slurm_settings import SlurmSettings
+from workflows.statepoints import DamagedFileError
 from workflows.stopping import StopRequest
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -197,6 +198,19 @@ def test_a_job_that_keeps_dying_fails_with_the_reason_and_the_others_go_on(argon
     assert {item.name.split("-")[1] for item in result.failures} == {"r02"}
     assert "OUT_OF_MEMORY" in result.failures[0].message
     assert result.n_done == 2
+
+
+@pytest.mark.usefixtures("no_analysis")
+def test_a_damaged_record_does_not_keep_the_other_points_from_their_end(argon, slurm, tmp_path, monkeypatch):
+    def damage(seconds, stop):
+        slurm.work()
+        for path in (tmp_path / "run" / "points").glob("130K-r02-*/done.json"):
+            path.write_text("{", encoding="utf-8")
+
+    monkeypatch.setattr(slurm_executor, "_wait", damage)
+    with pytest.raises(DamagedFileError, match="130K-r02"):
+        run(argon, tmp_path / "run")
+    assert len(list((tmp_path / "run" / "points").glob("*/done.json"))) == 4
 
 
 @pytest.mark.usefixtures("no_analysis")
