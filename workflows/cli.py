@@ -14,7 +14,13 @@ import traceback
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, SimtoolsError
-from workflows.cli_cluster import add_export, add_point, add_slurm_options, slurm_settings_of
+from workflows.cli_cluster import (
+    add_export,
+    add_point,
+    add_slurm_options,
+    refuse_slurm_options,
+    slurm_settings_of,
+)
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
@@ -235,6 +241,8 @@ def _run(arguments):
     from workflows.progress import progress_display
     from workflows.recipe import read_recipe
 
+    if arguments.executor != "slurm":
+        refuse_slurm_options(arguments, f"--executor {arguments.executor}")
     recipe = read_recipe(arguments.recipe, arguments.overrides)
     executor = get_executor(
         arguments.executor, arguments.workers, slurm_settings=lambda: slurm_settings_of(arguments, recipe)

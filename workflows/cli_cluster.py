@@ -7,7 +7,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError
 from workflows.node import prepare_node
 
-__all__ = ["add_export", "add_point", "add_slurm_options", "slurm_settings_of"]
+__all__ = ["add_export", "add_point", "add_slurm_options", "refuse_slurm_options", "slurm_settings_of"]
 
 
 def add_slurm_options(run):
@@ -59,11 +59,20 @@ def slurm_settings_of(arguments, recipe):
     )
 
 
+def refuse_slurm_options(arguments, there):
+    """Refuse options that only Slurm understands `there`, where it does not run the points."""
+    for option, value in (("--slurm", arguments.slurm), ("--max-concurrent", arguments.max_concurrent)):
+        if value not in (None, False):
+            raise ConfigError(f"{option} has no effect with {there}; remove one of them")
+
+
 def _export(arguments):
     from workflows.campaign import open_campaign, prepare
     from workflows.export import write_slurm, write_snakemake
     from workflows.recipe import read_recipe
 
+    if arguments.snakemake:
+        refuse_slurm_options(arguments, "--snakemake")
     if arguments.recipe is not None:
         with prepare(read_recipe(arguments.recipe), arguments.directory):
             pass

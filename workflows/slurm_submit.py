@@ -1,9 +1,11 @@
 """Points to Slurm as one job array, through submitit."""
 
 import importlib
+import os
 import shlex
 import shutil
 import sys
+from contextlib import contextmanager
 
 from simtools.core.errors import ConfigError, RunFailedError
 from workflows.node import thread_lines
@@ -12,6 +14,7 @@ from workflows.slurm_task import run_in_job
 
 __all__ = ["check_available", "submit"]
 
+_OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 _BUSY = ("timed out", "unable to contact", "temporarily", "connection refused", "try again", "resource limit")
 
 
@@ -71,7 +74,7 @@ def submit(folder, job_name, tasks, settings):
         additional_parameters=settings.sbatch_options(),
     )
     try:
-        with executor.batch():
+        with _outside_of_any_job(), executor.batch():
             jobs = [executor.submit(run_in_job, task) for task in tasks]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         reason = " ".join(str(error).split())
@@ -79,6 +82,17 @@ def submit(folder, job_name, tasks, settings):
             raise QueueUnavailableError(f"sbatch: {reason}") from error
         raise RunFailedError(f"Slurm refuses the job: {reason}") from error
     return jobs[0].job_id.split("_")[0]
+
+
+@contextmanager
+def _outside_of_any_job():
+    """Hide what Slurm told the job in which this process may be running: sbatch would hand it on."""
+    inherited = [name for name in os.environ if name.startswith("SLURM_") and name not in _OF_THE_SITE]
+    hidden = {name: os.environ.pop(name) for name in inherited}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _submitit():

@@ -23,11 +23,13 @@ install_slurm() {
     [ "$(id -u)" -eq 0 ] || cannot "the daemons are started as root, and this is $(id -un)"
     [ -z "$(missing)" ] && return
     command -v apt-get >/dev/null || cannot "missing $(missing | xargs) and no apt-get to install them"
+    local log
+    log=$(mktemp)
     export DEBIAN_FRONTEND=noninteractive
     { timeout 300 apt-get update -qq &&
-        timeout 600 apt-get install -qq -y --no-install-recommends slurm-wlm munge; } >/tmp/slurm-install.$$ 2>&1 ||
-        cannot "apt-get install slurm-wlm munge failed: $(grep -m1 '^E:' /tmp/slurm-install.$$ || echo no reason given)"
-    rm -f "/tmp/slurm-install.$$"
+        timeout 600 apt-get install -qq -y --no-install-recommends slurm-wlm munge; } >"$log" 2>&1 ||
+        cannot "apt-get install slurm-wlm munge failed: $(grep -m1 '^E:' "$log" || tail -n 1 "$log")"
+    rm -f "$log"
     [ -z "$(missing)" ] || cannot "slurm-wlm is installed and $(missing | xargs) still missing"
 }
 
@@ -37,9 +39,11 @@ free_port() {
 
 # A requeued job waits until its credential has expired (120 s by default): cred_expire makes that short.
 write_configuration() {
+    local node
+    node=$(uname -n | cut -d . -f 1)
     cat >"$1/slurm.conf" <<CONF
 ClusterName=simtools
-SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmctldHost=$node(127.0.0.1)
 SlurmctldPort=$(free_port)
 SlurmdPort=$(free_port)
 SlurmUser=root
@@ -65,7 +69,7 @@ JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 ReturnToService=2
 KillWait=10
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=16 State=UNKNOWN
+NodeName=$node NodeAddr=127.0.0.1 CPUs=16 RealMemory=16000 State=UNKNOWN
 PartitionName=short Nodes=ALL Default=YES MaxTime=60 State=UP
 CONF
 }

@@ -70,6 +70,7 @@ sample_every_fs = 100
 mobile = "Ar"
 [slurm]
 time_limit_min = 5
+memory_GB = 0.5
 """
 
 

@@ -333,7 +333,8 @@ def _worker_of(executor):
     return max(workers)
 
 
-def test_sigterm_stops_in_time_and_the_same_command_continues(argon, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_in_time_and_the_same_command_continues(argon, tmp_path, number):
     directory = tmp_path / "run"
     command = [sys.executable, "-m", "workflows", "run", str(argon), "-o", str(directory)]
     command += ["--workers", "1", "--set", "md.production_ps=200", "--set", "md.replicas=1"]
@@ -342,7 +343,7 @@ def test_sigterm_stops_in_time_and_the_same_command_continues(argon, tmp_path):
     deadline = time.monotonic() + 60
     while not list(directory.glob("points/*/progress.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
     assert "the same command continues" in err

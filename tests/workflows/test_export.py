@@ -131,6 +131,9 @@ def test_a_directory_that_was_not_prepared_is_refused(simtools, tmp_path):
     status, _, err = simtools("export", tmp_path, "--slurm")
     assert status == 2
     assert "--recipe RECIPE" in err
+    status, _, err = simtools("export", tmp_path, "--snakemake", "--max-concurrent", 3)
+    assert status == 2
+    assert "no effect with --snakemake" in err
 
 
 def test_the_snakefile_names_points_and_what_they_wait_for(nasty, simtools, tmp_path):

@@ -1,14 +1,16 @@
 """The driver against a queue of our own making; the real one is in tests/slurm."""
 
 import json
+import os
 import subprocess
 import sys
 import types
+from contextlib import contextmanager
 
 import pytest
 
 from simtools.core.errors import ConfigError, RunFailedError
-from workflows import slurm_executor, slurm_task
+from workflows import slurm_executor, slurm_submit, slurm_task
 from workflows.campaign import prepare, run_campaign
 from workflows.point import PointOutcome
 from workflows.progress import progress_display
@@ -364,6 +366,9 @@ def test_what_is_missing_is_said_in_one_line(argon, simtools, tmp_path, monkeypa
     status, _, err = simtools(*call, "--workers", 2)
     assert status == 2
     assert "--max-concurrent limits jobs" in err
+    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--max-concurrent", 2)
+    assert status == 2
+    assert "no effect with --executor local" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -373,3 +378,44 @@ def test_the_module_that_submitit_loads_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_driver_inside_a_job_does_not_hand_that_job_on(tmp_path, monkeypatch):
+    seen = {}
+
+    class Batch:
+        def __init__(self, **options):
+            assert options["folder"] == tmp_path
+
+        def update_parameters(self, **parameters):
+            seen.update(parameters)
+
+        @contextmanager
+        def batch(self):
+            seen["slurm"] = sorted(name for name in os.environ if name.startswith("SLURM_"))
+            yield
+
+        def submit(self, function, task):
+            return types.SimpleNamespace(job_id="31_0")
+
+    class Refused(Exception):
+        pass
+
+    utils = types.SimpleNamespace(FailedJobError=Refused, FailedSubmissionError=Refused)
+    module = types.ModuleType("submitit")
+    module.SlurmExecutor, module.core = Batch, types.SimpleNamespace(utils=utils)
+    monkeypatch.setitem(sys.modules, "submitit", module)
+    for name in ("SLURM_CONF", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.setenv(name, "7")
+    assert slurm_submit.submit(tmp_path, "simtools-x", [{}], settings(cpus_per_task=2)) == "31"
+    assert seen["slurm"] == ["SLURM_CONF"]
+    assert os.environ["SLURM_ARRAY_TASK_ID"] == "7"
+    assert "export NUMBA_NUM_THREADS=2" in seen["setup"]
+    assert seen["additional_parameters"]["signal"] == "B:USR1@60"
+
+    def refuse(self, function, task):
+        raise Refused("sbatch: error: invalid partition specified: x")
+
+    monkeypatch.setattr(Batch, "submit", refuse)
+    with pytest.raises(RunFailedError, match="invalid partition"):
+        slurm_submit.submit(tmp_path, "simtools-x", [{}], settings())
