@@ -52,7 +52,7 @@ def test_a_limit_is_needed_and_a_lead_of_more_than_half_of_it_is_refused():
 
 
 @pytest.mark.parametrize("name", ["partition", "account", "qos", "constraint"])
-@pytest.mark.parametrize("word", ["a\ntouch /tmp/x", "$(id)", "a b", "`id`", "a;b", "'", ""])
+@pytest.mark.parametrize("word", ["a\ntouch x", "$(id)", "a b", "`id`", "a;b", "'", ""])
 def test_a_word_of_a_recipe_cannot_become_a_line_of_a_script(name, word):
     with pytest.raises(ConfigError, match=f"{name} = "):
         table(**{name: word})
