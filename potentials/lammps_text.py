@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -232,6 +233,25 @@ def interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, ex
     return lines
 
 
+def splitting_per_A(force_field, accuracy, coulomb_cutoff_A) -> float:
+    """Return alpha, 1/Å, at which erfc(alpha r) has fallen to about `accuracy` at the real-space cutoff."""
+    exponent = -math.log(accuracy or DEFAULT_ACCURACY)
+    return math.sqrt(exponent) / (coulomb_cutoff_A or force_field.cutoff_A)
+
+
+def whole_ewald_lines(cell, alpha_per_A) -> list[str]:
+    """Return the wave vectors for LAMMPS' Ewald sum in a triclinic `cell`, rows in Å: see `write_lammps`.
+
+    Every k with exp(-k^2 / (4 alpha^2)) above 1e-14 is in them, and the third index reaches as far as any.
+    """
+    if np.allclose(cell, np.diag(np.diag(cell)), rtol=0, atol=1e-12):
+        return []
+    longest = 2.0 * alpha_per_A * math.sqrt(-math.log(1e-14))
+    counts = np.ceil(longest * np.linalg.norm(cell, axis=1) / (2.0 * math.pi)).astype(int)
+    counts[2] = counts.max()
+    return [f"kspace_modify gewald {alpha_per_A!r} kmax/ewald {counts[0]} {counts[1]} {counts[2]}"]
+
+
 def shell_groups(force_field) -> list[str]:
     """Return the groups that LAMMPS' compute temp/cs needs."""
     if not force_field.shells:
@@ -244,7 +264,9 @@ def shell_groups(force_field) -> list[str]:
     ]
 
 
-def input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, net_charge_e) -> str:
+def input_text(
+    force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, wave_vectors, net_charge_e
+) -> str:
     """Return the input file: reads the data, sets everything that acts, and runs no step."""
     lines = heading(force_field)
     if net_charge_e != 0.0:
@@ -261,6 +283,7 @@ def input_text(force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_
         *shell_groups(force_field),
         "",
         *interaction_lines(force_field, files.table, kspace, accuracy, coulomb_cutoff_A, exact_erfc),
+        *wave_vectors,
         "",
         "neighbor 2.0 bin",
         "neigh_modify delay 0 every 1 check yes one 20000 page 400000",

@@ -10,10 +10,17 @@ import pandas as pd
 from simtools.analysers.arrhenius import ArrheniusResult
 from simtools.analysers.association import AssociationResult
 from simtools.analysers.binding import BindingResult
+from simtools.analysers.counterfactuals import (
+    ActivationDifference,
+    CounterfactualResult,
+    InertiaExponent,
+)
 from simtools.analysers.green_kubo import GreenKuboResult
 from simtools.analysers.hop_statistics import HopStatistics
 from simtools.analysers.method_agreement import MethodComparison
 from simtools.analysers.onsager import OnsagerResult
+from simtools.analysers.rotation_arrhenius import RotationArrhenius
+from simtools.analysers.rotor_records import class_of_result, parse_stem, records_of
 from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
@@ -86,6 +93,12 @@ class Run:
         `GreenKuboResult`, `OnsagerResult` and `MethodComparison` of the temperatures that have one.
     temperature_laws
         `TemperatureLawResult`, or None with fewer than four temperatures.
+    counterfactuals, activation_differences, inertia_exponents
+        `CounterfactualResult`, `ActivationDifference` and `InertiaExponent` of altered runs; may be empty.
+    rotors
+        `RotorRecord` of every kind of anion and temperature: rotation, coupling to hops, verdict.
+    rotation_arrhenius
+        `RotationArrhenius` of every kind of anion that turned at two temperatures or more.
     """
 
     directory: Path
@@ -102,6 +115,11 @@ class Run:
     onsager: tuple = ()
     comparisons: tuple = ()
     temperature_laws: TemperatureLawResult | None = None
+    counterfactuals: tuple = ()
+    activation_differences: tuple = ()
+    inertia_exponents: tuple = ()
+    rotors: tuple = ()
+    rotation_arrhenius: tuple = ()
 
     def to_dataframe(self):
         """Return one row per temperature and species: each quantity, its stderr, interval and limit."""
@@ -112,6 +130,26 @@ class Run:
             for name, value in vars(result).items():
                 if isinstance(value, Estimate):
                     row |= _columns(name, value)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def rotation_dataframe(self):
+        """Return one row per anion and temperature: relaxation times, plateau, rate, verdicts."""
+        rows = []
+        for record in self.rotors:
+            functions, rates = record.rotation["reorientation"], record.rotation["reorientation_rates"]
+            row = {"anion": record.anion, "temperature_K": record.temperature_K, "motion": functions.motion}
+            for name, value in (
+                ("tau1_ps", functions.tau1),
+                ("tau2_ps", functions.tau2),
+                ("tau1_over_tau2", functions.ratio),
+                ("order_parameter_squared", functions.plateau2),
+                ("reorientation_rate_per_ps", rates.rate_per_rotor),
+            ):
+                row |= _columns(name, value)
+            for mobile, results in record.couplings.items():
+                row[f"verdict_{mobile}"] = results["verdict"].verdict
+                row[f"excluded_coupled_fraction_{mobile}"] = results["verdict"].excluded_coupled_fraction
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -144,6 +182,12 @@ class Run:
         from simtools.plots import plot_binding
 
         return plot_binding(self.association, ax=ax, **options)
+
+    def plot_counterfactuals(self, ax=None, **options):
+        """Draw D of altered runs over that of their references."""
+        from simtools.plots import plot_counterfactual_ratios
+
+        return plot_counterfactual_ratios(self.counterfactuals, ax=ax, **options)
 
     def transport_at(self, temperature_K, species=None):
         """Return the `TransportResult` of one temperature.
@@ -201,7 +245,16 @@ def load_run(directory):
         green_kubo=_read_results(GreenKuboResult, results, "green-kubo-*.json"),
         onsager=_read_results(OnsagerResult, results, "onsager-*.json"),
         comparisons=_read_results(MethodComparison, results, "methods-*.json"),
+        counterfactuals=_in_order(
+            _read_results(CounterfactualResult, results, "counterfactual-[0-9]*.json"), summary
+        ),
+        activation_differences=_read_results(
+            ActivationDifference, results, "counterfactual-activation-*.json"
+        ),
+        inertia_exponents=_read_results(InertiaExponent, results, "counterfactual-inertia-*.json"),
         temperature_laws=_read_result(TemperatureLawResult, laws_file) if laws_file.exists() else None,
+        rotors=_read_rotors(results),
+        rotation_arrhenius=_read_results(RotationArrhenius, results, "rotation-arrhenius-*.json"),
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
@@ -228,6 +281,26 @@ def _read_points(directory, recipe, summary):
 def _read_results(cls, folder, pattern):
     found = [_read_result(cls, path) for path in folder.glob(pattern)]
     return tuple(sorted(found, key=_place))
+
+
+def _read_rotors(folder):
+    found = []
+    for path in sorted((*folder.glob("rotation-*.json"), *folder.glob("coupling-*.json"))):
+        about = parse_stem(path.stem)
+        if about is not None:
+            found.append((path.stem, _read_result(class_of_result(about["name"]), path)))
+    return records_of(found)
+
+
+def _in_order(results, summary):
+    """Return counterfactual results by temperature, then as the summary lists them: references first."""
+    listed = [row["variant"] for row in summary.get("counterfactual", ())]
+    order = {name: k for k, name in reversed(list(enumerate(listed)))}
+    return tuple(
+        sorted(
+            results, key=lambda item: (item.temperature_K, order.get(item.variant, len(order)), item.variant)
+        )
+    )
 
 
 def _place(result):

@@ -10,6 +10,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
+from workflows.counterfactual_tables import variants_of
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.progress import PointProgress
 from workflows.recipe import recipe_from_dict, to_toml
@@ -59,8 +60,10 @@ class Campaign:
     @property
     def n_points(self):
         """Number of points of the whole campaign."""
-        per_temperature = self.recipe.md.replicas + statepoints.needs_volume_point(self.recipe)
-        return len(self.recipe.md.temperatures_K) * per_temperature
+        replicas = self.recipe.md.replicas
+        per_temperature = replicas + statepoints.needs_volume_point(self.recipe)
+        altered = sum(len(variant.temperatures_K) for variant in variants_of(self.recipe))
+        return len(self.recipe.md.temperatures_K) * per_temperature + altered * replicas
 
     def volume_job(self, temperature_K):
         """Return the NPT stage of a temperature, or None if the recipe gives the volume."""
@@ -78,13 +81,14 @@ class Campaign:
         return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps)
 
     def production_jobs(self, temperature_K, volume_outcome=None):
-        """Return the replicas of a temperature at the volume of its NPT stage."""
+        """Return the replicas of a temperature at the volume of its NPT stage, free ones first."""
         volume = self.volume_job(temperature_K)
         if volume is None:
             lattice, origin = self.recipe.md.lattice_parameter_at(temperature_K), None
         else:
             lattice = self._lattice_parameter_A(volume_outcome["mean_volume_A3"])
             origin = volume.spec.digest
+        variants = [item for item in variants_of(self.recipe) if temperature_K in item.temperatures_K]
         return [
             self._job(
                 statepoints.production_point(
@@ -94,8 +98,10 @@ class Campaign:
                     potential=self.forces.identity(),
                     lattice_parameter_A=lattice,
                     volume_from=origin,
+                    variant=variant,
                 )
             )
+            for variant in (None, *variants)
             for replica in range(1, self.recipe.md.replicas + 1)
         ]
 

@@ -85,6 +85,7 @@ def _parser():
 
     run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
     _add_recipe(run)
+    run.add_argument("--quick", action="store_true", help="the recipe's short form, its table [quick]")
     run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
     run.add_argument("--executor", default="local", metavar="NAME", help="local (default), inline or slurm")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
@@ -182,7 +183,21 @@ def _add_rotations(commands):
     )
     add = rotations.add_argument
     _add_files(rotations)
-    add("--anion", required=True, metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add("--anion", metavar="FORMULA", help="central atom first: OH, BH4, PS4, NO2, CN")
+    add(
+        "--tilts",
+        action="append",
+        default=[],
+        metavar="BX6",
+        help="tilts of octahedra, centre first, as OLi6; may be repeated",
+    )
+    add(
+        "--at",
+        action="append",
+        nargs="+",
+        metavar=("K", "FILE"),
+        help="a temperature and its files, each a replica; repeat it for an activation energy",
+    )
     add(
         "--mobile", action="append", default=[], metavar="SPECIES", help="hopping ion; without: rotation only"
     )
@@ -243,12 +258,13 @@ def _run(arguments):
 
     if arguments.executor != "slurm":
         refuse_slurm_options(arguments, f"--executor {arguments.executor}")
-    recipe = read_recipe(arguments.recipe, arguments.overrides)
+    recipe = read_recipe(arguments.recipe, arguments.overrides, quick=arguments.quick)
     executor = get_executor(
         arguments.executor, arguments.workers, slurm_settings=lambda: slurm_settings_of(arguments, recipe)
     )
     if arguments.directory is None:
-        arguments.directory = Path(f"{Path(arguments.recipe).stem}-run")
+        short = "-quick" if arguments.quick else ""
+        arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
         result = run_campaign(recipe, arguments.directory, executor=executor, stop=stop, display=display)
     again = "the same command continues"
@@ -372,16 +388,18 @@ def _analyse(arguments):
 def _rotations(arguments):
     from workflows.rotations import analyse_rotation_files, rotations_text, write_rotations
 
-    replicas = _replicas(arguments)
+    groups = _groups(arguments)
+    if arguments.anion is None and not arguments.tilts:
+        raise _UsageError("give --anion FORMULA, --tilts BX6, or both")
     for name in ("temperature", "bond", "radius"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"--{name} must be positive, got {value:g}")
     analysis = analyse_rotation_files(
-        replicas,
+        groups,
         anion=arguments.anion,
+        tilts=arguments.tilts,
         mobile=arguments.mobile,
-        temperature_K=arguments.temperature,
         host_species=arguments.host.split(",") if arguments.host else None,
         cutoff_A=arguments.bond,
         radius_A=arguments.radius,
@@ -394,6 +412,26 @@ def _rotations(arguments):
     page = write_rotations(analysis, arguments.directory)
     print(f"{rotations_text(analysis)}\n\nsummary: {arguments.directory / 'summary.json'}\nreport: {page}")
     return DONE
+
+
+def _groups(arguments):
+    """Return (temperature, replicas) of each temperature: from ``--at``, or one group of files."""
+    if arguments.at is None:
+        return [(arguments.temperature, _replicas(arguments))]
+    if arguments.trajectories or arguments.replica or arguments.temperature is not None:
+        raise _UsageError("--at K FILE ... takes the place of TRAJECTORY, --replica and --temperature")
+    groups = []
+    for text, *files in arguments.at:
+        try:
+            temperature_K = float(text)
+        except ValueError:
+            temperature_K = float("nan")
+        if not 0 < temperature_K < float("inf") or not files:
+            raise ConfigError(
+                f"--at {' '.join([text, *files])}: expected a temperature in K and at least one file"
+            )
+        groups.append((temperature_K, [files] if arguments.concatenate else [[path] for path in files]))
+    return groups
 
 
 def _replicas(arguments):

@@ -3,6 +3,9 @@
 The crystals are built in `simtools.structures.molecular`; forces on molecules are the potentials' business.
 """
 
+import numpy as np
+from ase.data import atomic_masses
+
 from potentials.templates import list_templates, load_template
 from simtools.core.errors import ConfigError
 from simtools.structures import build_molecular_crystal, has_molecules, parse_molecular_formula
@@ -13,8 +16,10 @@ __all__ = [
     "build_molecular_cell",
     "framework_species",
     "guess_lattice_parameter_A",
+    "held_framework",
     "is_molecular",
     "molecules_of",
+    "with_molecular_masses",
     "with_vacant_sites",
 ]
 
@@ -113,3 +118,64 @@ def framework_species(species, molecules):
         turning |= {element for k, element in enumerate(molecule.elements) if k != centre}
     fixed = {name for name in species if name not in turning or name in centres}
     return tuple(sorted(fixed | centres))
+
+
+def held_framework(atoms, mobile):
+    """Return the atoms of the framework: every ion by itself that is not mobile, and each molecule's centre.
+
+    The centre is the atom nearest to the centre of mass (usual masses): O of OH-, B of BH4-, N of NO2-.
+
+    Parameters
+    ----------
+    atoms
+        With ``molecule_id`` where there are molecules.
+    mobile
+        Species that stays free.
+
+    Returns
+    -------
+    tuple of int
+    """
+    identity = atoms.arrays.get("molecule_id", np.full(len(atoms), -1))
+    symbols = np.array(atoms.get_chemical_symbols())
+    held = np.flatnonzero((identity < 0) & (symbols != mobile)).tolist()
+    masses = atomic_masses[atoms.numbers]
+    for molecule in np.unique(identity[identity >= 0]):
+        members = np.flatnonzero(identity == molecule)
+        arms = atoms.get_distances(members[0], members, mic=True, vector=True)
+        away = np.linalg.norm(arms - np.average(arms, axis=0, weights=masses[members]), axis=1)
+        held.append(int(members[np.argmin(away)]))
+    return tuple(sorted(held))
+
+
+def with_molecular_masses(atoms, masses_amu, *, spread_over_n=None):
+    """Give atoms of molecules other masses, in place.
+
+    Parameters
+    ----------
+    atoms
+        With ``molecule_id``.
+    masses_amu
+        {species: amu}, for atoms of molecules only.
+    spread_over_n
+        Masses of all atoms, shape (n_atoms,): each molecule gets the total that `masses_amu` gives it, shared
+        among its atoms in proportion to these. By default `masses_amu` stands as it is.
+
+    Raises
+    ------
+    ConfigError
+        If no molecule holds one of the species.
+    """
+    identity = atoms.arrays.get("molecule_id", np.full(len(atoms), -1))
+    symbols = np.array(atoms.get_chemical_symbols())
+    masses = atoms.get_masses()
+    for name, mass in masses_amu.items():
+        chosen = (identity >= 0) & (symbols == name)
+        if not chosen.any():
+            raise ConfigError(f"masses_amu: no molecule holds {name}; name an element of a molecule")
+        masses[chosen] = mass
+    if spread_over_n is not None:
+        for molecule in np.unique(identity[identity >= 0]):
+            members = identity == molecule
+            masses[members] = spread_over_n[members] * masses[members].sum() / spread_over_n[members].sum()
+    atoms.set_masses(masses)

@@ -13,11 +13,12 @@ import numpy as np
 
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.core.provenance import collect_provenance
+from simtools.md.held import HeldAtoms
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
-from workflows.molecular import framework_species, molecules_of
+from workflows.molecular import framework_species, held_framework, molecules_of, with_molecular_masses
 from workflows.progress import ProgressFile
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
@@ -125,6 +126,7 @@ def _run(job, should_stop, on_progress):
             info=_trajectory_info(job, atoms),
             rigid=_rigid_molecules(spec),
             restraint=_cone_restraint(spec),
+            held=_held_atoms(spec, atoms),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
@@ -155,7 +157,7 @@ def _system(job):
         lattice_parameter_A=inputs["cell"]["lattice_parameter_A"],
         seed=inputs["seeds"]["defects"],
     )
-    _set_masses(atoms, forces)
+    _set_masses(atoms, forces, inputs)
     atoms.info["formal_charges_e"] = forces.formal_charges_e
     if "molecule_id" in atoms.arrays and forces.force_field is not None:
         anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
@@ -164,10 +166,20 @@ def _system(job):
     return atoms, forces.calculator()
 
 
-def _set_masses(atoms, forces):
+def _set_masses(atoms, forces, inputs):
+    """Give the atoms the masses of the force field, then those of [md], then those of the variant."""
+    symbols = atoms.get_chemical_symbols()
     if forces.force_field is not None:
         masses = forces.force_field.element_masses_amu
-        atoms.set_masses([masses[symbol] for symbol in atoms.get_chemical_symbols()])
+        atoms.set_masses([masses[symbol] for symbol in symbols])
+    own_n = atoms.get_masses()
+    given = inputs["md"].get("masses_amu", {})
+    atoms.set_masses([given.get(symbol, own) for symbol, own in zip(symbols, own_n, strict=True)])
+    altered = inputs.get("counterfactual", {})
+    if "masses_amu" in altered:
+        with_molecular_masses(
+            atoms, altered["masses_amu"], spread_over_n=own_n if altered["kind"] == "even_mass" else None
+        )
 
 
 def _potential_table(identity):
@@ -243,8 +255,18 @@ def _rigid_molecules(spec):
     if not md.get("rigid_molecules"):
         return None
     return RigidMolecules(
-        inertia_scale=md.get("inertia_scale", 1.0), frozen_orientation=md.get("frozen_orientation", False)
+        inertia_scale=md.get("inertia_scale", 1.0),
+        frozen_orientation=md.get("frozen_orientation", False),
+        inertia_scale_from=spec.inputs.get("counterfactual", {}).get("inertia_scale_from"),
     )
+
+
+def _held_atoms(spec, atoms):
+    """Return the framework that a counterfactual run holds, or None."""
+    altered = spec.inputs.get("counterfactual", {})
+    if altered.get("kind") != "frozen_framework":
+        return None
+    return HeldAtoms(indices=held_framework(atoms, altered["mobile"]))
 
 
 def _cone_restraint(spec):

@@ -14,6 +14,8 @@ from simtools.defects.requests import COMPENSATIONS, DIRECTIONS, KINDS, PLACEMEN
 from simtools.structures.molecular import ORIENTATIONS
 from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
+from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
+from workflows.quick import take_quick
 from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
@@ -107,6 +109,7 @@ class MDTable:
     )
     checkpoint_every_ps: float = v.key(v.number(0, 1e6, "ps", above=True), default=2.0)
     velocities: bool = v.key(v.flag(), default=False)
+    masses_amu: dict | None = v.key(v.species_masses(), default=None)
     rigid_molecules: bool | None = v.key(v.flag(), default=None)
     inertia_scale: float | None = v.key(v.number(0, 1e6, above=True), default=None)
     frozen_orientation: bool | None = v.key(v.flag(), default=None)
@@ -131,11 +134,15 @@ class MDTable:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisTable:
-    """[analysis]: what is measured; the host species default to every species that is not mobile."""
+    """[analysis]: what is measured; the host species default to every species that is not mobile.
+
+    `anions` are those whose rotation is analysed, by default the molecules in the formula.
+    """
 
     mobile: str = v.key(v.species())
     host: tuple[str, ...] | None = v.key(v.species_list(), default=None)
     hop_length_A: float | None = v.key(v.number(0.1, 50, "Å"), default=None)
+    anions: tuple[str, ...] | None = v.key(v.anion_list(), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +159,7 @@ class Recipe:
     energetics: EnergeticsTable | None = None
     slurm: SlurmTable | None = None
     hops: tuple[HopTable, ...] = ()
+    counterfactual: tuple[CounterfactualTable, ...] = ()
 
     def to_dict(self):
         """Return the resolved recipe as TOML-able data: every default spelt out, absent keys left out."""
@@ -164,6 +172,8 @@ class Recipe:
                 record[name] = table_to_dict(getattr(self, name))
         if self.hops:
             record["hops"] = [table_to_dict(hop) for hop in self.hops]
+        if self.counterfactual:
+            record["counterfactual"] = [table_to_dict(table) for table in self.counterfactual]
         return record
 
 
@@ -186,7 +196,7 @@ def find_recipe(name_or_path):
     raise ConfigError(f"no recipe file {str(name_or_path)!r}{v.suggestion(name_or_path, shipped)}")
 
 
-def read_recipe(name_or_path, overrides=()):
+def read_recipe(name_or_path, overrides=(), *, quick=False):
     """Read and check a recipe.
 
     Parameters
@@ -195,18 +205,23 @@ def read_recipe(name_or_path, overrides=()):
         A TOML file, or the name of a shipped recipe.
     overrides
         ``table.key=value`` texts from ``--set``; values are TOML, plain words may go unquoted.
+    quick
+        Take the short form, with the changes of the table [quick]; `overrides` come after it.
 
     Raises
     ------
     ConfigError
         Naming the file, the key, the value and what was expected.
     """
-    path, record, names = read_record(name_or_path, overrides)
+    path, record, names = read_record(name_or_path, overrides, quick=quick)
     return recipe_from_dict(record, source=path, overrides=names)
 
 
-def read_record(name_or_path, overrides=()):
-    """Return path and parsed TOML of a recipe with `overrides` applied, and the names that they set."""
+def read_record(name_or_path, overrides=(), *, quick=False):
+    """Return path and parsed TOML of a recipe, its [quick] table applied if `quick` and gone otherwise.
+
+    `overrides` are applied after that; the third item returned are the names that they set.
+    """
     path = find_recipe(name_or_path)
     try:
         record = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -216,6 +231,7 @@ def read_record(name_or_path, overrides=()):
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    record = take_quick(record, source=path, wanted=quick)
     return path, record, [_apply_override(record, override) for override in overrides]
 
 
@@ -228,7 +244,7 @@ def recipe_from_dict(record, *, source, overrides=()):
         "analysis": AnalysisTable,
         **_OPTIONAL_TABLES,
     }
-    title = read_title(record, source, known=("title", *_LISTS, *tables))
+    title = read_title(record, source, known=("title", "counterfactual", *_LISTS, *tables))
     read = {}
     for name, cls in tables.items():
         if name not in record:
@@ -240,6 +256,9 @@ def recipe_from_dict(record, *, source, overrides=()):
     check_potential(read["potential"], source)
     read["md"] = _resolved_md(read["md"], set(record["md"]), source)
     _check_analysis(read["analysis"], source)
+    read["counterfactual"] = read_counterfactuals(
+        record.get("counterfactual", []), read, source=source, overrides=overrides
+    )
     return Recipe(title=title, source=Path(source), **read)
 
 
@@ -322,7 +341,7 @@ def _entered(place, part, override):
             place.append({})
         entered = place[int(part)]
     else:
-        entered = place.setdefault(part, [] if part in ("defects", "hops") else {})
+        entered = place.setdefault(part, [] if part in ("defects", "hops", "counterfactual") else {})
     if not isinstance(entered, (dict, list)):
         raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table")
     return entered

@@ -16,6 +16,11 @@ from workflows import report_machinery as machinery
 from workflows import report_tables as tables
 from workflows.recipe import to_toml
 from workflows.report_association import association_table, binding_rows
+from workflows.report_counterfactual import (
+    counterfactual_figures,
+    counterfactual_rows,
+    counterfactual_table,
+)
 from workflows.report_figures import (
     association_figures,
     displacement_figures,
@@ -24,6 +29,8 @@ from workflows.report_figures import (
     trace_figures,
 )
 from workflows.report_mechanisms import law_rows, mechanism_figures, mechanism_tables
+from workflows.report_rotation import rotation_statements, rotation_tables, tables_of_tests
+from workflows.report_rotation_figures import rotation_figures
 
 __all__ = ["render_page", "render_report", "write_page", "write_report"]
 
@@ -82,6 +89,10 @@ def _context(run):
     association = association_figures(run.association)
     mechanisms = mechanism_figures(run)
     shown, folded = mechanism_tables(run)
+    altered = counterfactual_figures(run)
+    rotation = rotation_figures(
+        run.rotors, run.rotation_arrhenius, run.transport, hop_length_A=_hop_length_A(run)
+    )
     traces = trace_figures(tables.traces_of(run))
     state, partial = tables.state_of(run)
     context = {
@@ -107,9 +118,16 @@ def _context(run):
         "disagreements": [
             f"{item.temperature_K:g} K: {text}" for item in run.comparisons for text in item.disagreements
         ],
+        "rotation_statements": rotation_statements(run.rotors, run.rotation_arrhenius, run.transport),
+        "rotation_tables": rotation_tables(run.rotors, run.rotation_arrhenius),
+        "rotation_figures": rotation,
+        "rotation_tests": tables_of_tests(run.rotors),
         "association_figures": association,
         "association_table": association_table(run),
         "binding_rows": binding_rows(run),
+        "counterfactual_figures": altered,
+        "counterfactual_table": counterfactual_table(run),
+        "counterfactual_rows": counterfactual_rows(run),
         "warnings": tables.grouped_warnings(run.warnings),
         "potential": machinery.potential_block(run),
         "engine_rows": machinery.engine_rows(run),
@@ -119,10 +137,15 @@ def _context(run):
         "provenance": machinery.provenance_rows(run),
         "recipe_text": to_toml(run.recipe),
     }
-    figures = [
-        item for item in (arrhenius, *displacements, *mechanisms, *association, *traces) if item is not None
-    ]
+    every = (arrhenius, *displacements, *mechanisms, *rotation, *association, *altered, *traces)
+    figures = [item for item in every if item is not None]
     return context, figures
+
+
+def _hop_length_A(run):
+    """Return the distance between neighbouring sites that the run was analysed with, Å, or None."""
+    about = run.summary.get("provenance", {}).get("arguments", {})
+    return about.get("system", {}).get("hop_length_A")
 
 
 def _arrhenius_figure(run, literature):

@@ -14,6 +14,7 @@ __all__ = [
     "ReportFigure",
     "association_figures",
     "displacement_figures",
+    "panel_figure",
     "save_figures",
     "single_figure",
     "trace_figures",
@@ -24,6 +25,7 @@ _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 MAX_TRACE_PANELS = 12
 _PICTURE_DPI = 150
 _MOST_NAMED_RUNS = 6
+_PANEL_TITLE_SIZE = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,35 @@ def association_figures(results, *, static_eV=None):
             **size,
         ),
     ]
+
+
+def panel_figure(name, title, caption, plot, items, *, height_in=3.5, panel_width_in=4.0, rows=False):
+    """Return one figure with a panel for each of `items`, or None without any.
+
+    Parameters
+    ----------
+    name, title, caption
+        As for `single_figure`.
+    plot
+        Function of a Result and ``ax``.
+    items
+        Pairs of what heads the panel and the Result.
+    height_in, panel_width_in
+        Height of the figure and width of each panel, inches.
+    rows
+        Panels share the names of their rows, which stand on the left only.
+    """
+    if not items:
+        return None
+    width_in = max(5.6, panel_width_in * len(items))
+    axes = plots.new_row(len(items), width_in=width_in, height_in=height_in)
+    for ax, (heading, result) in zip(axes, items, strict=True):
+        plot(result, ax=ax)
+        if rows and ax is not axes[0]:
+            ax.tick_params(axis="y", labelleft=False)
+        below = ax.get_title()
+        ax.set_title(f"{heading}\n{below}" if below else heading, fontsize=_PANEL_TITLE_SIZE)
+    return ReportFigure(name, title, caption, axes[0].figure)
 
 
 def displacement_figures(transport):

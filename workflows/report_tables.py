@@ -10,6 +10,7 @@ from collections import Counter
 from simtools.core.errors import ConfigError
 from simtools.plots import format_estimate, format_number
 from simtools.reference import literature_points
+from workflows.counterfactuals import n_altered_points
 from workflows.report_defects import defect_in_words, defects_made
 
 __all__ = [
@@ -66,7 +67,8 @@ def state_of(run):
     md = run.recipe.get("md", {})
     done = sum(bool(point.outcome) for point in run.points)
     per_temperature = md.get("replicas", 1) + ("lattice_parameter_A" not in md)
-    wanted = max(len(md.get("temperatures_K", ())) * per_temperature, len(run.points))
+    free = len(md.get("temperatures_K", ())) * per_temperature
+    wanted = max(free + n_altered_points(run.recipe, run.directory), len(run.points))
     if done < wanted:
         return f"Unfinished: {done} of {wanted} state points done; the numbers will change", True
     return f"Complete: {_plural(done, 'state point')}", False
@@ -342,7 +344,11 @@ def _protocol_rows(md):
         f"{md.get('production_ps', 0):g} ps production per replica"
     )
     steps = f"step {md.get('timestep_fs', 0):g} fs, frames every {md.get('sample_every_fs', 0):g} fs"
+    masses = ", ".join(f"{name} {mass:g} amu" for name, mass in md.get("masses_amu", {}).items())
+    molecules = [("Molecules", "rigid")] if md.get("rigid_molecules") else []
     return [
+        *molecules,
+        *([("Masses changed by the recipe", masses)] if masses else []),
         ("Temperatures", ", ".join(f"{t:g}" for t in sorted(md.get("temperatures_K", ()))) + " K"),
         ("Replicas", f"{md.get('replicas', 1)} per temperature, each with its own seeds"),
         ("Ensemble in production", ensemble),

@@ -3,24 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from simtools.analysers.replicas import default_host
-from simtools.analysers.rotation import RotationAnalysis, analyse_rotation
-from simtools.analysers.rotation_coupling import CouplingAnalysis, analyse_coupling
+from simtools.analysers.rotor_records import records_of
+from simtools.analysers.rotor_study import study_rotors
+from simtools.analysers.tilt_study import study_tilts
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.md.readers import load_trajectory
-from simtools.plots import (
-    format_estimate,
-    format_number,
-    plot_event_correlogram,
-    plot_hazard_ratios,
-    plot_orientation_map,
-    plot_reorientation,
-    plot_tilt_at_hops,
-)
 from workflows.report import render_page, write_page
-from workflows.report_figures import single_figure
+from workflows.report_rotation import rotation_statements, rotation_tables, tables_of_tests
+from workflows.report_rotation_figures import rotation_figures
 from workflows.report_tables import grouped_warnings
+from workflows.report_tilts import tilt_figures, tilt_tables
+from workflows.run_rotation import rotation_blocks, rotation_lines
 from workflows.source_checks import refuse_doubles
 from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
@@ -34,76 +28,71 @@ class FileRotations:
 
     Attributes
     ----------
-    rotation
-        `RotationAnalysis`.
-    couplings
-        One `CouplingAnalysis` for each mobile species.
+    studies
+        `RotorStudy` of each temperature; empty without an anion.
+    lines
+        `RotationArrhenius`, with two temperatures or more.
+    tilts
+        `TiltStudy` of each kind of octahedra and temperature.
     source
         {what: value} of the files, frames and choices.
     warnings
         What to distrust.
     """
 
-    rotation: RotationAnalysis
-    couplings: tuple[CouplingAnalysis, ...]
+    studies: tuple
+    lines: tuple
+    tilts: tuple
     source: dict
     warnings: tuple
 
+    def named_results(self):
+        """Return (file stem, Result) of all results."""
+        found = [pair for item in (*self.studies, *self.tilts) for pair in item.named_results()]
+        return found + [(f"rotation-arrhenius-{line.anion}", line) for line in self.lines]
+
     def to_summary(self):
         """Return what ``summary.json`` holds (schema 1)."""
-        temperature_K, anion = self.source["temperature_K"], self.source["anion"]
+        subject = self.source["anion"] or ", ".join(self.source["tilts"])
         entries = {
             "schema": SCHEMA,
-            "title": f"Rotation of {anion}",
+            "title": f"{'Rotation' if self.source['anion'] else 'Tilts'} of {subject}",
             "provenance": collect_provenance(**self.source),
             "source": self.source,
             "transport": [],
             "arrhenius": {},
-            "rotation": [self.rotation.to_summary(temperature_K=temperature_K)],
-            "coupling": [item.to_summary(temperature_K=temperature_K) for item in self.couplings],
-            "verdict": [
-                item.verdict_summary(anion=anion, temperature_K=temperature_K) for item in self.couplings
-            ],
+            "rotation": [],
+            "coupling": [],
+            "verdict": [],
             "warnings": list(self.warnings),
         }
+        entries |= rotation_blocks(self.studies, self.lines)
+        if self.tilts:
+            entries["tilts"] = [item.to_summary() for item in self.tilts]
         return numbers_or_null(entries)
 
 
 def analyse_rotation_files(
-    replicas,
-    *,
-    anion,
-    mobile=(),
-    temperature_K=None,
-    host_species=None,
-    cutoff_A=None,
-    radius_A=None,
-    site_symmetry="1",
-    threshold_deg=45.0,
-    n_shifts=1000,
-    seed=0,
-    **reading,
+    groups, *, anion=None, tilts=(), mobile=(), host_species=None, cutoff_A=None, **options
 ):
     """Read trajectory files and return the rotation of an anion, and how it goes with hopping ions.
 
     Parameters
     ----------
-    replicas
-        One list of files for each replica; files of one list follow one another.
+    groups
+        One (temperature in K or None, replicas) for each temperature; replicas are one list of files each,
+        and files of one list follow one another.
     anion
-        Formula with the central atom first, as ``"OH"``, ``"BH4"`` or ``"PS4"``.
+        Formula with the central atom first, as ``"OH"``, ``"BH4"`` or ``"PS4"``; None for tilts alone.
+    tilts
+        Octahedra whose tilts to analyse, centre first, as ``"OLi6"``.
     mobile
         Symbols of hopping ions; none: rotation only.
-    temperature_K
-        Temperature, K; written down, and for free energies of orientation.
-    host_species
-        Species in whose frame hops are seen; by default all but the mobile one and the ligands.
-    cutoff_A, site_symmetry, threshold_deg
-        As for `analyse_rotation`.
-    radius_A, n_shifts, seed
-        As for `analyse_coupling`.
-    reading
-        Options of `simtools.md.readers.open_trajectory`.
+    host_species, cutoff_A
+        As for `study_rotors`.
+    options
+        ``radius_A``, ``site_symmetry``, ``threshold_deg``, ``n_shifts`` and ``seed`` as for `study_rotors`;
+        all others are those of `simtools.md.readers.open_trajectory`.
 
     Returns
     -------
@@ -112,58 +101,57 @@ def analyse_rotation_files(
     Raises
     ------
     ConfigError
-        As `open_trajectory`, `analyse_rotation` and `analyse_coupling` do; also for a file given twice.
+        As `open_trajectory`, `study_rotors` and `study_tilts` do; also for a file given twice, a temperature
+        given twice, several groups without temperatures, or nothing to analyse.
     """
-    refuse_doubles(replicas)
-    trajectories = [_loaded(files, temperature_K, reading) for files in replicas]
-    if temperature_K is None:
-        temperature_K = trajectories[0].temperature_K
-    rotation = analyse_rotation(
-        trajectories,
-        anion=anion,
-        cutoff_A=cutoff_A,
-        site_symmetry=site_symmetry,
-        threshold_deg=threshold_deg,
-        temperature_K=temperature_K,
-    )
-    first = trajectories[0]
-    notes = [note for item in trajectories for note in item.metadata.get("warnings", ())]
-    notes += rotation.warnings
-    ligands = {str(first.species[atom]) for atom in rotation.molecules[0].ligands.ravel()}
-    couplings, hosts = [], {}
-    for species in mobile:
-        host = tuple(
-            host_species
-            or [name for name in default_host(species, first.species.tolist(), {}) if name not in ligands]
-        )
-        if not host:
-            raise ConfigError(f"nothing but {species} and ligands is there to be a host: expected --host")
-        hosts[species] = list(host)
-        coupling = analyse_coupling(
-            [item.in_host_frame(host) for item in trajectories],
-            rotation,
-            mobile=species,
-            radius_A=radius_A,
-            n_shifts=n_shifts,
-            seed=seed,
-        )
-        couplings.append(coupling)
-        notes += coupling.warnings
+    if anion is None and not tilts:
+        raise ConfigError("nothing to analyse: expected an anion, or octahedra whose tilts are wanted")
+    kelvins = [temperature for temperature, _ in groups]
+    if len(groups) > 1 and (None in kelvins or len(set(kelvins)) < len(kelvins)):
+        raise ConfigError(f"expected different temperatures of the groups of files, got {kelvins}")
+    refuse_doubles([files for _, replicas in groups for files in replicas])
+    names = ("radius_A", "site_symmetry", "threshold_deg", "n_shifts", "seed")
+    study = {name: options.pop(name) for name in names if name in options}
+    studies, tilted, notes, frames, about = [], [], [], [], {}
+    for temperature_K, replicas in sorted(groups, key=lambda group: group[0] or 0.0):
+        trajectories = [_loaded(files, temperature_K, options) for files in replicas]
+        first = trajectories[0]
+        frames.append([item.n_frames for item in trajectories])
+        about |= {
+            "format": first.metadata.get("format", "run of simtools"),
+            "frame_interval_ps": first.frame_interval_ps,
+        }
+        notes += [note for item in trajectories for note in item.metadata.get("warnings", ())]
+        if anion is not None:
+            studies.append(
+                study_rotors(
+                    trajectories,
+                    anion=anion,
+                    mobile=mobile,
+                    temperature_K=temperature_K,
+                    host_species=host_species,
+                    cutoff_A=cutoff_A,
+                    **study,
+                )
+            )
+            notes += studies[-1].warnings
+        known_K = first.temperature_K if temperature_K is None else temperature_K
+        tilted += [study_tilts(trajectories, octahedra=name, temperature_K=known_K) for name in tilts]
+    lines = rotation_lines(studies, None, notes)
+    kept = studies or tilted
     source = {
-        "replicas": [[str(path) for path in files] for files in replicas],
-        "format": first.metadata.get("format", "run of simtools"),
+        "replicas": [[[str(path) for path in files] for files in replicas] for _, replicas in groups],
+        "format": about["format"],
         "anion": anion,
-        "temperature_K": None if temperature_K is None else float(temperature_K),
-        "frames": [item.n_frames for item in trajectories],
-        "frame_interval_ps": first.frame_interval_ps,
-        "molecules": [item.n_molecules for item in rotation.molecules],
-        "site_symmetry": site_symmetry,
-        "threshold_deg": float(threshold_deg),
-        "host": hosts,
-        "n_shifts": n_shifts,
-        "seed": seed,
+        "tilts": list(tilts),
+        "temperatures_K": [item.temperature_K for item in kept],
+        "frames": frames,
+        "frame_interval_ps": about["frame_interval_ps"],
+        "molecules": [[item.n_molecules for item in one.rotation.molecules] for one in studies],
+        "host": studies[0].hosts if studies else {},
+        **study,
     }
-    return FileRotations(rotation, tuple(couplings), source, tuple(dict.fromkeys(notes)))
+    return FileRotations(tuple(studies), tuple(lines), tuple(tilted), source, tuple(dict.fromkeys(notes)))
 
 
 def _loaded(files, temperature_K, reading):
@@ -175,19 +163,13 @@ def _loaded(files, temperature_K, reading):
 
 
 def rotations_text(analysis):
-    """Return the numbers, the verdict with its ladder, and the warnings as text."""
+    """Return the numbers, the verdicts with their ladder, and the warnings as text."""
     lines = [f"{name}: {value}" for name, value in _source_rows(analysis.source)]
-    lines += [""] + [f"  {name:<34} {value}" for name, value in _rotation_rows(analysis.rotation)]
-    for coupling in analysis.couplings:
-        verdict = coupling.verdict
-        lines += [
-            "",
-            f"{analysis.source['anion']} and {coupling.mobile}: {verdict.verdict}",
-            f"  {verdict.reason}",
-        ]
-        lines += [
-            f"  {rung['question']:<42} {rung['answer']:<5} {rung['evidence']}" for rung in verdict.rungs
-        ]
+    records = _records(analysis)
+    lines += ["", *rotation_statements(records, analysis.lines)] if records else []
+    for table in (*rotation_tables(records, analysis.lines), *tilt_tables(analysis.tilts)):
+        lines += ["", " | ".join(table["columns"])]
+        lines += [f"  {row[0]:<44} {' | '.join(row[1:])}" for row in table["rows"]]
     if analysis.warnings:
         lines.append("")
     return "\n".join(lines + [f"warning: {group['text']}" for group in grouped_warnings(analysis.warnings)])
@@ -205,158 +187,43 @@ def write_rotations(analysis, directory):
     if (directory / "recipe.toml").exists():
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
     check_directory(directory / "results")
-    for name, result in analysis.rotation.results.items():
-        (directory / "results" / f"{name}.json").write_text(result.to_json(), encoding="utf-8")
-    for coupling in analysis.couplings:
-        for name, result in coupling.results.items():
-            path = directory / "results" / f"{name}-{coupling.mobile}.json"
-            path.write_text(result.to_json(), encoding="utf-8")
+    for stem, result in analysis.named_results():
+        (directory / "results" / f"{stem}.json").write_text(result.to_json(), encoding="utf-8")
     summary = analysis.to_summary()
     write_json(directory / "summary.json", summary)
-    figures = _figures(analysis)
+    records = _records(analysis)
+    figures = [*rotation_figures(records, analysis.lines), *tilt_figures(analysis.tilts)]
     context = {
         "title": summary["title"],
         "source": _source_rows(analysis.source),
-        "tables": [_rotation_table(analysis), *_coupling_tables(analysis)],
+        "statements": rotation_statements(records, analysis.lines),
+        "tables": [*rotation_tables(records, analysis.lines), *tilt_tables(analysis.tilts)],
+        "tests": tables_of_tests(records),
         "warnings": grouped_warnings(analysis.warnings),
         "figures": figures,
     }
     return write_page(render_page("rotations.html.j2", context), figures, directory)
 
 
+def _records(analysis):
+    return records_of(pair for study in analysis.studies for pair in study.named_results())
+
+
 def _source_rows(source):
-    n = len(source["replicas"])
-    frames = ", ".join(str(count) for count in source["frames"])
-    rows = [
-        ("files", f"{n} replica{'s' if n > 1 else ''}, {source['format']}"),
-        ("molecules", f"{', '.join(str(count) for count in source['molecules'])} {source['anion']}"),
-        ("frames", f"{frames}, one every {source['frame_interval_ps']:g} ps"),
-        ("rotation", f"over {source['threshold_deg']:g} degrees"),
-    ]
-    if source["temperature_K"] is not None:
-        rows.append(("temperature", f"{source['temperature_K']:g} K"))
+    counts = [len(replicas) for replicas in source["replicas"]]
+    total = sum(counts)
+    frames = "; ".join(", ".join(str(count) for count in group) for group in source["frames"])
+    rows = [("files", f"{total} replica{'s' if total > 1 else ''}, {source['format']}")]
+    if source["anion"]:
+        molecules = "; ".join(", ".join(str(n) for n in group) for group in source["molecules"])
+        rows.append(("molecules", f"{molecules} {source['anion']}"))
+    if source["tilts"]:
+        rows.append(("octahedra", ", ".join(source["tilts"])))
+    rows.append(("frames", f"{frames}, one every {source['frame_interval_ps']:g} ps"))
+    if source["anion"]:
+        rows.append(("rotation", f"over {source.get('threshold_deg', 45.0):g} degrees"))
+    kelvins = [item for item in source["temperatures_K"] if item is not None]
+    if kelvins:
+        rows.append(("temperature", ", ".join(f"{item:g} K" for item in dict.fromkeys(kelvins))))
     rows += [(f"host of {name}", ", ".join(host)) for name, host in source["host"].items()]
     return rows
-
-
-def _rotation_rows(rotation):
-    f, rates = rotation.functions, rotation.rates
-    rows = [
-        ("τ₁", format_estimate(f.tau1, "ps")),
-        ("τ₂", format_estimate(f.tau2, "ps")),
-        ("τ₁/τ₂ (3 small steps, 1 large jumps)", f"{format_estimate(f.ratio)}: {f.motion}"),
-        ("order parameter S² (plateau of C₂)", format_estimate(f.plateau2)),
-        (
-            "reorientations",
-            f"{rates.n_events}, {format_estimate(rates.rate_per_rotor, '1/ps')} per rotor; "
-            f"{rates.n_recrossings} recrossings removed",
-        ),
-        ("static order, mean of rotors", format_number(f.static_order.mean())),
-        ("preferred directions of bonds", str(len(rotation.basins))),
-    ]
-    if rotation.diffusion is not None:
-        rows.append(("rotational diffusivity", format_estimate(rotation.diffusion.diffusivity, "rad²/ps")))
-    if rotation.librations is not None:
-        rows.append(("libration frequency", format_estimate(rotation.librations.mean_frequency_THz, "THz")))
-    return rows
-
-
-def _rotation_table(analysis):
-    rows = [list(row) for row in _rotation_rows(analysis.rotation)]
-    return {"columns": ["quantity", "value (95 % interval)"], "rows": rows, "caption": "Rotation."}
-
-
-def _coupling_tables(analysis):
-    tables = []
-    for coupling in analysis.couplings:
-        verdict = coupling.verdict
-        tables.append(
-            {
-                "columns": ["step", "answer", "evidence"],
-                "rows": [[rung["question"], rung["answer"], rung["evidence"]] for rung in verdict.rungs],
-                "caption": f"{analysis.source['anion']} and {coupling.mobile}: {verdict.verdict}. "
-                f"{verdict.reason[0].upper()}{verdict.reason[1:]}.",
-            }
-        )
-        tables.append(
-            {
-                "columns": ["test", "estimate (95 % interval)", "without coupling", "null", "p", "q"],
-                "rows": [_test_row(test) for test in verdict.tests],
-                "caption": "All tests; q is corrected for their number (Benjamini–Hochberg).",
-            }
-        )
-    return tables
-
-
-def _test_row(test):
-    estimate = test["estimate"]
-    text = "–"
-    if estimate is not None and isinstance(estimate["value"], float):
-        low, high = estimate["ci95"]
-        text = f"{estimate['value']:.3g} ({_short(low)} to {_short(high)}) {test['unit']}".strip()
-    return [
-        test["name"],
-        text,
-        f"{test['null_value']:g}",
-        test["null"],
-        f"{test['p']:.2g}",
-        f"{test['q']:.2g}",
-    ]
-
-
-def _short(number):
-    return number if isinstance(number, str) else f"{number:.3g}"
-
-
-def _figures(analysis):
-    rotation = analysis.rotation
-    figures = [
-        single_figure(
-            "reorientation",
-            "Reorientation functions",
-            "C₁ and C₂ over bonds, rotors, replicas and time; bands are one standard error.",
-            plot_reorientation,
-            rotation.functions,
-        ),
-        single_figure(
-            "orientations",
-            "Where bonds point",
-            "Density over that of free rotors; areas are true.",
-            plot_orientation_map,
-            rotation.density,
-            width_in=6.8,
-            height_in=3.8,
-        ),
-    ]
-    for coupling in analysis.couplings:
-        hazards = [item for item in (coupling.crude, coupling.adjusted, coupling.reverse) if item is not None]
-        figures += [
-            single_figure(
-                f"correlogram-{coupling.mobile}",
-                f"Hops of {coupling.mobile} about rotations",
-                "Pairs over those of rotors shifted in time; the band holds 95 % of shifted copies at all "
-                "lags at once. Right of zero the rotation came first.",
-                plot_event_correlogram,
-                coupling.correlogram,
-            ),
-            single_figure(
-                f"hazard-{coupling.mobile}",
-                "Hazard ratios",
-                "Rate in the window after the other event over the rate otherwise, crude and at equal "
-                "surroundings.",
-                plot_hazard_ratios,
-                hazards,
-                height_in=2.8,
-            ),
-        ]
-        if coupling.tilts is not None and coupling.tilts.excess is not None:
-            figures.append(
-                single_figure(
-                    f"tilt-{coupling.mobile}",
-                    "Tilts about hops",
-                    "Rotations over 45 degrees are left out; the band holds 95 % of shifted rotors.",
-                    plot_tilt_at_hops,
-                    coupling.tilts,
-                )
-            )
-    return figures

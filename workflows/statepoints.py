@@ -48,6 +48,7 @@ _PRODUCTION_KEYS = (
     "sample_every_fs",
     "charge_current_every_fs",
     "velocities",
+    "masses_amu",
     "rigid_molecules",
     "inertia_scale",
     "frozen_orientation",
@@ -84,9 +85,16 @@ class PointSpec:
 
     @property
     def label(self):
-        """Readable name: ``700K-r02`` or ``700K-volume``."""
-        tail = "volume" if self.role == "volume" else f"r{self.replica:02d}"
-        return f"{self.temperature_K:g}K-{tail}"
+        """Readable name: ``700K-r02``, ``700K-cone30-r02`` of an altered run, or ``700K-volume``."""
+        if self.role == "volume":
+            return f"{self.temperature_K:g}K-volume"
+        altered = f"{self.variant}-" if self.variant else ""
+        return f"{self.temperature_K:g}K-{altered}r{self.replica:02d}"
+
+    @property
+    def variant(self):
+        """Label of the counterfactual variant (``cone30``); None for a free run."""
+        return self.inputs.get("counterfactual", {}).get("label")
 
     @property
     def digest(self):
@@ -158,7 +166,9 @@ def volume_point(recipe, temperature_K, *, potential, start_lattice_parameter_A)
     )
 
 
-def production_point(recipe, temperature_K, replica, *, potential, lattice_parameter_A, volume_from=None):
+def production_point(
+    recipe, temperature_K, replica, *, potential, lattice_parameter_A, volume_from=None, variant=None
+):
     """Return one production replica.
 
     Parameters
@@ -171,8 +181,16 @@ def production_point(recipe, temperature_K, replica, *, potential, lattice_param
         Edge of the conventional cell at which it runs, Å.
     volume_from
         Hash of the volume stage that gave it, or None if the recipe did.
+    variant
+        A `workflows.counterfactual_tables.Variant`, or None for a free run, whose hash does not depend on
+        what variants there are. Seeds are those of the free replica.
     """
     resolved = recipe.to_dict()
+    altered = {}
+    if variant is not None:
+        resolved["structure"] = {**resolved["structure"], **variant.structure}
+        resolved["md"] = {**resolved["md"], **variant.md}
+        altered["counterfactual"] = variant.block()
     cell = {"lattice_parameter_A": lattice_parameter_A}
     if volume_from is not None:
         cell["volume_point"] = volume_from
@@ -188,6 +206,7 @@ def production_point(recipe, temperature_K, replica, *, potential, lattice_param
             "cell": cell,
             "md": {name: resolved["md"][name] for name in _PRODUCTION_KEYS if name in resolved["md"]},
             "seeds": _seeds(recipe.md.seed, "production", temperature_K, replica),
+            **altered,
         },
     )
 

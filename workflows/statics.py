@@ -80,7 +80,7 @@ def read_static_recipe(name_or_path, overrides=()):
 
 def static_recipe_from_dict(record, *, source, overrides=()):
     """Build a `StaticRecipe` from parsed TOML; its keys are checked one by one."""
-    title = read_title(record, source, known=("title", *_TABLES, *_LISTS, *_RUN_TABLES))
+    title = read_title(record, source, known=("title", "counterfactual", *_TABLES, *_LISTS, *_RUN_TABLES))
     for name in ("structure", "potential"):
         if name not in record:
             raise ConfigError(f"{source}: the table [{name}] is missing")

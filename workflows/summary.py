@@ -13,8 +13,16 @@ from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
+from workflows.counterfactuals import counterfactuals_of
 from workflows.point import FORCE_FIELD_FILE
 from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
+from workflows.run_rotation import (
+    anions_of,
+    rotation_blocks,
+    rotation_lines,
+    site_symmetry_of,
+    temperature_rotations,
+)
 from workflows.statepoints import PROTOCOL, write_json
 
 __all__ = ["SCHEMA", "analyse", "numbers_or_null"]
@@ -44,7 +52,8 @@ def analyse(campaign):
     """
     listed = campaign.points()
     notes = _state_warnings(campaign, listed)
-    transports, associations, mechanisms = [], [], []
+    transports, associations, mechanisms, rotations = [], [], [], []
+    anions = anions_of(campaign.recipe, campaign.forces)
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", SimtoolsWarning)
         for temperature in sorted(campaign.recipe.md.temperatures_K):
@@ -62,7 +71,26 @@ def analyse(campaign):
                     notes=notes,
                 )
             )
+        altered = counterfactuals_of(
+            campaign.recipe,
+            transports,
+            trajectories_of=lambda temperature, label: _trajectories(listed, temperature, notes, label),
+            transport_of=lambda temperature, found: _transport(campaign, temperature, found),
+            notes=notes,
+        )
+        for temperature in (item.temperature_K for item in transports if anions):
+            rotations += temperature_rotations(
+                _trajectories(listed, temperature, []),
+                anions=anions,
+                mobile=campaign.recipe.analysis.mobile,
+                temperature_K=temperature,
+                host_species=tuple(campaign.system["host"]),
+                site_symmetry=site_symmetry_of(campaign.recipe),
+                counterfactuals=altered.for_verdict(temperature),
+                notes=notes,
+            )
         arrhenius = _arrhenius(transports, notes)
+        lines = rotation_lines(rotations, arrhenius, notes)
         law = temperature_law(transports, notes)
         bindings = _bindings(associations)
     notes += _unique(f"{item.message}" for item in caught if issubclass(item.category, SimtoolsWarning))
@@ -83,7 +111,9 @@ def analyse(campaign):
     if associations:
         summary["association"] = [numbers_or_null(result.to_summary()) for result in associations]
         summary["binding"] = [numbers_or_null(result.to_summary()) for result in bindings]
-    summary |= numbers_or_null(summary_blocks(mechanisms, law))
+    summary |= numbers_or_null(summary_blocks(mechanisms, law) | rotation_blocks(rotations, lines))
+    if altered.results:
+        summary["counterfactual"] = numbers_or_null(altered.summary())
     results = campaign.directory / "results"
     results.mkdir(exist_ok=True)
     for stale in results.glob("*.json"):
@@ -95,19 +125,24 @@ def analyse(campaign):
         _write_result(results / name, result)
     for result in bindings:
         _write_result(results / f"binding-{result.species}-{result.partner}.json", result)
-    for name, result in named_results(mechanisms, law):
+    for name, result in (*named_results(mechanisms, law), *altered.named_results()):
         _write_result(results / name, result)
+    for stem, result in [pair for study in rotations for pair in study.named_results()]:
+        _write_result(results / f"{stem}.json", result)
+    for line in lines:
+        _write_result(results / f"rotation-arrhenius-{line.anion}.json", line)
     if arrhenius is not None:
         _write_result(results / "arrhenius.json", arrhenius)
     write_json(campaign.directory / "summary.json", summary)
     return summary
 
 
-def _trajectories(listed, temperature_K, notes):
-    """Return the production trajectories of one temperature: whole ones, and partial ones with a note."""
+def _trajectories(listed, temperature_K, notes, variant=None):
+    """Return the trajectories of one temperature, free ones or a variant's; partial ones with a note."""
     found = []
     for job, outcome in listed:
-        if job.spec.role != "production" or job.spec.temperature_K != temperature_K:
+        wanted = ("production", temperature_K, variant)
+        if (job.spec.role, job.spec.temperature_K, job.spec.variant) != wanted:
             continue
         if outcome is None:
             trajectory = _partial_trajectory(job)

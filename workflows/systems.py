@@ -13,11 +13,13 @@ import numpy as np
 from potentials.schema import ForceField, load_force_field
 from potentials.topology import set_topology, species_labels
 from simtools.analysers.replicas import default_host
+from simtools.analysers.rotation import parse_anion
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
 from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
+from workflows.counterfactual_tables import check_counterfactuals
 from workflows.molecular import (
     build_molecular_cell,
     framework_species,
@@ -281,6 +283,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
             raise ConfigError(
                 f"{source}: [md] {key} = {shown}: {structure['formula']} holds no molecules; remove it"
             )
+    check_counterfactuals(recipe, cell)
     _check_charged_volume(recipe, forces, cell)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)
@@ -477,6 +480,14 @@ def _check_analysis(recipe, present):
                 raise ConfigError(
                     f"{source}: [analysis] {key} = {shown(symbol)}: not in {recipe.structure.formula}"
                     f"{suggestion(symbol, present)}"
+                )
+    for anion in analysis.anions or ():
+        centre, ligands, _ = parse_anion(anion)
+        for symbol in (centre, *ligands):
+            if symbol not in present:
+                raise ConfigError(
+                    f"{source}: [analysis] anions = {shown(anion)}: there is no {symbol} in "
+                    f"{recipe.structure.formula}{suggestion(symbol, present)}"
                 )
 
 

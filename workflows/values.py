@@ -10,6 +10,7 @@ from simtools.core.errors import ConfigError
 
 __all__ = [
     "ValueKind",
+    "anion_list",
     "checked",
     "choice",
     "choice_or_whole",
@@ -20,10 +21,12 @@ __all__ = [
     "number",
     "number_or_numbers",
     "numbers",
+    "one_or_more",
     "read_table",
     "species",
     "species_charges",
     "species_list",
+    "species_masses",
     "suggestion",
     "text",
     "texts",
@@ -34,6 +37,7 @@ __all__ = [
 
 _SYMBOL = re.compile(r"[A-Z][a-z]?[0-9]?")
 _ION = re.compile(r"[A-Z][a-z]?[0-9]?|OH")
+_ANION = re.compile(r"[A-Z][a-z]?([A-Z][a-z]?[0-9]*)+")
 _MISFIT = object()
 
 
@@ -157,6 +161,15 @@ def number_or_numbers(low, high, unit="", *, above=False):
     return ValueKind(f"{one.expected}, or a list of such numbers (one per temperature)", read)
 
 
+def one_or_more(low, high, unit="", *, above=False):
+    """Return the kind of one number or a list of different ones."""
+    one, several = number(low, high, unit, above=above), numbers(low, high, unit, above=above)
+    return ValueKind(
+        f"{one.expected}, or a list of different ones",
+        lambda value: several.read(value) if isinstance(value, list) else one.read(value),
+    )
+
+
 def three_whole_numbers(low, high):
     """Return the kind of a list of three whole numbers."""
     one = whole(low, high)
@@ -194,6 +207,11 @@ def ion_list():
     return species_list(_ION, '["Li"], ["Mg"], ["Li", "Cl"] or ["OH"]')
 
 
+def anion_list():
+    """Return the kind of a list of cluster anions, central atom first."""
+    return species_list(_ANION, '["OH"] or ["BH4", "NO2"], central atoms first')
+
+
 def choice_or_whole(*names, low, high):
     """Return the kind of a string out of a few, or a whole number from `low` to `high`."""
     word, count = choice(*names), whole(low, high)
@@ -216,6 +234,20 @@ def species_charges():
         return dict(sorted(value.items()))
 
     return ValueKind("a table of whole charges in e such as { Li = 1, O = -2, Cl = -1 }", read)
+
+
+def species_masses():
+    """Return the kind of a table from species to masses."""
+    one, mass_amu = species(), number(0, 10_000, "amu", above=True)
+
+    def read(value):
+        if not isinstance(value, dict) or not value:
+            return _MISFIT
+        if any(_MISFIT in (one.read(name), mass_amu.read(mass)) for name, mass in value.items()):
+            return _MISFIT
+        return {name: mass_amu.read(mass) for name, mass in sorted(value.items())}
+
+    return ValueKind("a table of masses in amu such as { H = 2.014 }", read)
 
 
 def suggestion(name, known):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
-from simtools.analysers.event_correlogram import checked_runs, randomisation_p
+from simtools.analysers.event_correlogram import checked_runs, in_stretches, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -94,7 +94,7 @@ def carry_test(
         )
     rng = np.random.default_rng(seed)
     sums = np.zeros((n_shifts + 1, 4))
-    for run in runs:
+    for run in in_stretches(runs, high - low):
         near = run.near(radius_A)
         order, first = run.rotations_by_rotor()
         shifts = rng.uniform(0, run.duration_ps, size=(n_shifts + 1, run.n_rotors))

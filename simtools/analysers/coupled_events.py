@@ -1,6 +1,7 @@
 """Rotations and hops of one run in common time and space. Coupling: event_correlogram.py and others."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,6 +86,32 @@ class RotorHops:
         """Return the order that sorts rotations by rotor and time, and where each rotor's begin."""
         order = np.lexsort((self.rotation_times_ps, self.rotation_rotors))
         return order, np.searchsorted(self.rotation_rotors[order], np.arange(self.n_rotors + 1))
+
+    def stretches(self, number):
+        """Return the run in `number` pieces of equal length, each a `RotorHops` of its own."""
+        edges = np.linspace(0.0, self.duration_ps, number + 1)
+        pieces = []
+        for index, (low, high) in enumerate(pairwise(edges)):
+            turned, hopped = (
+                (times >= low) & ((times < high) | (index == number - 1))
+                for times in (self.rotation_times_ps, self.hop_times_ps)
+            )
+            length = float(high - low)
+            pieces.append(
+                RotorHops(
+                    rotation_rotors=self.rotation_rotors[turned],
+                    rotation_times_ps=np.clip(self.rotation_times_ps[turned] - low, 0.0, length),
+                    rotation_vectors_rad=self.rotation_vectors_rad[turned],
+                    hop_times_ps=np.clip(self.hop_times_ps[hopped] - low, 0.0, length),
+                    hop_starts_A=self.hop_starts_A[hopped],
+                    hop_vectors_A=self.hop_vectors_A[hopped],
+                    rotor_centres_A=self.rotor_centres_A,
+                    cell_A=self.cell_A,
+                    duration_ps=length,
+                    start_ps=self.start_ps + float(low),
+                )
+            )
+        return tuple(pieces)
 
     def near(self, radius_A):
         """Return the hops whose middle is within `radius_A` of each rotor, by rotor and time, `NearHops`.

@@ -10,6 +10,7 @@ from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import checked_runs, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations, rotation_vectors
+from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices, upper_p
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.periodic import cell_heights_A
 from simtools.core.provenance import collect_provenance
@@ -150,7 +151,7 @@ def conditional_displacement(
     series
         From `rotor_series`; replicas add up.
     n_shifts, seed
-        Circular shifts of each rotor, as in `event_correlogram`.
+        Circular shifts of each rotor within stretches of the run (`shift_null`).
 
     Returns
     -------
@@ -179,9 +180,11 @@ def conditional_displacement(
         angle = np.searchsorted(edges, part.angles_rad, side="right").astype(np.int8)
         moved = np.searchsorted(quantiles, part.displacements_A2, side="right").astype(np.int8)
         moved[part.displacements_A2 < 0] = -1
-        shifts = rng.integers(0, len(angle), size=(n_shifts + 1, angle.shape[1]))
-        shifts[0] = 0
-        kernels.shifted_tables(angle, moved, part.displacements_A2, shifts, counts, sums)
+        memory = correlation_steps(part.angles_rad)
+        for stretch in stretch_slices(len(angle), memory):
+            tables = angle[stretch], moved[stretch], part.displacements_A2[stretch]
+            shifts = circular_shifts(rng, n_shifts, angle.shape[1], len(tables[0]))
+            kernels.shifted_tables(*tables, shifts, counts, sums)
     number = counts.sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = sums / number / (sums.sum(axis=1) / number.sum(axis=1))[:, None]
@@ -206,7 +209,7 @@ def conditional_displacement(
         small_correlation=_shifted(correlation, correlation[1:].mean(), number[0, :n_small].sum()),
         small_p_value=randomisation_p(correlation),
         mutual_information=_shifted(information, information[1:].mean(), number[0].sum()),
-        information_p_value=_upper_p(information),
+        information_p_value=upper_p(information),
         provenance=collect_provenance(n_shifts=n_shifts, seed=seed),
     )
 
@@ -276,18 +279,20 @@ def information_flow(
         near = run.near(radius_A)
         owner = np.repeat(np.arange(run.n_rotors), np.diff(near.first))
         hopped[np.minimum((run.hop_times_ps[near.hops] / bin_ps).astype(int), n_bins - 1), owner] = 1
-        shifts = rng.integers(0, n_bins, size=(n_shifts + 1, run.n_rotors))
-        shifts[0] = 0
-        kernels.shifted_triples(rotated, hopped, shifts, forward, backward)
+        memory = correlation_steps(rotated)
+        for stretch in stretch_slices(n_bins, memory):
+            pair = rotated[stretch], hopped[stretch]
+            shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(pair[0]))
+            kernels.shifted_triples(*pair, shifts, forward, backward)
     flows = [_transfer(table.reshape(-1, 2, 2, 2)) for table in (forward, backward)]
     n_bins = forward[0].sum()
     return InformationFlow(
         bin_ps=float(bin_ps),
         n_shifts=n_shifts,
         rotation_to_hop=_shifted(flows[0], flows[0][1:].mean(), n_bins),
-        rotation_to_hop_p_value=_upper_p(flows[0]),
+        rotation_to_hop_p_value=upper_p(flows[0]),
         hop_to_rotation=_shifted(flows[1], flows[1][1:].mean(), n_bins),
-        hop_to_rotation_p_value=_upper_p(flows[1]),
+        hop_to_rotation_p_value=upper_p(flows[1]),
         provenance=collect_provenance(bin_ps=bin_ps, radius_A=radius_A, n_shifts=n_shifts, seed=seed),
     )
 
@@ -339,7 +344,3 @@ def _shifted(values, bias, n):
         method="error: spread of circular shifts of each rotor",
         n_eff=float(n),
     )
-
-
-def _upper_p(values):
-    return float((1 + (values[1:] >= values[0] * (1 - 1e-12)).sum()) / len(values))

@@ -1,24 +1,25 @@
-"""Correlation functions of rotors and ions: angular and linear velocity, joint reorientation and stay."""
+"""Coherence of the angular velocity of rotors with the velocity of ions beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
+from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.rotor_surroundings import checked_cells
+from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices, upper_p
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
-from simtools.core.results import Result, quantity
+from simtools.core.results import Estimate, Result, quantity
 from simtools.md.trajectory import Trajectory
 
-__all__ = ["JointCorrelation", "VelocityCoherence", "joint_correlation", "velocity_coherence"]
+__all__ = ["VelocityCoherence", "paired", "velocity_coherence"]
 
 _FEWEST_SEGMENTS = 8
 _BAND = 0.95
-_MOST_ORIGINS = 300
-_N_LAGS = 30
-_N_BLOCKS = 8
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,8 +33,11 @@ class VelocityCoherence(Result):
     ----------
     coherence, band
         At each frequency, and the height that 95 % of shifted copies stay below at all of them.
-    correlation : float
-        :math:`\langle \omega \cdot F \rangle` over the root of the two mean squares, at lag zero.
+    correlation : Estimate
+        :math:`\langle \omega \cdot F \rangle` over the root of the two mean squares, at lag zero, 0
+        for independent motion; error: the spread of shifted copies.
+    correlation_p_value
+        Two-sided.
     p_value
         Of the highest coherence, in units of its spread, against shifts.
     """
@@ -43,13 +47,14 @@ class VelocityCoherence(Result):
     frequencies_THz: np.ndarray = quantity("THz", shape="(n_frequencies,)")
     coherence: np.ndarray = quantity("1", shape="(n_frequencies,)")
     band: np.ndarray = quantity("1", shape="(n_frequencies,)")
-    correlation: float = quantity("1")
+    correlation: Estimate = quantity("1")
+    correlation_p_value: float = quantity("1")
     p_value: float = quantity("1")
 
 
 def velocity_coherence(
-    orientations: Orientations,
-    trajectory: Trajectory,
+    orientations: Orientations | Sequence[Orientations],
+    trajectories: Trajectory | Sequence[Trajectory],
     *,
     mobile: str,
     radius_A: float,
@@ -61,8 +66,8 @@ def velocity_coherence(
 
     Parameters
     ----------
-    orientations, trajectory
-        Of one run; velocities are differences between frames.
+    orientations, trajectories
+        Of one run, or of replicas, which add up; velocities are differences between frames.
     mobile
         The ion.
     radius_A
@@ -70,7 +75,8 @@ def velocity_coherence(
     resolution_THz
         Distance between frequencies, THz: segments are its inverse long.
     n_shifts, seed
-        Each rotor's segments are paired with later ones of its surroundings, around the run.
+        Each rotor's segments are paired with others of its surroundings, around each stretch of the run
+        (`shift_null`), and the seed of that.
 
     Raises
     ------
@@ -83,14 +89,79 @@ def velocity_coherence(
     neighbours make them coherent in every crystal: this says how strongly they are tied, not that rotations
     drive hops.
     """
-    interval_ps = trajectory.frame_interval_ps
+    rotors, runs = paired(orientations, trajectories)
+    interval_ps = runs[0].frame_interval_ps
+    if any(abs(run.frame_interval_ps - interval_ps) > 1e-6 * interval_ps for run in runs):
+        raise ConfigError("replicas have different times between frames: expected one")
     length = max(4, round(1 / (resolution_THz * interval_ps)))
-    n_segments = (trajectory.n_frames - 1) // length
-    if n_segments < _FEWEST_SEGMENTS:
+    counts = [(run.n_frames - 1) // length for run in runs]
+    if sum(counts) < _FEWEST_SEGMENTS:
         raise ConfigError(
-            f"{trajectory.n_frames} frames give {n_segments} segments of {resolution_THz:g} THz resolution, "
-            f"expected {_FEWEST_SEGMENTS}: ask for a coarser one"
+            f"{sum(run.n_frames for run in runs)} frames give {sum(counts)} segments of {resolution_THz:g} "
+            f"THz resolution, expected {_FEWEST_SEGMENTS}: ask for a coarser one"
         )
+    rng = np.random.default_rng(seed)
+    cross = np.zeros((n_shifts + 1, length // 2 + 1), dtype=complex)
+    power = np.zeros((2, length // 2 + 1))
+    for turned, run, n_segments in zip(rotors, runs, counts, strict=True):
+        spectra = _segments(turned, run, mobile, radius_A, n_segments, length)
+        for which in (0, 1):
+            power[which] += np.sum(np.abs(spectra[which]) ** 2, axis=(0, 2, 3))
+        strength = np.log(np.sum(np.abs(spectra[0]) ** 2, axis=(1, 3)) + 1e-300)
+        memory = correlation_steps(strength)
+        for stretch in stretch_slices(n_segments, memory):
+            first, second = np.conj(spectra[0][stretch]), spectra[1][stretch]
+            number = np.arange(len(first))[:, None]
+            for draw, shift in enumerate(circular_shifts(rng, n_shifts, turned.n_rotors, len(first))):
+                place = ((number + shift) % len(first))[:, None, :, None]
+                moved = np.take_along_axis(second, place, axis=0)
+                cross[draw] += np.einsum("sfmc,sfmc->f", first, moved)
+    if not (power[0].sum() > 0 and power[1].sum() > 0):
+        raise ConfigError("rotors or the ions near them do not move: there is no coherence")
+    found = np.abs(cross) ** 2 / np.maximum(power[0] * power[1], 1e-300)
+    mean, spread = found.mean(axis=0), np.maximum(found.std(axis=0), 1e-300)
+    highest = ((found - mean) / spread).max(axis=1)
+    # twice all frequencies but the first, and the last of an even number of steps: Parseval
+    twice = np.full(length // 2 + 1, 2.0)
+    twice[0] = 1.0
+    if length % 2 == 0:
+        twice[-1] = 1.0
+    common = cross.real @ twice / np.sqrt((power[0] @ twice) * (power[1] @ twice))
+    value, error = common[0], common[1:].std()
+    half = stats.norm.ppf(0.975) * error
+    return VelocityCoherence(
+        n_segments=sum(counts),
+        n_shifts=n_shifts,
+        frequencies_THz=np.fft.rfftfreq(length, interval_ps),
+        coherence=found[0],
+        band=mean + np.quantile(highest[1:], _BAND) * spread,
+        correlation=Estimate(
+            value=float(value),
+            stderr=float(error),
+            ci95=(float(value - half), float(value + half)),
+            method="error: spread of circular shifts of each rotor",
+            n_eff=float(sum(counts)),
+        ),
+        correlation_p_value=randomisation_p(common),
+        p_value=upper_p(highest),
+        provenance=collect_provenance(
+            mobile=mobile, radius_A=radius_A, resolution_THz=resolution_THz, n_shifts=n_shifts, seed=seed
+        ),
+    )
+
+
+def paired(orientations, others):
+    """Return orientations and what belongs to them, of one run or of replicas, as two tuples."""
+    rotors = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
+    others = tuple(others) if isinstance(others, Sequence) else (others,)
+    if len(rotors) != len(others) or not rotors:
+        raise ConfigError(f"got orientations of {len(rotors)} runs and {len(others)} runs: expected the same")
+    return rotors, others
+
+
+def _segments(orientations, trajectory, mobile, radius_A, n_segments, length):
+    """Return tapered spectra of omega and F, two arrays (n_segments, n_frequencies, n_rotors, 3)."""
+    interval_ps = trajectory.frame_interval_ps
     cells = checked_cells(trajectory.cells_A, radius_A)
     r_tnc = trajectory.positions_of(mobile)
     v_tnc = np.diff(r_tnc, axis=0) / interval_ps
@@ -101,136 +172,7 @@ def velocity_coherence(
     omega = orientations.step_vectors() / interval_ps
     taper = np.hanning(length + 1)[:-1]
     used = n_segments * length
-    spectra = [
+    return [
         np.fft.rfft(item[:used].reshape(n_segments, length, -1, 3) * taper[:, None, None], axis=1)
         for item in (omega, field)
     ]
-    power = [np.sum(np.abs(item) ** 2, axis=(0, 2, 3)) for item in spectra]
-    if not (power[0].sum() > 0 and power[1].sum() > 0):
-        raise ConfigError("rotors or the ions near them do not move: there is no coherence")
-    rng = np.random.default_rng(seed)
-    found = np.empty((n_shifts + 1, len(power[0])))
-    for draw in range(n_shifts + 1):
-        cross = np.zeros(len(power[0]), dtype=complex)
-        for rotor in range(orientations.n_rotors):
-            shift = int(rng.integers(1, n_segments)) if draw else 0
-            moved = np.roll(spectra[1][:, :, rotor], -shift, axis=0)
-            cross += np.einsum("sfc,sfc->f", np.conj(spectra[0][:, :, rotor]), moved)
-        found[draw] = np.abs(cross) ** 2 / np.maximum(power[0] * power[1], 1e-300)
-    mean, spread = found.mean(axis=0), np.maximum(found.std(axis=0), 1e-300)
-    highest = ((found - mean) / spread).max(axis=1)
-    scale = np.sqrt(np.mean(omega**2) * np.mean(field**2))
-    return VelocityCoherence(
-        n_segments=n_segments,
-        n_shifts=n_shifts,
-        frequencies_THz=np.fft.rfftfreq(length, interval_ps),
-        coherence=found[0],
-        band=mean + np.quantile(highest[1:], _BAND) * spread,
-        correlation=float(np.mean(omega * field) / scale),
-        p_value=float((1 + (highest[1:] >= highest[0]).sum()) / len(highest)),
-        provenance=collect_provenance(
-            mobile=mobile, radius_A=radius_A, resolution_THz=resolution_THz, n_shifts=n_shifts, seed=seed
-        ),
-    )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JointCorrelation(Result):
-    r"""Whether rotors keep their orientation as long as ions keep their place.
-
-    .. math:: J_l(t) = \langle h(t) P_l(\hat u(0)\cdot\hat u(t)) \rangle - \langle h(t) \rangle
-        \langle P_l(\hat u(0)\cdot\hat u(t)) \rangle
-
-    over pairs of a rotor and an ion that is near at time 0; h(t) = 1 while it is near. Positive where ions
-    that stay have rotors that stay.
-
-    Attributes
-    ----------
-    stay, p1, p2
-        :math:`\langle h \rangle`, :math:`\langle P_1 \rangle` and :math:`\langle P_2 \rangle` over the same
-        pairs.
-    joint1, joint2, joint1_stderr, joint2_stderr
-        J_1 and J_2, errors from eight stretches of time.
-    """
-
-    n_origins: int
-    radius_A: float = quantity("angstrom")
-    lag_times_ps: np.ndarray = quantity("ps", shape="(n_lags,)")
-    stay: np.ndarray = quantity("1", shape="(n_lags,)")
-    p1: np.ndarray = quantity("1", shape="(n_lags,)")
-    p2: np.ndarray = quantity("1", shape="(n_lags,)")
-    joint1: np.ndarray = quantity("1", shape="(n_lags,)")
-    joint1_stderr: np.ndarray = quantity("1", shape="(n_lags,)")
-    joint2: np.ndarray = quantity("1", shape="(n_lags,)")
-    joint2_stderr: np.ndarray = quantity("1", shape="(n_lags,)")
-
-
-def joint_correlation(
-    orientations: Orientations,
-    trajectory: Trajectory,
-    *,
-    mobile: str,
-    radius_A: float,
-    max_lag_ps: float | None = None,
-) -> JointCorrelation:
-    """Return the joint correlation of the orientation of rotors and the stay of ions beside them.
-
-    Parameters
-    ----------
-    orientations, trajectory
-        Of one run; the first bond of each molecule is followed.
-    mobile
-        The ion.
-    radius_A
-        Distance from a rotor's centre within which ions are near, Å.
-    max_lag_ps
-        Longest lag, ps; by default a third of the run.
-
-    Raises
-    ------
-    ConfigError
-        If no ion is near a rotor, or the lag does not fit.
-
-    Notes
-    -----
-    Limit: zero where ions do not care how the rotor turns.
-    """
-    interval_ps = trajectory.frame_interval_ps
-    n_frames = trajectory.n_frames
-    longest = n_frames // 3 if max_lag_ps is None else round(max_lag_ps / interval_ps)
-    if not 1 <= longest < n_frames - _N_BLOCKS:
-        raise ConfigError(f"a longest lag of {longest} frames does not fit a run of {n_frames}")
-    lags = np.unique(np.round(np.geomspace(1, longest, _N_LAGS)).astype(np.int64))
-    lags = np.concatenate([[0], lags])
-    cells = checked_cells(trajectory.cells_A, radius_A)
-    u = np.ascontiguousarray(orientations.vectors[:, :, 0])
-    centres = np.ascontiguousarray(orientations.centres_A)
-    r_tnc, inverse = trajectory.positions_of(mobile), np.linalg.inv(cells)
-    origins = np.unique(np.linspace(0, n_frames - 1 - longest, _MOST_ORIGINS).astype(np.int64))
-    blocks = np.array_split(origins, min(_N_BLOCKS, len(origins)))
-    sums = np.zeros((len(blocks), len(lags), 6))
-    for block, out in zip(blocks, sums, strict=True):
-        kernels.joint_sums(r_tnc, u, centres, cells, inverse, radius_A, block, lags, out)
-    if sums[:, 0, 0].sum() == 0:
-        raise ConfigError(f"no {mobile} comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
-    total = sums.sum(axis=0)
-    averages = total / total[:, :1]
-    joints, errors = [], []
-    for l_column, joint_column in ((2, 4), (3, 5)):
-        joints.append(averages[:, joint_column] - averages[:, 1] * averages[:, l_column])
-        parts = sums / np.maximum(sums[:, :, :1], 1.0)
-        scatter = parts[..., joint_column] - parts[..., 1] * parts[..., l_column]
-        errors.append(scatter.std(axis=0, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 1 else 0 * lags)
-    return JointCorrelation(
-        n_origins=len(origins),
-        radius_A=float(radius_A),
-        lag_times_ps=interval_ps * lags,
-        stay=averages[:, 1],
-        p1=averages[:, 2],
-        p2=averages[:, 3],
-        joint1=joints[0],
-        joint1_stderr=errors[0],
-        joint2=joints[1],
-        joint2_stderr=errors[1],
-        provenance=collect_provenance(mobile=mobile, radius_A=radius_A, max_lag_ps=interval_ps * longest),
-    )

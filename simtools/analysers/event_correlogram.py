@@ -9,12 +9,13 @@ from scipy.fft import irfft, rfft
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.kernels import coupling as kernels
+from simtools.analysers.shift_null import circular_shifts, stretch_count
 from simtools.analysers.uncertainty import poisson_upper_limit
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
 
-__all__ = ["EventCorrelogram", "checked_runs", "event_correlogram", "randomisation_p"]
+__all__ = ["EventCorrelogram", "checked_runs", "event_correlogram", "in_stretches", "randomisation_p"]
 
 _FEWEST_BINS = 20
 _BAND = 0.95
@@ -114,8 +115,9 @@ def event_correlogram(
 ) -> EventCorrelogram:
     """Return the correlogram of rotations and hops with its null.
 
-    The null shifts all rotations of one rotor by one random time around the run. That keeps each rotor's
-    rate, its bursts and its place among fast and slow ions, and breaks only what ties it to single hops.
+    The null shifts all rotations of one rotor by one random time around each of up to eight stretches of the
+    run (20 of the longest lags or more each). That keeps each rotor's rate, its bursts, its place among fast
+    and slow ions and its slow changes as the run ages, and breaks only what ties it to single hops.
     Times must not be shuffled among rotors: with fast and slow regions that finds coupling where there is
     none.
 
@@ -149,10 +151,10 @@ def event_correlogram(
     Notes
     -----
     Limits: independent processes, also with static or shared rates, give p evenly over (0, 1); a planted
-    share of triggered hops is found with its lag. Runs are taken as periodic, so every shift has the same
-    number of pairs and the test is exact but for what straddles the ends.
+    share of triggered hops is found with its lag. Stretches are taken as periodic, so every shift has the
+    same number of pairs and the test is exact but for what straddles their ends.
     """
-    runs = checked_runs(runs)
+    replicas = checked_runs(runs)
     edges_A = np.asarray(distance_edges_A, dtype=float)
     if edges_A.ndim != 1 or len(edges_A) < 2 or not (np.diff(edges_A) > 0).all() or edges_A[0] < 0:
         raise ConfigError(
@@ -166,11 +168,12 @@ def event_correlogram(
     if n_shifts < 1:
         raise ConfigError(f"n_shifts must be at least 1, got {n_shifts!r}")
     half = round(longest_lag_ps / lag_bin_ps)
-    shortest = min(run.duration_ps for run in runs)
+    shortest = min(run.duration_ps for run in replicas)
     if shortest < _FEWEST_BINS * longest_lag_ps:
         raise ConfigError(
             f"a run of {shortest:g} ps is too short for lags of {longest_lag_ps:g} ps: expected 20 times that"
         )
+    runs = in_stretches(replicas, longest_lag_ps)
     rng = np.random.default_rng(seed)
     n_lags, n_shells = 2 * half + 1, len(edges_A) - 1
     shape = (n_shifts + 1, n_shells, n_lags)
@@ -181,7 +184,7 @@ def event_correlogram(
     for run in runs:
         near = run.near(edges_A[-1])
         n_bins = max(n_lags, round(run.duration_ps / lag_bin_ps))
-        together = _shifts(rng, n_shifts, n_bins)
+        together = circular_shifts(rng, n_shifts, 1, n_bins)[:, 0]
         order, first = run.rotations_by_rotor()
         turned = _bins(run.rotation_times_ps[order], run.duration_ps, n_bins)
         hopped = _bins(run.hop_times_ps[near.hops], run.duration_ps, n_bins)
@@ -192,14 +195,14 @@ def event_correlogram(
         for rotor in range(run.n_rotors):
             hops = slice(near.first[rotor], near.first[rotor + 1])
             turns = turned[first[rotor] : first[rotor + 1]]
-            alone = _shifts(rng, n_shifts, n_bins)
+            alone = circular_shifts(rng, n_shifts, 1, n_bins)[:, 0]
             if len(turns) == 0 or hops.start == hops.stop:
                 continue
             pairs = _circular_pairs(turns, hopped[hops], shell[hops], n_shells, n_bins)
             kernels.add_shifted(pairs, n_bins - half, n_lags, alone, own)
             kernels.add_shifted(pairs, n_bins - half, n_lags, together, common)
     leads = np.concatenate(leads)
-    return _result(runs, own, common, leads, edges_A, half, lag_bin_ps, window_ps, n_near, seed)
+    return _result(replicas, own, common, leads, edges_A, half, lag_bin_ps, window_ps, n_near, seed)
 
 
 def checked_runs(runs):
@@ -210,19 +213,20 @@ def checked_runs(runs):
     return runs
 
 
+def in_stretches(runs, memory_ps):
+    """Return the stretches of all runs in which rotors are shifted, 20 of `memory_ps` long at least."""
+    return tuple(piece for run in runs for piece in run.stretches(stretch_count(run.duration_ps, memory_ps)))
+
+
 def randomisation_p(values):
-    """Return the two-sided p of the first value among draws of the null, which follow it."""
+    """Return the two-sided p of the first value among draws of the null, which follow it.
+
+    Deviations are from the mean of all, the first included, so that it is one among equals.
+    """
     draws = values[1:]
-    centre = draws.mean()
+    centre = values.mean()
     away = np.abs(draws - centre) >= abs(values[0] - centre) * (1 - 1e-12)
     return float((1 + away.sum()) / (len(draws) + 1))
-
-
-def _shifts(rng, n_shifts, n_bins):
-    """Return shifts in bins; the first is none."""
-    shifts = rng.integers(0, n_bins, size=n_shifts + 1)
-    shifts[0] = 0
-    return shifts
 
 
 def _bins(times_ps, duration_ps, n_bins):

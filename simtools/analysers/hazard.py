@@ -18,6 +18,8 @@ __all__ = ["HazardRatio", "hazard_ratio"]
 _MOST_BLOCKS = 40
 _FEWEST_BLOCKS = 8
 _WINDOWS_PER_BLOCK = 10
+_BLOCKS_PER_STRETCH = 4
+_MOST_STRETCHES = 8
 _LARGEST_LN = 6.0
 _FEWEST_EVENTS = 5
 _NEWTON = 30
@@ -71,11 +73,12 @@ def hazard_ratio(
     covariates: dict | None = None,
     direction: str = "rotation to hop",
 ) -> HazardRatio:
-    r"""Return the hazard ratio of a Poisson model in which every rotor has its own rate.
+    r"""Return the hazard ratio of a Poisson model in which every rotor has its own rate, which may drift.
 
-    .. math:: \ln \lambda_{jb} = \alpha_j + \beta x_{jb} + \gamma_{c(j, b)}
+    .. math:: \ln \lambda_{jb} = \alpha_{j, s(b)} + \beta x_{jb} + \gamma_{c(j, b)}
 
-    with x = 1 where rotor j turned within the window before bin b and c the level of its surroundings then.
+    with x = 1 where rotor j turned within the window before bin b and c the level of its surroundings then;
+    s is one of up to eight stretches of the run, so that a run that slows down as it ages is no coupling.
 
     Parameters
     ----------
@@ -191,18 +194,24 @@ def _table(run, level, radius_A, window_ps, bin_ps, n_blocks, n_levels, directio
     return out
 
 
+def _stretches(n_blocks):
+    return int(np.clip(n_blocks // _BLOCKS_PER_STRETCH, 1, _MOST_STRETCHES))
+
+
 class _Model:
-    """Conditional Poisson likelihood with a rate per rotor, and scores by block of time."""
+    """Conditional Poisson likelihood with a rate per rotor and stretch, and scores by block of time."""
 
     def __init__(self, tables, n_levels):
-        n_rotors = sum(table.shape[1] for table in tables)
+        groups = [np.array_split(np.arange(item.shape[2]), _stretches(item.shape[2])) for item in tables]
+        n_rows = sum(item.shape[1] * len(group) for item, group in zip(tables, groups, strict=True))
         n_blocks = sum(table.shape[2] for table in tables)
-        full = np.zeros((2, n_rotors, n_blocks, 2 * n_levels))
-        rotor = block = 0
-        for table in tables:
-            j, b = table.shape[1:3]
-            full[:, rotor : rotor + j, block : block + b] = table
-            rotor, block = rotor + j, block + b
+        full = np.zeros((2, n_rows, n_blocks, 2 * n_levels))
+        row = block = 0
+        for table, group in zip(tables, groups, strict=True):
+            for part in group:
+                full[:, row : row + table.shape[1], block + part] = table[:, :, part]
+                row += table.shape[1]
+            block += table.shape[2]
         kept = full[1].sum(axis=(1, 2)) > 0
         self.exposure, self.events = full[0][kept], full[1][kept]
         self.n_blocks = n_blocks

@@ -1,12 +1,15 @@
 """The way through at the time of a hop: how wide the bottleneck is then, and otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
-from simtools.analysers.event_correlogram import randomisation_p
+from simtools.analysers.event_correlogram import checked_runs, randomisation_p
+from simtools.analysers.kernels import coupling as kernels
+from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
@@ -49,8 +52,8 @@ class BottleneckAtHops(Result):
 
 
 def bottleneck_at_hops(
-    trajectory: Trajectory,
-    run: RotorHops,
+    trajectories: Trajectory | Sequence[Trajectory],
+    runs: RotorHops | Sequence[RotorHops],
     *,
     mobile: str,
     n_nearest: int = 3,
@@ -63,10 +66,10 @@ def bottleneck_at_hops(
 
     Parameters
     ----------
-    trajectory
-        The one that `run` is of, in the frame of its host; ligands may be in it.
-    run
-        From `common_events`; 2000 hops at most, evenly chosen.
+    trajectories
+        Those that `runs` are of, in the frame of their host; ligands may be in them.
+    runs
+        From `common_events`, one or replicas, which add up; 2000 hops of each at most, evenly chosen.
     mobile
         The hopping ion; all other species are the host.
     n_nearest
@@ -74,7 +77,8 @@ def bottleneck_at_hops(
     longest_lag_ps, window_ps
         Range of the profile and of the tested mean, ps.
     n_shifts, seed
-        Circular shifts of all hops together, which keep each place and the order of hops.
+        Circular shifts of all hops together within stretches of the run (`shift_null`), which keep each place
+        and the order of hops: windows that share atoms, and hops that come together, count once.
 
     Raises
     ------
@@ -85,33 +89,51 @@ def bottleneck_at_hops(
     -----
     Limit: a host that does not know of hops has no excess.
     """
-    host = np.flatnonzero(trajectory.species != mobile)
-    if run.n_hops == 0 or len(host) < n_nearest:
+    parts = (trajectories,) if isinstance(trajectories, Trajectory) else tuple(trajectories)
+    runs = checked_runs(runs)
+    if len(parts) != len(runs):
+        raise ConfigError(f"got {len(parts)} trajectories and events of {len(runs)} runs: expected the same")
+    interval_ps = parts[0].frame_interval_ps
+    if any(abs(part.frame_interval_ps - interval_ps) > 1e-6 * interval_ps for part in parts):
+        raise ConfigError("replicas have different times between frames: expected one")
+    n_all = sum(run.n_hops for run in runs)
+    fewest = min(int((part.species != mobile).sum()) for part in parts)
+    if n_all == 0 or fewest < n_nearest:
         raise ConfigError(
-            f"a bottleneck needs hops and {n_nearest} host atoms, got {run.n_hops} hops and {len(host)} atoms"
+            f"a bottleneck needs hops and {n_nearest} host atoms, got {n_all} hops and {fewest} atoms"
         )
-    interval_ps = trajectory.frame_interval_ps
-    chosen = np.unique(np.linspace(0, run.n_hops - 1, min(run.n_hops, _MOST_HOPS)).astype(int))
-    middles = run.hop_starts_A[chosen] + 0.5 * run.hop_vectors_A[chosen]
-    times = np.rint((run.hop_times_ps[chosen] + run.start_ps) / interval_ps).astype(int)
     reach = max(1, round(longest_lag_ps / interval_ps))
     stride = max(1, reach // _N_LAGS)
-    steps = np.arange(-(reach // stride), reach // stride + 1) * stride
+    offsets = np.arange(-(reach // stride), reach // stride + 1)
+    steps = offsets * stride
     inside = np.abs(steps) * interval_ps <= window_ps
-    series = _widths(trajectory, host, middles, n_nearest, stride)
-    n_kept = len(series)
     rng = np.random.default_rng(seed)
-    profiles = np.empty((n_shifts + 1, len(steps)))
-    for draw in range(n_shifts + 1):
-        shift = int(rng.integers(n_kept)) if draw else 0
-        at = (times // stride + shift)[:, None] + (steps // stride)[None, :]
-        profiles[draw] = series[at % n_kept, np.arange(len(chosen))[:, None]].mean(axis=0)
+    profiles = np.zeros((n_shifts + 1, len(steps)))
+    n_hops = 0
+    for trajectory, run in zip(parts, runs, strict=True):
+        if run.n_hops == 0:
+            continue
+        chosen = np.unique(np.linspace(0, run.n_hops - 1, min(run.n_hops, _MOST_HOPS)).astype(int))
+        n_hops += len(chosen)
+        middles = run.hop_starts_A[chosen] + 0.5 * run.hop_vectors_A[chosen]
+        times = np.rint((run.hop_times_ps[chosen] + run.start_ps) / interval_ps).astype(int) // stride
+        host = np.flatnonzero(trajectory.species != mobile)
+        series, place = _widths(trajectory, host, middles, n_nearest, stride)
+        times = np.clip(times, 0, len(series) - 1)
+        memory = max(len(offsets) // 2 + 1, correlation_steps(series))
+        for stretch in stretch_slices(len(series), memory):
+            now = (times >= stretch.start) & (times < stretch.stop)
+            here = series[stretch]
+            for draw, shift in enumerate(circular_shifts(rng, n_shifts, 1, len(here))[:, 0]):
+                at = (times[now] - stretch.start + shift)[:, None] + offsets[None, :]
+                profiles[draw] += here[at % len(here), place[now][:, None]].sum(axis=0)
+    profiles /= n_hops
     means = profiles[:, inside].mean(axis=1)
     spread, value = means[1:].std(), means[0] - means[1:].mean()
     half = stats.norm.ppf(0.975) * spread
     low, high = np.percentile(profiles[1:], [2.5, 97.5], axis=0)
     return BottleneckAtHops(
-        n_hops=len(chosen),
+        n_hops=n_hops,
         n_nearest=n_nearest,
         n_shifts=n_shifts,
         window_ps=float(window_ps),
@@ -124,7 +146,7 @@ def bottleneck_at_hops(
             stderr=float(spread),
             ci95=(float(value - half), float(value + half)),
             method="mean width above circular shifts of all hops together",
-            n_eff=float(len(chosen)),
+            n_eff=float(n_hops),
         ),
         p_value=randomisation_p(means),
         provenance=collect_provenance(mobile=mobile, n_nearest=n_nearest, n_shifts=n_shifts, seed=seed),
@@ -132,20 +154,25 @@ def bottleneck_at_hops(
 
 
 def _widths(trajectory, host, middles, n_nearest, stride):
-    """Return the mean distance of the nearest host atoms from each place, (n_frames kept, n_places), Å."""
-    positions = trajectory.positions_A[::stride][:, host]
-    cells = np.broadcast_to(trajectory.cells_A, (trajectory.n_frames, 3, 3))[::stride]
-    inverse = np.linalg.inv(cells)
+    """Return mean distances of the nearest host atoms (n_frames kept, n_places), Å, and each hop's place."""
+    positions = np.ascontiguousarray(trajectory.positions_A[::stride][:, host])
+    cells = np.ascontiguousarray(trajectory.cells_A.reshape(-1, 3, 3))
+    cells = cells[::stride] if len(cells) > 1 else cells
     mean_cell = cells.mean(axis=0)
-    widths = np.empty((len(positions), len(middles)))
-    unique, group = np.unique(np.round(middles, 3), axis=0, return_inverse=True)
+    # hops that differ by a period of the cell go through the same place
+    scaled = np.round(middles @ np.linalg.inv(mean_cell), 4) % 1.0
+    _, index, group = np.unique(scaled, axis=0, return_index=True, return_inverse=True)
+    places = middles[index]
     typical = positions.mean(axis=0)
-    for number, place in enumerate(unique):
-        distance = np.linalg.norm(minimum_image(typical - place, mean_cell), axis=1)
-        near = np.flatnonzero(distance <= max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1]))
-        scaled = np.einsum("tnc,tcd->tnd", positions[:, near] - place, inverse)
-        gaps = np.einsum("tnc,tcd->tnd", scaled - np.round(scaled), cells)
-        lengths = np.linalg.norm(gaps, axis=-1)
-        width = np.partition(lengths, n_nearest - 1, axis=1)[:, :n_nearest].mean(axis=1)
-        widths[:, group.ravel() == number] = width[:, None]
-    return widths
+    gaps = minimum_image((typical - places[:, None]).reshape(-1, 3), mean_cell)
+    distances = np.linalg.norm(gaps, axis=1).reshape(len(places), len(host))
+    near = np.full(distances.shape, -1)
+    for row, distance in zip(near, distances, strict=True):
+        farthest = max(_REACH_A, np.partition(distance, n_nearest - 1)[n_nearest - 1])
+        found = np.flatnonzero(distance <= farthest)
+        row[: len(found)] = found
+    widths = np.empty((len(positions), len(places)))
+    kernels.mean_of_nearest(
+        positions, np.ascontiguousarray(places), near, cells, np.linalg.inv(cells), n_nearest, widths
+    )
+    return widths, group.ravel()

@@ -213,6 +213,8 @@ def find_molecules(
     -----
     Limit: rigid molecules with known topology are found, whatever the images of their atoms.
     """
+    paths_A = trajectory.positions_A
+    trajectory = _in_their_own_cells(trajectory)
     symbols = (ligands,) if isinstance(ligands, str) else tuple(ligands)
     centre_atoms = trajectory.indices_of(centre)
     present = [symbol for symbol in symbols if (trajectory.species == symbol).any()]
@@ -246,7 +248,7 @@ def find_molecules(
         centres=kept,
         ligands=bound,
         bonds_A=bonds,
-        centres_A=trajectory.positions_A[:, kept],
+        centres_A=paths_A[:, kept],
         centre_mass_amu=masses[kept],
         ligand_masses_amu=masses[bound],
         cells_A=trajectory.cells_A,
@@ -256,17 +258,30 @@ def find_molecules(
     )
 
 
+def _in_their_own_cells(trajectory):
+    """Return atoms in the cell of their frame: paths from files of a breathing cell are in the mean one."""
+    reference = trajectory.metadata.get("reference_cell_A")
+    if reference is None or trajectory.cells_A.ndim == 2:
+        return trajectory
+    stretch = np.linalg.inv(np.asarray(reference)) @ trajectory.cells_A
+    return replace(trajectory, positions_A=np.einsum("tnc,tcd->tnd", trajectory.positions_A, stretch))
+
+
 def without_ligands(trajectory: Trajectory, molecules: Molecules) -> Trajectory:
     """Return the trajectory without the ligands: each molecule is its central atom, on one lattice site.
 
     Ligands would otherwise be taken for ions on whatever site is nearest (H of hydroxide on a lithium site).
     """
     kept = np.setdiff1d(np.arange(len(trajectory.species)), molecules.ligands)
-    velocities = trajectory.velocities_A_per_ps
+    velocities, molecule_id = trajectory.velocities_A_per_ps, trajectory.molecule_id
+    if molecule_id is not None:
+        cut = np.unique(molecule_id[molecules.ligands])
+        molecule_id = np.where(np.isin(molecule_id, cut), -1, molecule_id)[kept]
     return replace(
         trajectory,
         positions_A=trajectory.positions_A[:, kept],
         species=trajectory.species[kept],
+        molecule_id=molecule_id,
         masses_amu=None if trajectory.masses_amu is None else trajectory.masses_amu[kept],
         velocities_A_per_ps=None if velocities is None else velocities[:, kept],
         defects=tuple(_renumbered(defect, kept) for defect in trajectory.defects),

@@ -1,28 +1,29 @@
 """Reorientation functions C_1 and C_2, relaxation times, plateaus and what their ratio says of the motion."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
 from scipy.fft import irfft, next_fast_len, rfft
 
 from simtools.analysers.orientations import Orientations
-from simtools.core.errors import ConfigError
+from simtools.analysers.relaxation_fits import (
+    RELAXED,
+    check_alike,
+    fit_relaxation,
+    jackknife_estimate,
+    lag_count,
+    left_out_means,
+    plateau_estimate,
+    shown_lags,
+    unit_correlations,
+)
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
 
 __all__ = ["ReorientationResult", "legendre_correlations", "reorientation"]
 
 _PRODUCTS = ((0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0), (0, 1, 2.0), (0, 2, 2.0), (1, 2, 2.0))
-_FEWEST_UNITS = 12
-_N_LAGS = 120
-_N_FITTED = 40
-_GROUPS = 24
-_RELAXED = 0.1
-_SHORTEST_STEPS = 3
-_LOWEST = -0.3
-_AT_BOUND = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,7 +49,8 @@ class ReorientationResult(Result):
     ratio : Estimate
         tau1/tau2: 3 for small steps, 1 for jumps to anywhere.
     motion : str
-        "small steps", "large jumps", "between" or "not relaxed": where the interval of the ratio lies.
+        "small steps", "large jumps", "between", "wide wobble" (over 3: bonds wobble widely about a direction
+        that turns slowly) or "not relaxed": where the interval of the ratio lies.
     static_order : ndarray
         :math:`|\langle \hat u \rangle_t|` of each rotor (first bond): 1 frozen, 0 all directions alike.
     n_units : int
@@ -131,7 +133,8 @@ def reorientation(
     -------
     ReorientationResult
         Errors are a jackknife over rotors and replicas, bonds of one rotor together; with fewer than 12 of
-        them over stretches in time that are three times the longest lag or more.
+        them over stretches in time that are three times the longest lag or more. Where replicas differ by
+        more than their rotors explain, errors of times, ratio and plateaus are a jackknife over replicas.
 
     Raises
     ------
@@ -145,61 +148,62 @@ def reorientation(
     Rotors that turn together are not independent: errors are then too small, and replicas are needed.
     """
     parts = (orientations,) if isinstance(orientations, Orientations) else tuple(orientations)
-    _check(parts)
+    check_alike(parts)
     interval_ps = parts[0].frame_interval_ps
-    shortest = min(part.n_frames for part in parts)
-    n_lags = shortest // 3 if max_lag_ps is None else int(max_lag_ps / interval_ps + 1e-9) + 1
-    if not _SHORTEST_STEPS < n_lags <= shortest:
-        raise ConfigError(
-            f"the longest lag must be {_SHORTEST_STEPS} to {shortest - 1} frames of {interval_ps:g} ps, got "
-            f"{n_lags - 1}"
-        )
-    stretches = 1
-    n_rotors = sum(part.n_rotors for part in parts)
-    if n_rotors < _FEWEST_UNITS:
-        stretches = max(1, min(-(-_FEWEST_UNITS // n_rotors), shortest // (3 * n_lags)))
-    units = np.array(
-        [
-            legendre_correlations(stretch, n_lags)
-            for part in parts
-            for rotor in range(part.n_rotors)
-            for stretch in np.array_split(part.vectors[:, rotor], stretches)
-        ],
-    )
-    lags = np.unique(np.round(np.geomspace(1, n_lags - 1, _N_LAGS)).astype(int))
-    lags = np.concatenate([[0], lags])
+    n_lags = lag_count(parts, max_lag_ps)
+    units, stretches = unit_correlations(parts, n_lags, legendre_correlations)
+    lags = shown_lags(n_lags)
     times_ps = interval_ps * lags
     mean = units.mean(axis=0)
     stderr = units.std(axis=0, ddof=1) / np.sqrt(len(units)) if len(units) > 1 else np.full_like(mean, np.nan)
-    fits = [_fit(interval_ps, mean[which]) for which in (0, 1)]
-    groups = np.array_split(np.random.default_rng(seed).permutation(len(units)), min(_GROUPS, len(units)))
-    total = units.sum(axis=0)
-    left_out = np.empty((len(groups) if len(units) > 1 else 0, 2, 3))
-    for row, group in zip(left_out, groups, strict=False):
-        sample = (total - units[group].sum(axis=0)) / (len(units) - len(group))
-        for which in (0, 1):
-            fit = _fit(interval_ps, sample[which], start=fits[which].parameters)
-            row[which] = fit.tau_ps, fit.integral_ps, fit.plateau
+    fits = [fit_relaxation(interval_ps, mean[which]) for which in (0, 1)]
+    left_out = np.array(
+        [
+            [
+                (fit.tau_ps, fit.integral_ps, fit.plateau)
+                for which in (0, 1)
+                for fit in [fit_relaxation(interval_ps, sample[which], start=fits[which].parameters)]
+            ]
+            for sample in left_out_means(units, seed)
+        ]
+    ).reshape(-1, 2, 3)
+    without = _without_replicas(units, parts, interval_ps, fits)
     method = f"jackknife over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}, Student"
     estimates = [
         [
-            _estimate(fits[which].tau_ps, left_out[:, which, 0], len(units), method, logarithmic=True),
-            _estimate(fits[which].integral_ps, left_out[:, which, 1], len(units), method),
-            _plateau(fits[which], left_out[:, which, 2], len(units), method),
+            jackknife_estimate(
+                fits[which].tau_ps,
+                left_out[:, which, 0],
+                len(units),
+                method,
+                without=without[:, which, 0],
+                logarithmic=True,
+            ),
+            jackknife_estimate(
+                fits[which].integral_ps,
+                left_out[:, which, 1],
+                len(units),
+                method,
+                without=without[:, which, 1],
+            ),
+            plateau_estimate(
+                fits[which], left_out[:, which, 2], len(units), method, without=without[:, which, 2]
+            ),
         ]
         for which in (0, 1)
     ]
-    ratio = _estimate(
+    ratio = jackknife_estimate(
         fits[0].tau_ps / fits[1].tau_ps,
         left_out[:, 0, 0] / left_out[:, 1, 0],
         len(units),
         method,
+        without=without[:, 0, 0] / without[:, 1, 0],
         logarithmic=True,
     )
-    relaxed = tuple(fit.left < _RELAXED for fit in fits)
+    relaxed = tuple(fit.left < RELAXED for fit in fits)
     return ReorientationResult(
         name=parts[0].name,
-        n_rotors=n_rotors,
+        n_rotors=sum(part.n_rotors for part in parts),
         n_replicas=len(parts),
         n_units=len(units),
         lag_times_ps=times_ps,
@@ -224,77 +228,17 @@ def reorientation(
     )
 
 
-@dataclass(frozen=True)
-class _Fit:
-    parameters: np.ndarray  # plateau, amplitude, ln tau, beta
-    tau_ps: float
-    integral_ps: float
-    plateau: float
-    left: float
-
-
-def _fit(interval_ps, c_k, start=None):
-    """Fit plateau + amplitude exp(-(t/tau)^beta) to lags spaced evenly in their logarithm."""
-    n_lags = len(c_k)
-    lags = np.unique(np.round(np.geomspace(1, n_lags - 1, _N_FITTED)).astype(int))
-    t, y = interval_ps * lags, c_k[lags]
-    # later lags rest on fewer independent stretches of time
-    weight = np.sqrt(1 / (1 + t / t[-1] * 3))
-
-    def model(p, times):
-        return p[0] + p[1] * np.exp(-((times / np.exp(p[2])) ** p[3]))
-
-    longest = np.log(100 * t[-1])
-    low, high = [_LOWEST, 0.0, np.log(interval_ps / 20), 0.3], [1.0, 1.1, longest, 1.2]
-    if start is None:
-        drop = np.flatnonzero(y < y[-1] + (1 - y[-1]) / np.e)
-        guess = t[drop[0]] if len(drop) else t[-1]
-        start = [max(0.0, y[-1]), max(0.05, 1 - max(0.0, y[-1])), np.log(guess), 0.95]
-    start = np.clip(start, np.add(low, 1e-6), np.subtract(high, 1e-6))
-    found = optimize.least_squares(
-        lambda p: weight * (model(p, t) - y), start, bounds=(low, high), x_scale=[0.1, 0.1, 0.3, 0.1]
-    )
-    p = found.x
-    tau = float(np.exp(p[2]) * special.gamma(1 / p[3]) / p[3])
-    plateau = float(p[0])
-    share = (c_k - plateau) / max(1 - plateau, 1e-12)
-    integral = float(interval_ps * (share.sum() - 0.5 * (share[0] + share[-1])))
-    left = float(np.exp(-((t[-1] / np.exp(p[2])) ** p[3])))
-    if plateau < _LOWEST + _AT_BOUND or p[2] > longest - _AT_BOUND:
-        left = 1.0
-    return _Fit(p, tau, integral, plateau, left)
-
-
-def _estimate(value, left_out, n_units, method, *, logarithmic=False):
-    """Return the delete-a-group jackknife's interval, of the logarithm for a positive quantity."""
-    g = len(left_out)
-    if g == 0:
-        nan = float("nan")
-        return Estimate(
-            value=float(value), stderr=nan, ci95=(nan, nan), method="one rotor: no error", n_eff=1.0
-        )
-    points = np.log(left_out) if logarithmic else left_out
-    error = np.sqrt((g - 1) / g * np.sum((points - points.mean()) ** 2))
-    half = stats.t.ppf(0.975, g - 1) * error
-    ci95 = (value * np.exp(-half), value * np.exp(half)) if logarithmic else (value - half, value + half)
-    return Estimate(
-        value=float(value),
-        stderr=float(error * value if logarithmic else error),
-        ci95=(float(ci95[0]), float(ci95[1])),
-        method=method,
-        n_eff=float(n_units),
-    )
-
-
-def _plateau(fit, left_out, n_units, method):
-    """Return the plateau; its interval is unknown where the run does not reach it."""
-    estimate = _estimate(fit.plateau, left_out, n_units, method)
-    if fit.left < _RELAXED:
-        return estimate
-    nan = float("nan")
-    return replace(
-        estimate, stderr=nan, ci95=(nan, nan), method="fit that the run does not reach: no interval"
-    )
+def _without_replicas(units, parts, interval_ps, fits):
+    """Return time, integral and plateau of both functions without each replica, (n_replicas, 2, 3)."""
+    if len(parts) < 2:
+        return np.empty((0, 2, 3))
+    ends = np.cumsum([part.n_rotors * len(units) // sum(p.n_rotors for p in parts) for part in parts])
+    total, found = units.sum(axis=0), []
+    for run in np.split(np.arange(len(units)), ends[:-1]):
+        sample = (total - units[run].sum(axis=0)) / (len(units) - len(run))
+        again = [fit_relaxation(interval_ps, sample[i], start=fits[i].parameters) for i in (0, 1)]
+        found.append([(fit.tau_ps, fit.integral_ps, fit.plateau) for fit in again])
+    return np.array(found)
 
 
 def _motion(ratio, relaxed):
@@ -305,17 +249,6 @@ def _motion(ratio, relaxed):
         return "small steps"
     if high < 1.5:
         return "large jumps"
+    if low > 3.0:
+        return "wide wobble"
     return "between"
-
-
-def _check(parts):
-    if not parts:
-        raise ConfigError("reorientation needs at least one trajectory, got none")
-    names = {part.name for part in parts}
-    if len(names) != 1:
-        raise ConfigError(f"expected molecules of one kind, got {', '.join(sorted(names))}")
-    intervals = [part.frame_interval_ps for part in parts]
-    if max(intervals) > min(intervals) * (1 + 1e-6):
-        raise ConfigError(
-            f"replicas have frames every {min(intervals):g} and every {max(intervals):g} ps, expected one"
-        )

@@ -217,7 +217,7 @@ class ReorientationRates(Result):
         Lasting rotations per rotor and ps, or an upper limit.
     dispersion : float
         Variance of the counts of rotors over their mean, 1 where all turn alike at random; where it is above
-        1 with p < 0.01 the interval is widened by its root.
+        1 with p < 0.01 the interval is widened by its root; so it is where replicas differ by more than that.
     class_edges_deg, class_rates
         Rates by angle: below 60, 60 to 105, 105 to 150 and 150 to 180 degrees.
     """
@@ -258,6 +258,7 @@ def reorientation_rates(events: Reorientations | Sequence[Reorientations]) -> Re
         dispersion = float(squares / (len(counts) - 1))
         if dispersion > 1 and stats.chi2.sf(squares, len(counts) - 1) < _CLUSTERED:
             widening = dispersion
+    widening = max(widening, _between_replicas(parts, widening)) if n_events else widening
     angles = np.concatenate([part.angles_deg for part in parts])
     by_class, _ = np.histogram(angles, (*_CLASS_EDGES_DEG[:-1], _CLASS_EDGES_DEG[-1] + 1e-6))
     return ReorientationRates(
@@ -272,6 +273,18 @@ def reorientation_rates(events: Reorientations | Sequence[Reorientations]) -> Re
         class_rates=tuple(poisson_rate(int(n), exposure_ps, dispersion=widening) for n in by_class),
         provenance=collect_provenance(events=[part.provenance["arguments"] for part in parts]),
     )
+
+
+def _between_replicas(parts, widening):
+    """Return the variance over mean of the replicas' counts where it is more than `widening` by chance."""
+    counts = np.array([part.n_events for part in parts], dtype=float)
+    exposure = np.array([part.n_rotors * part.duration_ps for part in parts])
+    expected = counts.sum() * exposure / exposure.sum()
+    squares = np.sum((counts - expected) ** 2 / expected)
+    dof = len(parts) - 1
+    if dof and stats.chi2.sf(squares / widening, dof) < _CLUSTERED:
+        return float(squares / dof)
+    return 1.0
 
 
 def rotation_activation_energy(rates: Sequence[ReorientationRates], temperatures_K) -> Estimate:

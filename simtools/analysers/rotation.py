@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from simtools.analysers.angular_displacement import (
     LibrationSpectrum,
     RotationalDiffusion,
@@ -25,11 +27,18 @@ from simtools.analysers.reorientations import (
     find_reorientations,
     reorientation_rates,
 )
+from simtools.analysers.rotor_functions import (
+    FUNCTION_NAMES,
+    RotorFunctions,
+    functions_vanish,
+    rotor_functions,
+)
 from simtools.core.errors import ConfigError, SimtoolsError
 from simtools.md.trajectory import Trajectory
 
 __all__ = ["RotationAnalysis", "analyse_rotation", "parse_anion"]
 
+_FEWEST_OF_A_BODY = 4
 _ELEMENT = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
@@ -40,8 +49,12 @@ class RotationAnalysis:
     Attributes
     ----------
     molecules, orientations, events : tuple
-        Of each replica.
+        Of each replica; molecules that break are left out.
+    found : tuple of Molecules
+        Of each replica, with those that break.
     functions : ReorientationResult
+    rotor_functions : tuple of RotorFunctions
+        Of order 3 and 4, of molecules with four or more ligands, where they do not vanish.
     diffusion : RotationalDiffusion or None
         None for a single rotor.
     librations : LibrationSpectrum or None
@@ -54,6 +67,7 @@ class RotationAnalysis:
     """
 
     molecules: tuple[Molecules, ...]
+    found: tuple[Molecules, ...]
     orientations: tuple[Orientations, ...]
     events: tuple[Reorientations, ...]
     functions: ReorientationResult
@@ -63,6 +77,7 @@ class RotationAnalysis:
     basins: object
     rates: ReorientationRates
     warnings: tuple
+    rotor_functions: tuple[RotorFunctions, ...] = ()
 
     @property
     def results(self):
@@ -73,6 +88,7 @@ class RotationAnalysis:
             "librations": self.librations,
             "orientation_density": self.density,
             "reorientation_rates": self.rates,
+            **{f"rotor_functions_{item.order}": item for item in self.rotor_functions},
         }
         return {name: result for name, result in found.items() if result is not None}
 
@@ -88,6 +104,16 @@ class RotationAnalysis:
             "tau2_ps": functions.tau2.to_dict(),
             "tau1_over_tau2": functions.ratio.to_dict(),
             "motion": functions.motion,
+            "rotor_functions": [
+                {
+                    "order": item.order,
+                    "tau_ps": item.tau.to_dict(),
+                    "plateau": item.plateau.to_dict(),
+                    "relaxed": item.relaxed,
+                    "means": dict(zip(item.functions, item.means.tolist(), strict=True)),
+                }
+                for item in self.rotor_functions
+            ],
             "relaxed": list(functions.relaxed),
             "order_parameter_squared": functions.plateau2.to_dict(),
             "rotational_diffusivity_rad2_per_ps": None
@@ -96,6 +122,7 @@ class RotationAnalysis:
             "libration_frequency_THz": None
             if self.librations is None
             else self.librations.mean_frequency_THz.to_dict(),
+            "n_bond_changes": sum(len(item.changes) for item in self.found),
             "n_reorientations": rates.n_events,
             "n_recrossings": rates.n_recrossings,
             "reorientation_rate_per_ps": rates.rate_per_rotor.to_dict(),
@@ -139,7 +166,8 @@ def analyse_rotation(
     anion
         Formula with the central atom first: ``"OH"``, ``"BH4"``, ``"PS4"``.
     cutoff_A
-        Longest bond, Å; by default 1.25 times the sum of covalent radii.
+        Longest bond, Å; by default the molecules that a run of ours carries, else 1.25 times the sum of
+        covalent radii.
     site_symmetry
         For the orientation map, see `orientation_density`.
     threshold_deg
@@ -162,15 +190,21 @@ def analyse_rotation(
         As `find_molecules`, `reorientation` and `find_reorientations` do.
     """
     centre, ligands, n_ligands = parse_anion(anion)
-    molecules, notes = [], []
+    molecules, everything, notes = [], [], []
     for trajectory in trajectories:
         found = find_molecules(
-            trajectory, centre=centre, ligands=ligands, n_ligands=n_ligands, cutoffs_A=cutoff_A
+            trajectory,
+            centre=centre,
+            ligands=ligands,
+            n_ligands=n_ligands,
+            cutoffs_A=cutoff_A,
+            topology=None if cutoff_A is not None else _topology(trajectory, centre, ligands, n_ligands),
         )
         if found.others:
             rest = ", ".join(f"{count} with {n}" for n, count in sorted(found.others.items()))
             notes.append(f"{centre} with another number of ligands are no {anion}: {rest}")
         whole, broken = found.intact()
+        everything.append(found)
         molecules.append(whole)
         notes += broken
     orientations = tuple(orientations_of(item) for item in molecules)
@@ -193,6 +227,7 @@ def analyse_rotation(
     density = orientation_density(orientations, site_symmetry=site_symmetry, temperature_K=temperature_K)
     return RotationAnalysis(
         molecules=tuple(molecules),
+        found=tuple(everything),
         orientations=orientations,
         events=events,
         functions=functions,
@@ -201,5 +236,29 @@ def analyse_rotation(
         density=density,
         basins=find_basins(density),
         rates=reorientation_rates(events),
+        rotor_functions=_symmetric(orientations, max_lag_ps),
         warnings=tuple(dict.fromkeys(notes)),
     )
+
+
+def _topology(trajectory, centre, ligands, n_ligands):
+    """Return centres and ligands of the molecules that the trajectory carries, or None without any such."""
+    if trajectory.molecule_id is None:
+        return None
+    centres, bound = [], []
+    for number in np.unique(trajectory.molecule_id[trajectory.molecule_id >= 0]):
+        atoms = np.flatnonzero(trajectory.molecule_id == number)
+        symbols = trajectory.species[atoms]
+        core, rest = atoms[symbols == centre], atoms[np.isin(symbols, ligands)]
+        if len(core) == 1 and len(rest) == n_ligands and len(atoms) == n_ligands + 1:
+            centres.append(core[0])
+            bound.append(rest)
+    return (np.array(centres), np.array(bound)) if centres else None
+
+
+def _symmetric(orientations, max_lag_ps):
+    """Return rotor functions of order 3 and 4 of molecules with four or more ligands."""
+    if orientations[0].is_linear or orientations[0].vectors.shape[2] < _FEWEST_OF_A_BODY:
+        return ()
+    orders = [order for order in FUNCTION_NAMES if not functions_vanish(orientations, order)]
+    return tuple(rotor_functions(orientations, order=order, max_lag_ps=max_lag_ps) for order in orders)

@@ -7,6 +7,12 @@ import numpy as np
 
 from simtools.analysers.carry import CarryTest, carry_test
 from simtools.analysers.coupled_events import RotorHops, common_events
+from simtools.analysers.coupling_inputs import (
+    common_windows,
+    density_sites,
+    nearest_ion_A,
+    rotor_covariates,
+)
 from simtools.analysers.coupling_series import (
     ConditionalDisplacement,
     InformationFlow,
@@ -14,42 +20,27 @@ from simtools.analysers.coupling_series import (
     information_flow,
     rotor_series,
 )
-from simtools.analysers.coupling_velocities import (
-    JointCorrelation,
-    VelocityCoherence,
-    joint_correlation,
-    velocity_coherence,
-)
-from simtools.analysers.density import find_sites, ion_density
+from simtools.analysers.coupling_table import further_tests
+from simtools.analysers.coupling_velocities import VelocityCoherence, velocity_coherence
 from simtools.analysers.event_correlogram import EventCorrelogram, event_correlogram
 from simtools.analysers.hazard import HazardRatio, hazard_ratio
 from simtools.analysers.hop_geometry import BottleneckAtHops, bottleneck_at_hops
+from simtools.analysers.joint_correlation import JointCorrelation, joint_correlation
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.molecules import without_ligands
-from simtools.analysers.multiple_testing import CouplingTest
 from simtools.analysers.rotation import RotationAnalysis
-from simtools.analysers.rotor_surroundings import (
-    DipoleToVacancies,
-    TiltAtHops,
-    coordination_levels,
-    dipole_to_vacancies,
-    ions_near,
-    tilt_at_hops,
-    vacancies_near,
-    vacancy_positions,
-)
+from simtools.analysers.rotor_surroundings import DipoleToVacancies, dipole_to_vacancies
+from simtools.analysers.tilt_at_hops import TiltAtHops, tilt_at_hops
+from simtools.analysers.vacancy_pointing import VacancyPointing, vacancy_pointing
 from simtools.analysers.verdict import Counterfactuals, Verdict, reach_verdict, typical_angle_deg
-from simtools.core.errors import ConfigError, SimtoolsError
-from simtools.core.periodic import cell_heights_A, minimum_image
-from simtools.md.trajectory import LatticeSites, Trajectory
+from simtools.core.errors import SimtoolsError
+from simtools.core.periodic import cell_heights_A
+from simtools.md.trajectory import Trajectory
 
 __all__ = ["CouplingAnalysis", "analyse_coupling"]
 
 _HOP_REACH, _ION_REACH, _SECOND_REACH = 1.2, 1.3, 2.0
-_LAG_PS, _WINDOW_PS, _BIN_PS, _LAG_BIN_PS = 2.0, 1.0, 0.05, 0.1
-_WINDOWS_IN_ALL = 90.0
-_LAGS_IN_RUN = 25.0
-_VOXEL_A = 0.3
+_BIN_PS, _LAG_BIN_PS = 0.05, 0.1
 _MOST_GATHERED = 2e8
 
 
@@ -64,12 +55,13 @@ class CouplingAnalysis:
         Within which the middle of a hop is near a rotor, Å.
     correlogram, crude, adjusted, reverse, carry
         Tests of events; `adjusted` and `reverse` are None where surroundings are unknown.
-    dipole, tilts, bottleneck, conditional, information, coherence, joint
-        Further measures, of the first replica where they need its frames; None where they cannot be had.
+    dipole, pointing, tilts, bottleneck, conditional, information, coherence, joint
+        Further measures, over all replicas; None where they cannot be had.
     verdict : Verdict
     warnings : tuple of str
     """
 
+    anion: str
     mobile: str
     runs: tuple[RotorHops, ...]
     radius_A: float
@@ -79,6 +71,7 @@ class CouplingAnalysis:
     reverse: HazardRatio | None
     carry: CarryTest
     dipole: DipoleToVacancies | None
+    pointing: VacancyPointing | None
     tilts: TiltAtHops | None
     bottleneck: BottleneckAtHops | None
     conditional: ConditionalDisplacement | None
@@ -98,6 +91,7 @@ class CouplingAnalysis:
             "hazard_reverse": self.reverse,
             "carry": self.carry,
             "dipole_to_vacancies": self.dipole,
+            "vacancy_pointing": self.pointing,
             "tilt_at_hops": self.tilts,
             "bottleneck_at_hops": self.bottleneck,
             "conditional_displacement": self.conditional,
@@ -110,8 +104,9 @@ class CouplingAnalysis:
 
     def to_summary(self, *, temperature_K=None):
         """Return the ``coupling`` entry of ``summary.json``; the verdict has its own."""
-        c = self.correlogram
+        c, pointing = self.correlogram, self.pointing
         return {
+            "anion": self.anion,
             "mobile": self.mobile,
             "temperature_K": temperature_K,
             "n_rotations": c.n_rotations,
@@ -127,14 +122,25 @@ class CouplingAnalysis:
             "adjusted_for": [] if self.adjusted is None else list(self.adjusted.covariates),
             "carried": _dict(self.carry.carried),
             "dipole_to_vacancies_mean_cosine": None if self.dipole is None else self.dipole.mean_cosine,
+            "vacancy_pointing": None
+            if pointing is None
+            else {
+                "angle_to_nearest_vacancy_deg": pointing.angle_deg.to_dict(),
+                "cosine_to_nearest_vacancy": pointing.cosine.to_dict(),
+                "p_random_orientation": pointing.p_value,
+                "within_45_deg_of_a_vacancy": pointing.pointing.to_dict(),
+                "within_45_deg_random_orientation": pointing.random_pointing,
+                "near_A": pointing.radius_A,
+                "share_of_time_with_a_vacancy": pointing.covered,
+            },
             "tests": list(self.verdict.tests),
         }
 
-    def verdict_summary(self, *, anion, temperature_K=None):
+    def verdict_summary(self, *, temperature_K=None):
         """Return the ``verdict`` entry of ``summary.json``."""
         v = self.verdict
         return {
-            "anion": anion,
+            "anion": self.anion,
             "mobile": self.mobile,
             "temperature_K": temperature_K,
             "verdict": v.verdict,
@@ -188,11 +194,11 @@ def analyse_coupling(
     for trajectory, molecules, events in zip(trajectories, rotation.molecules, rotation.events, strict=True):
         bare = without_ligands(trajectory, molecules)
         if bare.lattice_sites is None:
-            bare = replace(bare, lattice_sites=_sites_of(bare, mobile))
+            bare = replace(bare, lattice_sites=density_sites(bare, mobile))
             notes.append(f"sites of {mobile} were taken from where its density peaks")
         hosts.append(bare)
         runs.append(common_events(events, find_jumps(bare, species=mobile)))
-    nearest_A = _nearest_A(hosts[0], rotation.orientations[0], mobile)
+    nearest_A = nearest_ion_A(hosts[0], rotation.orientations[0], mobile)
     room_A = 0.5 * float(cell_heights_A(runs[0].cell_A).min())
     if radius_A is None:
         radius_A = min(_HOP_REACH * nearest_A, room_A)
@@ -200,7 +206,7 @@ def analyse_coupling(
     if _SECOND_REACH * nearest_A > radius_A * 1.05 and _SECOND_REACH * nearest_A <= room_A:
         shells = (*shells, _SECOND_REACH * nearest_A)
     interval_ps = hosts[0].frame_interval_ps
-    window_ps, lag_ps = _windows(runs, interval_ps)
+    window_ps, lag_ps = common_windows(runs, interval_ps)
     correlogram = event_correlogram(
         runs,
         distance_edges_A=shells,
@@ -210,16 +216,16 @@ def analyse_coupling(
         n_shifts=n_shifts,
         seed=seed,
     )
-    hazard = {"radius_A": radius_A, "window_ps": window_ps, "bin_ps": max(_BIN_PS, interval_ps)}
+    bin_ps = max(min(_BIN_PS, window_ps / 10), interval_ps)
+    hazard = {"radius_A": radius_A, "window_ps": window_ps, "bin_ps": bin_ps}
     crude = hazard_ratio(runs, **hazard)
     reach_A = min(_ION_REACH * nearest_A, room_A)
-    covariates, vacancies = _surroundings(hosts, rotation, runs, mobile, reach_A, notes)
+    covariates, vacancies = rotor_covariates(hosts, rotation, runs, mobile, reach_A, notes)
     adjusted = hazard_ratio(runs, covariates=covariates, **hazard)
     reverse = hazard_ratio(runs, covariates=covariates, direction="hop to rotation", **hazard)
     carry = carry_test(
         runs, radius_A=radius_A, window_ps=(-window_ps, window_ps), n_shifts=n_shifts, seed=seed
     )
-    first = hosts[0], rotation.orientations[0]
     steps = {"radius_A": reach_A, "mobile": mobile}
 
     def attempt(what, function, *arguments, **options):
@@ -229,13 +235,13 @@ def analyse_coupling(
             notes.append(f"{what}: {error}")
             return None
 
-    pairs = max(1, len(runs[0].near(radius_A).hops) * 41)
+    pairs = max(1, sum(len(run.near(radius_A).hops) for run in runs) * 41)
     few = int(np.clip(_MOST_GATHERED / pairs, 60, 200))
     tilts = attempt(
         "no tilts at hops",
         tilt_at_hops,
-        first[1],
-        runs[0],
+        rotation.orientations,
+        runs,
         radius_A=radius_A,
         longest_lag_ps=lag_ps,
         window_ps=window_ps / 2,
@@ -245,8 +251,8 @@ def analyse_coupling(
     bottleneck = attempt(
         "no bottleneck at hops",
         bottleneck_at_hops,
-        trajectories[0],
-        runs[0],
+        tuple(trajectories),
+        runs,
         mobile=mobile,
         longest_lag_ps=lag_ps,
         window_ps=window_ps / 4,
@@ -270,19 +276,17 @@ def analyse_coupling(
         bin_ps=max(window_ps / 2, interval_ps),
         seed=seed,
     )
-    coherence = attempt("no coherence", velocity_coherence, first[1], first[0], seed=seed, **steps)
-    joint = attempt("no joint correlation", joint_correlation, first[1], first[0], **steps)
-    dipole = None
-    if first[1].is_linear and vacancies is not None:
-        dipole = attempt(
-            "no dipole to vacancies",
-            dipole_to_vacancies,
-            first[1],
-            vacancies,
-            radius_A=reach_A,
-            seed=seed,
-        )
-    further, cradle = _further_tests(tilts, bottleneck, conditional, information, coherence, dipole)
+    coherence = attempt("no coherence", velocity_coherence, rotation.orientations, hosts, seed=seed, **steps)
+    joint = attempt(
+        "no joint correlation", joint_correlation, rotation.orientations, hosts, seed=seed, **steps
+    )
+    dipole = pointing = None
+    if rotation.orientations[0].is_linear and vacancies is not None:
+        near = (rotation.orientations, vacancies)
+        within = {"radius_A": reach_A, "seed": seed}
+        dipole = attempt("no dipole to vacancies", dipole_to_vacancies, *near, **within)
+        pointing = attempt("no angle to vacancies", vacancy_pointing, *near, **within)
+    further, cradle = further_tests(tilts, bottleneck, conditional, information, coherence, joint, dipole)
     verdict = reach_verdict(
         correlogram,
         crude=crude,
@@ -295,6 +299,7 @@ def analyse_coupling(
         counterfactuals=counterfactuals,
     )
     return CouplingAnalysis(
+        anion=rotation.functions.name,
         mobile=mobile,
         runs=tuple(runs),
         radius_A=float(radius_A),
@@ -304,6 +309,7 @@ def analyse_coupling(
         reverse=reverse,
         carry=carry,
         dipole=dipole,
+        pointing=pointing,
         tilts=tilts,
         bottleneck=bottleneck,
         conditional=conditional,
@@ -313,115 +319,6 @@ def analyse_coupling(
         verdict=verdict,
         warnings=tuple(dict.fromkeys(notes)),
     )
-
-
-def _sites_of(trajectory, mobile):
-    """Return the sites of the mobile ions where their density peaks, and of all others where they are."""
-    sites, _ = find_sites(ion_density(trajectory, species=mobile, spacing_A=_VOXEL_A))
-    others = np.flatnonzero(trajectory.species != mobile)
-    inverse = np.linalg.inv(trajectory.cells_A)
-    mean = (trajectory.positions_A[:, others] @ inverse).mean(axis=0) % 1.0
-    return LatticeSites(
-        np.concatenate([sites.scaled_positions, mean]),
-        np.concatenate([sites.species, trajectory.species[others]]),
-    )
-
-
-def _nearest_A(host, orientations, mobile):
-    """Return the usual distance from a rotor to its nearest ion in the first frame, Å."""
-    cell = host.cells_A if host.cells_A.ndim == 2 else host.cells_A[0]
-    ions = host.positions_of(mobile)[0]
-    gaps = [
-        np.linalg.norm(minimum_image(ions - centre, cell), axis=1).min()
-        for centre in orientations.centres_A[0]
-    ]
-    return float(np.median(gaps))
-
-
-def _windows(runs, interval_ps):
-    """Return the window and the longest lag, ps, that the runs have room for."""
-    total, shortest = sum(run.duration_ps for run in runs), min(run.duration_ps for run in runs)
-    window_ps = min(_WINDOW_PS, total / _WINDOWS_IN_ALL)
-    lag_ps = min(_LAG_PS, shortest / _LAGS_IN_RUN)
-    window_ps = min(window_ps, lag_ps)
-    if window_ps < 2 * interval_ps:
-        raise ConfigError(
-            f"{total:g} ps with frames every {interval_ps:g} ps leave a window of {window_ps:.2g} ps between "
-            "rotation and hop: expected at least two frames, so longer runs or more frames"
-        )
-    return window_ps, lag_ps
-
-
-def _surroundings(hosts, rotation, runs, mobile, reach_A, notes):
-    """Return levels of what may drive both, one array per run, and the vacancies of the first run."""
-    vacancies, coordination, first = [], [], None
-    for host, orientations, run in zip(hosts, rotation.orientations, runs, strict=True):
-        start = round(run.start_ps / host.frame_interval_ps)
-        part = slice(start, start + max(1, round(run.duration_ps / host.frame_interval_ps)))
-        counts = ions_near(host, orientations, mobile=mobile, radius_A=reach_A)
-        coordination.append(coordination_levels(counts)[part])
-        try:
-            places = vacancy_positions(host, mobile=mobile)
-        except ConfigError as error:
-            notes.append(f"adjusted for coordination only, vacancies are unknown: {error}")
-            continue
-        first = places if first is None else first
-        vacancies.append(vacancies_near(places, orientations, radius_A=reach_A)[part])
-    covariates = {"coordination": coordination}
-    if len(vacancies) == len(runs):
-        covariates = {"vacancies": vacancies, **covariates}
-    return covariates, first
-
-
-def _further_tests(tilts, bottleneck, conditional, information, coherence, dipole):
-    """Return the tests that stand in the table only, and those of small-angle motion with ions."""
-    further, cradle = [], []
-
-    def add(into, name, estimate, unit, null_value, p_value):
-        into.append(
-            CouplingTest(
-                name=name,
-                estimate=estimate,
-                unit=unit,
-                null_value=null_value,
-                null="circular shifts of each rotor",
-                p_value=p_value,
-            )
-        )
-
-    if tilts is not None:
-        add(cradle, "tilt at hops, below 45 degrees", tilts.excess, "degree", 0.0, tilts.p_value)
-    if bottleneck is not None:
-        width = bottleneck.excess
-        add(further, "width of the bottleneck at hops", width, "angstrom", 0.0, bottleneck.p_value)
-    if conditional is not None:
-        c = conditional
-        add(further, "displacement beside rotors that turned", c.large, "ratio", 1.0, c.large_p_value)
-        add(further, "tilt and displacement", c.small_correlation, "correlation", 0.0, c.small_p_value)
-        add(further, "mutual information", c.mutual_information, "bit", 0.0, c.information_p_value)
-    if information is not None:
-        i = information
-        add(
-            further,
-            "transfer entropy, rotation to hop",
-            i.rotation_to_hop,
-            "bit",
-            0.0,
-            i.rotation_to_hop_p_value,
-        )
-        add(
-            further,
-            "transfer entropy, hop to rotation",
-            i.hop_to_rotation,
-            "bit",
-            0.0,
-            i.hop_to_rotation_p_value,
-        )
-    if coherence is not None:
-        add(further, "coherence of angular and linear velocity", None, "", 0.0, coherence.p_value)
-    if dipole is not None:
-        add(further, "dipole towards vacancies", dipole.cosine, "cosine", 0.0, dipole.p_value)
-    return tuple(further), tuple(cradle)
 
 
 def _dict(estimate):

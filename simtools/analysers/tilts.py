@@ -1,15 +1,18 @@
 """Tilts of BX6 octahedra and how neighbours tilt together, by the machinery of rotors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from simtools.analysers.kernels import molecules as kernels
 from simtools.analysers.orientations import Orientations, align, rotation_vectors
+from simtools.analysers.replica_scatter import with_replica_scatter
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.periodic import cell_heights_A, minimum_image
 from simtools.core.provenance import collect_provenance
-from simtools.core.results import Result, quantity
+from simtools.core.results import Estimate, Result, quantity
 from simtools.md.trajectory import Trajectory
 
 __all__ = ["OctahedralTilts", "octahedra_of", "octahedral_tilts"]
@@ -18,6 +21,7 @@ _FEWEST_VERTICES = 4
 _LONGEST_OVER_NEAREST = 1.35
 _STRAIGHT = np.cos(np.radians(20.0))
 _MOST_TIMES_NEAREST = 1.2
+_STRETCHES = 10
 
 
 def octahedra_of(
@@ -118,6 +122,9 @@ class OctahedralTilts(Result):
     ----------
     angles_deg, density_per_deg
         Histogram of the tilt about each axis.
+    rms_deg : tuple of Estimate
+        Root mean square tilt about each axis; the error is the scatter of ten stretches of time of each
+        replica, or of replicas where these differ by more than that explains.
     mean_square_deg2, static_square_deg2
         Mean square of the tilt, and that of each octahedron's mean over time: equal where tilts are frozen
         in, the second zero where they come and go.
@@ -131,6 +138,8 @@ class OctahedralTilts(Result):
 
     name: str
     n_octahedra: int
+    n_replicas: int
+    rms_deg: tuple = quantity("degree", shape="(3,)")
     angles_deg: np.ndarray = quantity("degree", shape="(n_bins,)")
     density_per_deg: np.ndarray = quantity("1/degree", shape="(3, n_bins)")
     mean_square_deg2: np.ndarray = quantity("degree^2", shape="(3,)")
@@ -140,19 +149,23 @@ class OctahedralTilts(Result):
     autocorrelation: np.ndarray = quantity("1", shape="(3, n_lags)")
 
 
-def octahedral_tilts(octahedra: Orientations, *, max_lag_ps: float | None = None) -> OctahedralTilts:
+def octahedral_tilts(
+    octahedra: Orientations | Sequence[Orientations], *, max_lag_ps: float | None = None
+) -> OctahedralTilts:
     """Return how octahedra tilt, how long, and whether neighbours tilt in phase.
 
     Parameters
     ----------
     octahedra
-        From `octahedra_of`. C_1, events, librations: pass it to the functions for rotors.
+        From `octahedra_of`, of one run or of each replica. C_1, events, librations: pass it to the
+        functions for rotors.
     max_lag_ps
-        Longest lag, ps; by default a third of the run.
+        Longest lag, ps; by default a third of the shortest run.
 
     Returns
     -------
     OctahedralTilts
+        Replicas count alike.
 
     Raises
     ------
@@ -167,34 +180,75 @@ def octahedral_tilts(octahedra: Orientations, *, max_lag_ps: float | None = None
     ----------
     .. [1] A. M. Glazer, Acta Crystallogr. B 28, 3384 (1972): the notation of tilts.
     """
-    if octahedra.is_linear:
-        raise ConfigError(f"{octahedra.name} are linear rotors: expected octahedra")
-    none = np.zeros_like(octahedra.quaternions)
-    none[..., 0] = 1.0
-    tilt = np.degrees(rotation_vectors(none, octahedra.quaternions))
-    n_frames, interval_ps = octahedra.n_frames, octahedra.frame_interval_ps
+    parts = (octahedra,) if isinstance(octahedra, Orientations) else tuple(octahedra)
+    if parts[0].is_linear:
+        raise ConfigError(f"{parts[0].name} are linear rotors: expected octahedra")
+    tilts = []
+    for part in parts:
+        none = np.zeros_like(part.quaternions)
+        none[..., 0] = 1.0
+        tilts.append(np.degrees(rotation_vectors(none, part.quaternions)))
+    n_frames, interval_ps = min(part.n_frames for part in parts), parts[0].frame_interval_ps
     n_lags = max(1, n_frames // 3) if max_lag_ps is None else round(max_lag_ps / interval_ps) + 1
     if not 1 <= n_lags <= n_frames:
         raise ConfigError(f"a longest lag of {n_lags - 1} frames does not fit a run of {n_frames}")
-    widest = max(5.0, float(np.abs(tilt).max()))
+    widest = max(5.0, *(float(np.abs(tilt).max()) for tilt in tilts))
     edges = np.linspace(-widest, widest, 61)
-    density = [np.histogram(tilt[..., axis], edges, density=True)[0] for axis in range(3)]
-    square = np.mean(tilt**2, axis=(0, 1))
-    spectrum = np.fft.rfft(tilt, n=2 * n_frames, axis=0)
-    power = np.sum(spectrum.real**2 + spectrum.imag**2, axis=1)
-    sums = np.fft.irfft(power, axis=0)[:n_lags]
-    sums /= (n_frames - np.arange(n_lags))[:, None] * tilt.shape[1]
+
+    def mean(values):
+        return np.mean(list(values), axis=0)
+
+    density = [
+        mean(np.histogram(tilt[..., axis], edges, density=True)[0] for tilt in tilts) for axis in range(3)
+    ]
+    square = mean(np.mean(tilt**2, axis=(0, 1)) for tilt in tilts)
+    sums = mean(_autocorrelation(tilt, n_lags) for tilt in tilts)
     return OctahedralTilts(
-        name=octahedra.name,
-        n_octahedra=octahedra.n_rotors,
+        name=parts[0].name,
+        n_octahedra=sum(part.n_rotors for part in parts),
+        n_replicas=len(parts),
+        rms_deg=tuple(_root_mean_square([tilt[..., axis] for tilt in tilts]) for axis in range(3)),
         angles_deg=0.5 * (edges[1:] + edges[:-1]),
         density_per_deg=np.array(density),
         mean_square_deg2=square,
-        static_square_deg2=np.mean(tilt.mean(axis=0) ** 2, axis=0),
-        neighbour_correlation=_neighbours(octahedra, tilt, square),
+        static_square_deg2=mean(np.mean(tilt.mean(axis=0) ** 2, axis=0) for tilt in tilts),
+        neighbour_correlation=mean(
+            _neighbours(part, tilt, square) for part, tilt in zip(parts, tilts, strict=True)
+        ),
         lag_times_ps=interval_ps * np.arange(n_lags),
         autocorrelation=(sums / np.maximum(square, 1e-300)).T,
         provenance=collect_provenance(max_lag_ps=float(interval_ps * (n_lags - 1))),
+    )
+
+
+def _autocorrelation(tilt, n_lags):
+    """Return the mean product of tilts some lags apart, octahedra and origins averaged, (n_lags, 3)."""
+    n_frames = len(tilt)
+    spectrum = np.fft.rfft(tilt, n=2 * n_frames, axis=0)
+    power = np.sum(spectrum.real**2 + spectrum.imag**2, axis=1)
+    sums = np.fft.irfft(power, axis=0)[:n_lags]
+    return sums / ((n_frames - np.arange(n_lags))[:, None] * tilt.shape[1])
+
+
+def _root_mean_square(tilts):
+    """Return the root mean square of one component over replicas with its interval."""
+    number = min([_STRETCHES, *(len(tilt) for tilt in tilts)])
+    values = np.array([[np.mean(part**2) for part in np.array_split(tilt, number)] for tilt in tilts])
+    square = values.mean()
+    n = values.size
+    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    without = [np.delete(values, r, axis=0).mean() for r in range(len(values))] if len(values) > 1 else []
+    error, dof, widened = with_replica_scatter(without, error, n - 1.0)
+    value = float(np.sqrt(square))
+    error = 0.5 * error / value if value > 0 else 0.0
+    half = stats.t.ppf(0.975, dof) * error
+    what = "replicas" if widened else f"{number} stretches of time of each replica"
+    return Estimate(
+        value=value,
+        stderr=float(error),
+        ci95=(float(max(0.0, value - half)), float(value + half)),
+        method=f"scatter between {what}, Student",
+        n_eff=float(dof + 1),
     )
 
 

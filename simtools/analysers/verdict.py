@@ -6,11 +6,24 @@ import numpy as np
 
 from simtools.analysers.carry import CarryTest
 from simtools.analysers.event_correlogram import EventCorrelogram
+from simtools.analysers.evidence_ladder import (
+    ADJUSTED,
+    CARRY,
+    CRUDE,
+    EXCESS,
+    LEAD,
+    LEVEL,
+    NEGLIGIBLE,
+    REVERSE,
+    Counterfactuals,
+    Ladder,
+    Rung,
+)
 from simtools.analysers.hazard import HazardRatio
 from simtools.analysers.multiple_testing import CouplingTest, with_q
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
-from simtools.core.results import Estimate, Result, quantity
+from simtools.core.results import Result, quantity
 
 __all__ = [
     "VERDICTS",
@@ -23,49 +36,6 @@ __all__ = [
 ]
 
 VERDICTS = ("uncoupled", "co-triggered", "soft cradle", "paddlewheel", "undetermined")
-_FEWEST_EVENTS = 20
-_NEGLIGIBLE = 0.05
-_LEVEL = 0.05
-_CARRIED = 0.5
-_SMALL_ANGLE_DEG = 45.0
-_SAME_D = 0.8
-
-_EXCESS = "hops with a rotation beyond chance"
-_LEAD = "rotations lead hops"
-_CRUDE = "hazard ratio of hops after a rotation, crude"
-_ADJUSTED = "hazard ratio of hops after a rotation, adjusted"
-_REVERSE = "hazard ratio of rotations after a hop, adjusted"
-_CARRY = "hops along the carry of the rotor"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counterfactuals:
-    """Diffusivities of runs in which something was taken away, over that of the free run.
-
-    Attributes
-    ----------
-    restrained, frozen : Estimate or None
-        Large rotations prevented; all rotation prevented.
-    inertia_exponent : Estimate or None
-        d ln D / d ln I of rotors made heavier.
-    """
-
-    restrained: Estimate | None = None
-    frozen: Estimate | None = None
-    inertia_exponent: Estimate | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rung:
-    """One step of the ladder: the question, the answer ("yes", "no" or "open") and what it rests on."""
-
-    question: str
-    answer: str
-    evidence: str
-
-    def to_summary(self):
-        """Return the JSON form."""
-        return {"question": self.question, "answer": self.answer, "evidence": self.evidence}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,7 +80,7 @@ def event_tests(
     shifts = "circular shifts of each rotor, and of all together"
     tests = [
         CouplingTest(
-            name=_EXCESS,
+            name=EXCESS,
             estimate=correlogram.coupled_fraction,
             unit="per hop",
             null_value=0.0,
@@ -118,7 +88,7 @@ def event_tests(
             p_value=max(correlogram.excess_p_value, correlogram.excess_common_p_value),
         ),
         CouplingTest(
-            name=_LEAD,
+            name=LEAD,
             estimate=correlogram.lead,
             unit="per rotation",
             null_value=0.0,
@@ -126,7 +96,7 @@ def event_tests(
             p_value=correlogram.lead_p_value,
         ),
     ]
-    for name, result in ((_CRUDE, crude), (_ADJUSTED, adjusted), (_REVERSE, reverse)):
+    for name, result in ((CRUDE, crude), (ADJUSTED, adjusted), (REVERSE, reverse)):
         if result is not None:
             tests.append(
                 CouplingTest(
@@ -141,7 +111,7 @@ def event_tests(
     if carry is not None:
         tests.append(
             CouplingTest(
-                name=_CARRY,
+                name=CARRY,
                 estimate=carry.cosine_excess,
                 unit="cosine",
                 null_value=0.0,
@@ -211,7 +181,7 @@ def reach_verdict(
     )
     q = {test.name: test.q_value for test in tests}
     limit = correlogram.coupled_fraction_upper_limit
-    ladder = _Ladder(
+    ladder = Ladder(
         correlogram,
         crude=crude,
         adjusted=adjusted,
@@ -232,155 +202,8 @@ def reach_verdict(
         n_rotations=correlogram.n_rotations,
         n_hops=correlogram.n_hops,
         excluded_coupled_fraction=limit,
-        provenance=collect_provenance(level=_LEVEL, negligible=_NEGLIGIBLE),
+        provenance=collect_provenance(level=LEVEL, negligible=NEGLIGIBLE),
     )
-
-
-class _Ladder:
-    def __init__(self, correlogram, *, crude, adjusted, reverse, carry, angle, cradle, q, counterfactuals):
-        self.correlogram, self.crude, self.adjusted = correlogram, crude, adjusted
-        self.reverse, self.carry, self.angle = reverse, carry, angle
-        self.cradle, self.q, self.counterfactuals = cradle, q, counterfactuals
-        self.rungs, self.confirmed = [], False
-
-    def say(self, question, answer, evidence):
-        self.rungs.append(Rung(question=question, answer=answer, evidence=evidence))
-        return answer
-
-    @property
-    def exclusion(self):
-        limit = self.correlogram.coupled_fraction_upper_limit
-        return f"more than {100 * limit:.2g} % of hops with a rotation beyond chance are excluded"
-
-    def climb(self):
-        """Return the verdict and its reason."""
-        c = self.correlogram
-        enough = min(c.n_rotations, c.n_near_hops) >= _FEWEST_EVENTS
-        counts = f"{c.n_rotations} rotations, {c.n_near_hops} hops near rotors"
-        if self.say("Were there enough of both?", "yes" if enough else "no", counts) == "no":
-            if max(c.n_rotations, c.n_near_hops) < _FEWEST_EVENTS:
-                what = "too few rotations and hops"
-            else:
-                what = "too few rotations" if c.n_rotations < _FEWEST_EVENTS else "too few hops near rotors"
-            return "undetermined", f"{what} were seen; {self.exclusion}"
-        together = min(self.q[_EXCESS], self.q[_CRUDE]) <= _LEVEL
-        evidence = (
-            f"{100 * c.coupled_fraction.value:.2g} % of hops beyond chance, 95 % interval "
-            f"{100 * c.coupled_fraction.ci95[0]:.2g} to {100 * c.coupled_fraction.ci95[1]:.2g} %, "
-            f"q = {self.q[_EXCESS]:.2g}; crude hazard ratio q = {self.q[_CRUDE]:.2g}"
-        )
-        if self.say("Do they come together beyond chance?", "yes" if together else "no", evidence) == "no":
-            return self._apart()
-        if c.coupled_fraction.value < 0:
-            return "undetermined", "hops are rarer near rotations than chance: neither mechanism does that"
-        return self._at_equal_surroundings()
-
-    def _apart(self):
-        small = [test for test in self.cradle if test.q_value <= _LEVEL and test.estimate.value > 0]
-        if small:
-            names = ", ".join(test.name for test in small)
-            self.say("Does small-angle motion go with ions?", "yes", names)
-            return "soft cradle", f"ions move with librations ({names}), not with rotations; {self.exclusion}"
-        if self.correlogram.coupled_fraction_upper_limit <= _NEGLIGIBLE:
-            return "uncoupled", f"no coupling was found, and {self.exclusion}"
-        share = 100 * self.correlogram.coupled_fraction_upper_limit
-        return "undetermined", f"no coupling was found, but up to {share:.2g} % of hops are not excluded"
-
-    def _at_equal_surroundings(self):
-        question = "Also at equal surroundings (vacancies)?"
-        if self.adjusted is None or self.adjusted.ratio is None:
-            self.say(question, "open", "no record of vacancies, or too few events")
-            return "undetermined", (
-                "rotations and hops come together, but a passing vacancy may trigger both: expected lattice "
-                "sites, so that vacancies are known"
-            )
-        ratio, crude = self.adjusted.ratio, self.crude.ratio
-        survives = self.q[_ADJUSTED] <= _LEVEL and ratio.value > 1
-        text = (
-            f"hazard ratio {ratio.value:.3g} ({ratio.ci95[0]:.3g} to {ratio.ci95[1]:.3g}) adjusted for "
-            f"{', '.join(self.adjusted.covariates)}, crude {crude.value:.3g}, q = {self.q[_ADJUSTED]:.2g}"
-            if crude is not None
-            else f"hazard ratio {ratio.value:.3g} adjusted, crude unknown"
-        )
-        if survives:
-            self.say(question, "yes", text)
-            return self._who_leads()
-        explained = crude is not None and crude.value > self.adjusted.upper_limit
-        self.say(question, "no" if explained else "open", text)
-        if self._reversed():
-            return "co-triggered", "rotors turn after ions have hopped, not before: they follow the vacancy"
-        if explained:
-            return "co-triggered", (
-                "vacancies that pass make rotors turn and ions hop; beyond that nothing was found"
-            )
-        return "undetermined", (
-            "rotations and hops come together; whether beyond what vacancies do to both is within the error"
-        )
-
-    def _reversed(self):
-        return (
-            self.reverse is not None
-            and self.reverse.ratio is not None
-            and self.q[_REVERSE] <= _LEVEL
-            and self.reverse.ratio.value > 1
-        )
-
-    def _who_leads(self):
-        lead = self.correlogram.lead
-        clear = self.q[_LEAD] <= _LEVEL
-        text = f"{lead.value:.3g} ({lead.ci95[0]:.3g} to {lead.ci95[1]:.3g}) more after than before"
-        if clear and lead.value < 0:
-            self.say("Does the rotation not follow the hop?", "no", text)
-            return "co-triggered", "rotors turn after ions have hopped: they follow, they do not drive"
-        self.say("Does the rotation not follow the hop?", "yes" if clear else "open", text)
-        return self._who_carries(clear)
-
-    def _who_carries(self, leads):
-        question = "Do ions go where the rotor carries them?"
-        if self.carry is None or self.carry.carried is None:
-            self.say(question, "open", "too few pairs beyond chance")
-            return "undetermined", "rotations drive hops, but whether they carry the ions is open"
-        carried = self.carry.carried
-        text = (
-            f"carried {carried.value:.2g} ({carried.ci95[0]:.2g} to {carried.ci95[1]:.2g}; 1 carries, 0 not)"
-        )
-        if self.q[_CARRY] <= _LEVEL and carried.ci95[0] > 0 and carried.ci95[1] >= _CARRIED:
-            self.say(question, "yes", text)
-            return self._counterfactual(leads)
-        self.say(question, "no" if carried.ci95[1] < _CARRIED else "open", text)
-        if self.angle is not None and self.angle < _SMALL_ANGLE_DEG:
-            return "soft cradle", f"ions hop with tilts of {self.angle:.0f} degrees that do not carry them"
-        if carried.ci95[1] < _CARRIED:
-            return "undetermined", (
-                "rotations come before hops but do not carry the ions: they open a way, which counterfactual "
-                "runs can test"
-            )
-        return "undetermined", "rotations come with hops; whether they carry the ions is within the error"
-
-    def _counterfactual(self, leads):
-        runs = self.counterfactuals
-        question = "Do runs without large rotations agree?"
-        rests = "rotations come with hops beyond what vacancies do, and ions go where rotors carry them"
-        if not leads:
-            rests += "; which comes first is not resolved"
-        if runs is None or runs.restrained is None:
-            self.say(question, "open", "no such runs")
-            return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
-        low, high = runs.restrained.ci95
-        text = f"D over that of the free run {runs.restrained.value:.3g} ({low:.3g} to {high:.3g})"
-        if high < 1:
-            self.confirmed = True
-            self.say(question, "yes", text)
-            return "paddlewheel", f"{rests}; without large rotations ions are slower"
-        if low > _SAME_D:
-            self.say(question, "no", text)
-            frozen = runs.frozen
-            if frozen is not None and frozen.ci95[1] < 1:
-                self.confirmed = True
-                return "soft cradle", "without large rotations ions are as fast; without librations slower"
-            return "co-triggered", "without large rotations ions are as fast: hops do not need them"
-        self.say(question, "open", text)
-        return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
 
 
 def typical_angle_deg(runs, *, radius_A: float, window_ps: float) -> float | None:

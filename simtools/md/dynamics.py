@@ -36,15 +36,16 @@ __all__ = [
 ASE_TIME_PER_PS = 1000 * units.fs
 
 
-def draw_momenta(masses_amu, temperature_K, rng):
+def draw_momenta(masses_amu, temperature_K, rng, *, at_rest=True):
     """Return Maxwell-Boltzmann momenta of a cell at rest, shape (n_atoms, 3), ASE units.
 
     The drift is taken out of a full draw, which leaves an exact canonical draw of the 3N - 3 remaining
-    degrees of freedom: the mean kinetic energy is (3N - 3) kT/2 without any rescaling.
+    degrees of freedom: the mean kinetic energy is (3N - 3) kT/2 without any rescaling. ``at_rest=False``
+    leaves the drift in, for cells in which held atoms take momentum up.
     """
     masses = np.asarray(masses_amu, dtype=float)[:, None]
     momenta = rng.standard_normal((len(masses), 3)) * np.sqrt(masses * BOLTZMANN_EV_PER_K * temperature_K)
-    return remove_drift(momenta, masses)
+    return remove_drift(momenta, masses) if at_rest else momenta
 
 
 def remove_drift(momenta, masses):
@@ -62,7 +63,9 @@ class VelocityVerlet:
     timestep_fs
         Time step, fs.
     degrees_of_freedom
-        3N - 3 by default; anything else is for comparisons with other codes.
+        3N - 3 by default, 3 per free atom with held ones; anything else is for comparisons with other codes.
+    held_n
+        Which atoms never move, shape (n_atoms,), or None; see `simtools.md.held.HeldAtoms`.
 
     References
     ----------
@@ -72,7 +75,7 @@ class VelocityVerlet:
 
     needs_stress = False
 
-    def __init__(self, evaluator, timestep_fs, *, degrees_of_freedom=None):
+    def __init__(self, evaluator, timestep_fs, *, degrees_of_freedom=None, held_n=None):
         atoms = evaluator.atoms
         if not atoms.has("momenta"):
             atoms.set_momenta(np.zeros((len(atoms), 3)))
@@ -81,7 +84,9 @@ class VelocityVerlet:
         self.positions = atoms.arrays["positions"]
         self.momenta = atoms.arrays["momenta"]
         self.masses = atoms.get_masses()[:, None]
-        self.degrees_of_freedom = degrees_of_freedom or 3 * len(atoms) - 3
+        self.held_n = held_n
+        n_free = 3 * len(atoms) - 3 if held_n is None else 3 * int(np.count_nonzero(~held_n))
+        self.degrees_of_freedom = degrees_of_freedom or n_free
         self.dt = timestep_fs * units.fs
         self._dt_over_m = np.repeat(self.dt / self.masses, 3, axis=1)
         self._half_over_m = np.repeat(0.5 / self.masses, 3, axis=1)
@@ -102,7 +107,16 @@ class VelocityVerlet:
 
     def _kick(self):
         np.multiply(self.evaluator.forces_eV_A, 0.5 * self.dt, out=self._work)
+        if self.held_n is not None:
+            self._work[self.held_n] = 0.0
         self.momenta += self._work
+
+    def _at_rest(self, momenta, masses, held):
+        """Return drawn `momenta` without their drift or, where some are held, with those at zero."""
+        if held is None:
+            return remove_drift(momenta, masses)
+        momenta[held] = 0.0
+        return momenta
 
     def _drift(self, interval_over_m):
         np.multiply(self.momenta, interval_over_m, out=self._work)
@@ -118,7 +132,7 @@ class VelocityVerlet:
         return float(np.add.reduce(self._work, axis=None))
 
     def temperature_K(self):
-        """Return the kinetic temperature of the 3N - 3 degrees of freedom, K."""
+        """Return the kinetic temperature of the degrees of freedom, 3N - 3 without held atoms, K."""
         return 2 * self.kinetic_energy_eV() / (self.degrees_of_freedom * BOLTZMANN_EV_PER_K)
 
     def volume_A3(self):
@@ -152,8 +166,8 @@ class VelocityVerlet:
 class BussiDynamics(VelocityVerlet):
     """Velocity Verlet after a stochastic rescaling of all momenta: canonical, and gentle on diffusion."""
 
-    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, rng, degrees_of_freedom=None):
-        super().__init__(evaluator, timestep_fs, degrees_of_freedom=degrees_of_freedom)
+    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, rng, **options):
+        super().__init__(evaluator, timestep_fs, **options)
         self.thermostat = BussiThermostat(
             BOLTZMANN_EV_PER_K * temperature_K,
             self.degrees_of_freedom,
@@ -182,8 +196,8 @@ class BussiDynamics(VelocityVerlet):
 class NoseHooverDynamics(VelocityVerlet):
     """Velocity Verlet between two half steps of a Nose-Hoover chain: canonical and deterministic."""
 
-    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, degrees_of_freedom=None):
-        super().__init__(evaluator, timestep_fs, degrees_of_freedom=degrees_of_freedom)
+    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, **options):
+        super().__init__(evaluator, timestep_fs, **options)
         self.thermostat = NoseHooverChain(
             BOLTZMANN_EV_PER_K * temperature_K, self.degrees_of_freedom, tau_ps * ASE_TIME_PER_PS
         )
@@ -211,15 +225,15 @@ class LangevinDynamics(VelocityVerlet):
     """Langevin dynamics by the BAOAB splitting: reaches equilibrium fast, but its friction changes D.
 
     The noise is drawn for all 3N momenta and its drift removed, which keeps the cell at rest and the
-    3N - 3 other degrees of freedom canonical.
+    3N - 3 other degrees of freedom canonical; with held atoms their noise is left out and no drift removed.
 
     References
     ----------
     .. [1] B. Leimkuhler and C. Matthews, J. Chem. Phys. 138, 174102 (2013). doi:10.1063/1.4802990
     """
 
-    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, rng, degrees_of_freedom=None):
-        super().__init__(evaluator, timestep_fs, degrees_of_freedom=degrees_of_freedom)
+    def __init__(self, evaluator, timestep_fs, *, temperature_K, tau_ps, rng, **options):
+        super().__init__(evaluator, timestep_fs, **options)
         self._rng = rng
         self._keep = math.exp(-self.dt / (tau_ps * ASE_TIME_PER_PS))
         self._kT_eV = BOLTZMANN_EV_PER_K * temperature_K
@@ -234,7 +248,8 @@ class LangevinDynamics(VelocityVerlet):
         self._drift(self._half_dt_over_m)
         before = self.kinetic_energy_eV()
         self.momenta *= self._keep
-        self.momenta += remove_drift(self._rng.standard_normal(self.momenta.shape) * self._noise, self.masses)
+        noise = self._rng.standard_normal(self.momenta.shape) * self._noise
+        self.momenta += self._at_rest(noise, self.masses, self.held_n)
         self._given_energy_eV += self.kinetic_energy_eV() - before
         self._drift(self._half_dt_over_m)
         self.evaluator.evaluate(stress=stress)
@@ -381,10 +396,10 @@ def exprel(x):
     return math.expm1(x) / x if x else 1.0
 
 
-def build_dynamics(stage, evaluator, rng):
-    """Return the integrator that a `simtools.md.protocols.Stage` asks for."""
+def build_dynamics(stage, evaluator, rng, *, held_n=None):
+    """Return the integrator that a `simtools.md.protocols.Stage` asks for; `held_n` as `VelocityVerlet`."""
     if stage.ensemble == "NVE":
-        return VelocityVerlet(evaluator, stage.timestep_fs)
+        return VelocityVerlet(evaluator, stage.timestep_fs, held_n=held_n)
     bath = {"temperature_K": stage.temperature_K, "tau_ps": stage.tau_ps}
     if stage.ensemble == "NPT":
         return IsotropicNPT(
@@ -394,6 +409,7 @@ def build_dynamics(stage, evaluator, rng):
             barostat_tau_ps=stage.barostat_tau_ps,
             **bath,
         )
+    bath["held_n"] = held_n
     if stage.thermostat == "nose-hoover":
         return NoseHooverDynamics(evaluator, stage.timestep_fs, **bath)
     kind = {"bussi": BussiDynamics, "langevin": LangevinDynamics}[stage.thermostat]

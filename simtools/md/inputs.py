@@ -94,7 +94,7 @@ def refuse_charged_npt(atoms, stages, formal_charges_e, calculator):
         )
 
 
-def describe_inputs(atoms, calculator, stages, info, momenta, rigid=None, restraint=None):
+def describe_inputs(atoms, calculator, stages, info, momenta, rigid=None, restraint=None, held=None):
     """Return what fixes the result, in a form that can be compared; `checkpoint_every_ps` does not."""
     digest = hashlib.sha256()
     arrays = [atoms.numbers, atoms.positions, np.array(atoms.cell), atoms.pbc, atoms.get_masses()]
@@ -110,10 +110,12 @@ def describe_inputs(atoms, calculator, stages, info, momenta, rigid=None, restra
         row.update({key: value for key, value in _WITHOUT_BAROSTAT.items() if row[key] is None})
     settings = _settings_of(calculator)
     bodies = {} if rigid is None else {"rigid_molecules": rigid.to_dict()}
-    held = {} if restraint is None else {"cone_restraint": restraint.to_dict()}
+    cone = {} if restraint is None else {"cone_restraint": restraint.to_dict()}
+    still = {} if held is None else {"held_atoms": held.to_dict()}
     return {
         **bodies,
-        **held,
+        **cone,
+        **still,
         "atoms": digest.hexdigest(),
         "calculator": type(calculator).__name__,
         "force_field": getattr(getattr(calculator, "field", None), "sha256", None),

@@ -69,6 +69,7 @@ def run_stages(
     momenta="draw",
     rigid=None,
     restraint=None,
+    held=None,
 ):
     """Run `stages` one after the other, or continue them from what `directory` holds.
 
@@ -103,6 +104,8 @@ def run_stages(
     restraint
         A `simtools.md.restraints.ConeRestraint` on the orientations of the molecules, in every stage. Its
         energy is part of the potential energy of log and outcome.
+    held
+        A `simtools.md.held.HeldAtoms`: these never move. Not with NPT.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def run_stages(
     StoppedInTime
         As asked by `should_stop`.
     """
-    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid, restraint)
+    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid, restraint, held)
     run.prepare_directory()
     outcome = read_outcome(run.directory)
     if outcome is not None:
@@ -152,7 +155,7 @@ def load_final_atoms(directory):
 class _Run:
     """The state of one call of `run_stages`."""
 
-    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid, restraint):
+    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid, restraint, held):
         self.stages = tuple(stages)
         self.directory = Path(directory)
         self.info = info
@@ -164,14 +167,19 @@ class _Run:
             )
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
+        if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
+            raise ConfigError("NPT with held atoms is refused: what is held cannot follow the cell")
         self.rigid = rigid
+        self.held_n = None if held is None else held.mask(len(atoms))
+        if rigid is not None:
+            rigid.in_stage(0, [stage.name for stage in self.stages])
         check_info(atoms, info)
         self.formal_charges_e = formal_charges_of(atoms.get_chemical_symbols(), info)
         refuse_charged_npt(atoms, self.stages, self.formal_charges_e, calculator)
         self.atoms = _private_copy(atoms)
         if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
             calculator.name_molecules(self.atoms)
-        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint)
+        self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint, held)
         if restraint is not None:
             calculator = RestrainedCalculator(calculator, self.atoms, restraint)
         self.evaluator = ForceEvaluator(self.atoms, calculator)
@@ -222,9 +230,13 @@ class _Run:
         rng = np.random.default_rng([self.stages[0].seed, 0])
         masses = self.atoms.get_masses()
         if self.momenta == "draw":
-            drawn = draw_momenta(masses, self.stages[0].temperature_K, rng)
-        else:
+            drawn = draw_momenta(masses, self.stages[0].temperature_K, rng, at_rest=self.held_n is None)
+        elif self.held_n is None:
             drawn = remove_drift(self.atoms.get_momenta(), masses[:, None])
+        else:
+            drawn = self.atoms.get_momenta()
+        if self.held_n is not None and self.rigid is None:
+            drawn[self.held_n] = 0.0
         self.atoms.arrays["momenta"][:] = drawn
         self.log.resume(0)
 
@@ -248,12 +260,15 @@ class _Run:
         stage = self.stages[number]
         logger.info("%s: stage %s, %d steps", self.directory, stage.name, stage.n_steps)
         rng = np.random.default_rng([stage.seed, 1, number])
-        loop = _StageLoop(self, stage, self._dynamics(stage, rng))
+        rigid = self._rigid_in(number)
+        loop = _StageLoop(self, stage, self._dynamics(stage, rng, rigid))
         loop.n_before = sum(earlier.n_steps for earlier in self.stages[:number])
         if state is not None and state["stage"] == stage.name:
             loop.set_state(state["loop"])
         else:
-            if self.rigid is not None and number == 0 and self.momenta == "draw":
+            before = self._rigid_in(number - 1) if number else None
+            drawn = number == 0 and self.momenta == "draw"
+            if rigid is not None and (drawn or (before is not None and before != rigid)):
                 loop.dynamics.make_rotation_thermal()
             loop.begin()
         try:
@@ -273,10 +288,13 @@ class _Run:
         self.finished.append(stage_outcome(stage, self.directory, self.atoms, self.host, loop.guards))
         self._save(stage, loop, finished=True)
 
-    def _dynamics(self, stage, rng):
-        if self.rigid is None:
-            return build_dynamics(stage, self.evaluator, rng)
-        return build_rigid_dynamics(stage, self.evaluator, rng, self.rigid)
+    def _rigid_in(self, number):
+        return self.rigid and self.rigid.in_stage(number, [stage.name for stage in self.stages])
+
+    def _dynamics(self, stage, rng, rigid):
+        if rigid is None:
+            return build_dynamics(stage, self.evaluator, rng, held_n=self.held_n)
+        return build_rigid_dynamics(stage, self.evaluator, rng, rigid, held_n=self.held_n)
 
     def _keep_evidence(self):
         from ase.io import write

@@ -194,6 +194,12 @@ def load_trajectory(paths, *, temperature_K=None, formal_charges_e=None, **optio
             "rounding_A": source.rounding_A,
             "warnings": source.notes(),
             "clock": source.metadata["clock"],
+            # paths are in this cell, whatever the cell of the frame: see unwrapping.py
+            **(
+                {"reference_cell_A": source.reference_cell_A.tolist()}
+                if source.metadata["varying_cell"]
+                else {}
+            ),
         },
     )
 

@@ -13,7 +13,7 @@ __all__ = ["compare_inputs", "digest_of", "read_outcome", "refuse_lost_checkpoin
 
 INPUTS = "inputs.json"
 OUTCOME = "outcome.json"
-_OPTIONAL = ("rigid_molecules", "cone_restraint")  # recorded only where the run has them
+_OPTIONAL = ("rigid_molecules", "cone_restraint", "held_atoms")  # recorded only where the run has them
 _ANSWER_RTOL = 1e-4
 _ANSWER_ATOL = 1e-5  # eV and eV/Å: far above single-precision noise
 

@@ -21,7 +21,6 @@ from simtools.md.dynamics import (
     NoseHooverDynamics,
     VelocityVerlet,
     exprel,
-    remove_drift,
 )
 from simtools.md.rigid_bodies import RigidBodies
 
@@ -44,13 +43,15 @@ class RigidMotion:
         As for the integrator; the atoms need the array ``molecule_id``.
     rigid
         A `simtools.md.rigid_bodies.RigidMolecules`.
+    held_n
+        Which atoms never move, or None; one of a molecule holds the centre of mass.
     """
 
-    def __init__(self, evaluator, timestep_fs, *, rigid, **options):
+    def __init__(self, evaluator, timestep_fs, *, rigid, held_n=None, **options):
         atoms = evaluator.atoms
         if not atoms.has("momenta"):
             atoms.set_momenta(np.zeros((len(atoms), 3)))
-        self.bodies = RigidBodies(atoms, rigid)
+        self.bodies = RigidBodies(atoms, rigid, held_n)
         super().__init__(evaluator, timestep_fs, degrees_of_freedom=self.bodies.degrees_of_freedom, **options)
         self.bodies.write_momenta(self.momenta)
 
@@ -87,8 +88,10 @@ class RigidMotion:
         return self.bodies.translational_energy_eV() + self.bodies.rotational_energy_eV()
 
     def translational_temperature_K(self):
-        """Return the kinetic temperature of the centres of mass, K."""
-        n = 3 * len(self.bodies.masses_u1) - 3
+        """Return the kinetic temperature of the centres of mass, K; NaN where all are held."""
+        n = self.bodies.n_translational
+        if n == 0:
+            return math.nan
         return 2 * self.bodies.translational_energy_eV() / (n * BOLTZMANN_EV_PER_K)
 
     def rotational_temperature_K(self):
@@ -143,7 +146,7 @@ class RigidLangevin(RigidMotion, LangevinDynamics):
         spread = math.sqrt(1.0 - self._keep**2) * np.sqrt(self._kT_eV)
         noise = spread * np.sqrt(bodies.masses_u1) * self._rng.standard_normal(bodies.momenta_uc.shape)
         bodies.momenta_uc *= self._keep
-        bodies.momenta_uc += remove_drift(noise, bodies.masses_u1)
+        bodies.momenta_uc += self._at_rest(noise, bodies.masses_u1, bodies.held_u)
         if bodies.n_rotational:
             bodies.angular_bc *= self._keep
             twist = self._rng.standard_normal(bodies.angular_bc.shape)
@@ -185,10 +188,10 @@ class RigidNPT(RigidMotion, IsotropicNPT):
         bodies.place(self.positions)
 
 
-def build_rigid_dynamics(stage, evaluator, rng, rigid):
+def build_rigid_dynamics(stage, evaluator, rng, rigid, *, held_n=None):
     """Return the integrator of rigid molecules that a `simtools.md.stages.Stage` asks for."""
     if stage.ensemble == "NVE":
-        return RigidVerlet(evaluator, stage.timestep_fs, rigid=rigid)
+        return RigidVerlet(evaluator, stage.timestep_fs, rigid=rigid, held_n=held_n)
     options = {"rigid": rigid, "temperature_K": stage.temperature_K, "tau_ps": stage.tau_ps}
     if stage.ensemble == "NPT":
         return RigidNPT(
@@ -198,6 +201,7 @@ def build_rigid_dynamics(stage, evaluator, rng, rigid):
             barostat_tau_ps=stage.barostat_tau_ps,
             **options,
         )
+    options["held_n"] = held_n
     if stage.thermostat == "nose-hoover":
         return RigidNoseHoover(evaluator, stage.timestep_fs, **options)
     kind = {"bussi": RigidBussi, "langevin": RigidLangevin}[stage.thermostat]

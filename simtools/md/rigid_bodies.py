@@ -28,10 +28,14 @@ class RigidMolecules:
         slow the rotation down and change nothing else but dynamics; the total mass stays.
     frozen_orientation : bool
         No rotation at all: molecules are carried along as they are turned at the start.
+    inertia_scale_from : str or None
+        Stage from which `inertia_scale` holds; stages before it have the molecules' own inertia, so that
+        heavy rotors come to equilibrium as fast as others. By default every stage.
     """
 
     inertia_scale: float = 1.0
     frozen_orientation: bool = False
+    inertia_scale_from: str | None = None
 
     def __post_init__(self):
         scale = self.inertia_scale
@@ -44,7 +48,31 @@ class RigidMolecules:
 
     def to_dict(self):
         """Return plain data."""
-        return {"inertia_scale": float(self.inertia_scale), "frozen_orientation": self.frozen_orientation}
+        late = {} if self.inertia_scale_from is None else {"inertia_scale_from": self.inertia_scale_from}
+        return {
+            "inertia_scale": float(self.inertia_scale),
+            "frozen_orientation": self.frozen_orientation,
+            **late,
+        }
+
+    def in_stage(self, number, names):
+        """Return what holds in stage `number` of the stages called `names`.
+
+        Raises
+        ------
+        ConfigError
+            If no stage is called `inertia_scale_from`.
+        """
+        if self.inertia_scale_from is None:
+            return self
+        if self.inertia_scale_from not in names:
+            raise ConfigError(
+                f"inertia_scale_from = {self.inertia_scale_from!r}: no such stage; there are {list(names)}"
+            )
+        late = number >= list(names).index(self.inertia_scale_from)
+        return RigidMolecules(
+            inertia_scale=self.inertia_scale if late else 1.0, frozen_orientation=self.frozen_orientation
+        )
 
 
 class RigidBodies:
@@ -57,6 +85,8 @@ class RigidBodies:
         their atoms move by lattice vectors to the first atom of each.
     rigid
         A `RigidMolecules`.
+    held_n
+        Which atoms never move, shape (n_atoms,), or None. A held atom of a molecule holds its centre of mass.
 
     Attributes
     ----------
@@ -70,7 +100,7 @@ class RigidBodies:
         Principal moments of inertia, amu Å², scaled; 0 about the axis of a linear molecule.
     """
 
-    def __init__(self, atoms, rigid):
+    def __init__(self, atoms, rigid, held_n=None):
         if "molecule_id" not in atoms.arrays or not np.any(atoms.arrays["molecule_id"] >= 0):
             raise ConfigError(
                 "rigid molecules need the array molecule_id on the atoms (-1 for atoms by themselves), and "
@@ -101,6 +131,11 @@ class RigidBodies:
         self.momenta_uc = np.concatenate([momenta[self.singles], self._sum(momenta[self.members])])
         self._find_shapes(positions, masses_a1)
         self._take_rotation(momenta, masses_a1)
+        self.held_u = None
+        if held_n is not None:
+            of_bodies = np.logical_or.reduceat(held_n[self.members], self._starts)
+            self.held_u = np.concatenate([held_n[self.singles], of_bodies])
+            self.momenta_uc[self.held_u] = 0.0
 
     def _make_whole(self, atoms):
         positions = atoms.arrays["positions"]
@@ -149,9 +184,16 @@ class RigidBodies:
         self.angular_bc /= np.sqrt(self.rigid.inertia_scale)
 
     @property
+    def n_translational(self):
+        """Degrees of freedom of the centres of mass: 3 per unit less 3, or 3 per unit that is not held."""
+        if self.held_u is None:
+            return 3 * len(self.masses_u1) - 3
+        return 3 * int(np.count_nonzero(~self.held_u))
+
+    @property
     def degrees_of_freedom(self):
         """Those of all units less the three of the whole: 5 per linear, 6 per other molecule, 3 per atom."""
-        return 3 * len(self.masses_u1) - 3 + self.n_rotational
+        return self.n_translational + self.n_rotational
 
     def translational_energy_eV(self):
         """Return the kinetic energy of the centres of mass, eV."""
@@ -170,6 +212,8 @@ class RigidBodies:
         """Return the force on every unit, and the torque on every body in its principal axes."""
         forces_ac = forces_nc[self.members]
         forces_uc = np.concatenate([forces_nc[self.singles], self._sum(forces_ac)])
+        if self.held_u is not None:
+            forces_uc[self.held_u] = 0.0
         if self.rigid.frozen_orientation:
             return forces_uc, np.zeros_like(self.angular_bc)
         turned = rotation_matrices(self.quaternions_bk)

@@ -9,6 +9,7 @@ from simtools.plots.collective import (
     plot_temperature_laws,
     plot_vibrations,
 )
+from simtools.plots.counterfactual import plot_counterfactual_ratios
 from simtools.plots.defect_energies import (
     plot_binding_against_distance,
     plot_concentrations,
@@ -20,12 +21,19 @@ from simtools.plots.jumps import plot_jump_lengths, plot_lead_and_lag, plot_stay
 from simtools.plots.methods import plot_against_temperature, plot_methods
 from simtools.plots.msd import plot_charge_msd, plot_local_exponent, plot_msd
 from simtools.plots.rotation import (
+    plot_bottleneck_at_hops,
     plot_event_correlogram,
     plot_false_positives,
     plot_hazard_ratios,
     plot_orientation_map,
     plot_reorientation,
     plot_tilt_at_hops,
+)
+from simtools.plots.rotors import (
+    plot_rotation_arrhenius,
+    plot_tilt_autocorrelation,
+    plot_tilt_density,
+    plot_vacancy_pointing,
 )
 from simtools.plots.structure import (
     plot_distinct_van_hove,
@@ -50,8 +58,10 @@ __all__ = [
     "plot_association",
     "plot_binding",
     "plot_binding_against_distance",
+    "plot_bottleneck_at_hops",
     "plot_charge_msd",
     "plot_concentrations",
+    "plot_counterfactual_ratios",
     "plot_coverage",
     "plot_distinct_van_hove",
     "plot_energy_trace",
@@ -73,11 +83,15 @@ __all__ = [
     "plot_radial_distribution",
     "plot_reaction_energies",
     "plot_reorientation",
+    "plot_rotation_arrhenius",
     "plot_self_van_hove",
     "plot_stays",
     "plot_strings",
     "plot_temperature_laws",
     "plot_temperature_trace",
     "plot_tilt_at_hops",
+    "plot_tilt_autocorrelation",
+    "plot_tilt_density",
+    "plot_vacancy_pointing",
     "plot_vibrations",
 ]

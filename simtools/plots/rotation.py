@@ -103,7 +103,7 @@ def plot_event_correlogram(result, *, shell=0, ax=None):
         f"p = {result.p_value:.2g}",
         fontsize=NOTE_SIZE,
     )
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.35 * max(np.nanmax(high, initial=1.0), np.nanmax(result.ratio[shell], initial=1.0)))
     add_legend(ax, loc="upper left")
     return dress(ax, xlabel="from rotation to hop (ps)", ylabel="pairs over chance")
 
@@ -132,6 +132,28 @@ def plot_tilt_at_hops(result, *, ax=None):
     return dress(
         ax, xlabel="from hop (ps)", ylabel=f"mean tilt in {result.span_ps:.2g} ps (degrees, below 45)"
     )
+
+
+def plot_bottleneck_at_hops(result, *, ax=None):
+    """Draw how far the host is from the middle of a hop about its time, with 95 % of other times.
+
+    Parameters
+    ----------
+    result
+        A `BottleneckAtHops`.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = new_axes() if ax is None else ax
+    ax.fill_between(result.lags_ps, result.band_low_A, result.band_high_A, color=SKY, alpha=0.35, linewidth=0)
+    ax.plot(result.lags_ps, result.widths_A, color=BLUE)
+    ax.axvline(0.0, color=GREY, linestyle="--", linewidth=0.8)
+    ax.set_title(f"{result.n_hops} hops, p = {result.p_value:.2g}", fontsize=NOTE_SIZE)
+    return dress(ax, xlabel="from hop (ps)", ylabel=f"{result.n_nearest} nearest host atoms (Å)")
 
 
 def plot_hazard_ratios(results, *, ax=None):

@@ -18,12 +18,14 @@ from simtools.testing.dumbbell_walks import dumbbell_walk
 from simtools.testing.rigid_rotors import cone_orientations, rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from simtools.testing.rotors import rotor_orientations, rotors
+from simtools.testing.uncoupled import UncoupledMotion, uncoupled_motion
 from simtools.testing.walkers import lattice_walkers, vacancy_walk, x3_sublattice
 
 __all__ = [
     "ARGON_EPSILON_EV",
     "ARGON_SIGMA_A",
     "PlantedEvents",
+    "UncoupledMotion",
     "caged_hoppers",
     "cone_orientations",
     "correlated_species",
@@ -39,6 +41,7 @@ __all__ = [
     "rotor_orientations",
     "rotor_quaternions",
     "rotors",
+    "uncoupled_motion",
     "vacancy_walk",
     "x3_sublattice",
 ]

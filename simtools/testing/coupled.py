@@ -48,6 +48,7 @@ def planted_events(
     hop_rate_per_ps=0.06,
     heterogeneity=0.0,
     bursts=0.0,
+    drift=0.0,
     vacancy_factor=1.0,
     coupled_fraction=0.0,
     lag_ps=0.5,
@@ -76,6 +77,8 @@ def planted_events(
         In [0, 1): one half of the cell is fast and one slow, rates times 1 ± this, rotations and hops alike.
     bursts
         In [0, 1): rotors are restless and quiet in turn (10 ps each), rotation rates times 1 ± this.
+    drift
+        In [0, 1): rates of rotations and hops fall along the run, from 1 + this to 1 - this of their mean.
     vacancy_factor
         With a vacancy next to it (a third of the time, 5 ps on average) a rotor turns and its ions hop so
         many times faster than without: a common cause, no coupling.
@@ -94,9 +97,11 @@ def planted_events(
     -------
     PlantedEvents
     """
-    if not (0 <= heterogeneity < 1 and 0 <= bursts < 1 and 0 <= coupled_fraction < 1 and vacancy_factor >= 1):
+    shares = (heterogeneity, bursts, drift, coupled_fraction)
+    if not (all(0 <= share < 1 for share in shares) and vacancy_factor >= 1):
         raise ConfigError(
-            "heterogeneity, bursts and coupled_fraction must lie in [0, 1) and vacancy_factor be 1 or more"
+            "heterogeneity, bursts, drift and coupled_fraction must lie in [0, 1) and vacancy_factor be 1 "
+            "or more"
         )
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.arange(per_axis)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -106,6 +111,7 @@ def planted_events(
     vacancy = _telegraph(rng, n_bins, n_rotors, bin_ps / 5.0, bin_ps / 10.0)
     restless = _telegraph(rng, n_bins, n_rotors, bin_ps / 10.0, bin_ps / 10.0)
     lively = np.where(vacancy, vacancy_factor, 1.0) / (1 + (vacancy_factor - 1) / 3)
+    lively *= 1 + drift * (1 - (2 * np.arange(n_bins)[:, None] + 1) / n_bins)
     rotation_rate = rotation_rate_per_ps * region * lively * np.where(restless, 1 + bursts, 1 - bursts)
     free_rate = hop_rate_per_ps * (1 - coupled_fraction) * region * lively
     rotors, rotation_times = _poisson(rng, rotation_rate, bin_ps)

@@ -26,6 +26,7 @@ from potentials.lammps_text import atom_style, lammps_frame, typed_field
 from potentials.schema import list_force_fields, load_force_field, parse_force_field
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from tests.reference import ewald
+from tests.reference.random_cells import random_cell
 
 ROOT = Path(__file__).parents[2]
 TIGHT = {"kspace": "ewald", "accuracy": 1e-8, "coulomb_cutoff_A": 12.0}
@@ -298,18 +299,27 @@ def test_isolated_pair_needs_no_reduction():
     assert_allclose(lammps_frame(atoms.cell[:]).rotation, np.eye(3))
 
 
+_WITH_DIRTY_MEMORY = """
+from potentials.lammps import evaluate_with_lammps
+from tests.reference.agreement import TIGHT_LAMMPS
+from tests.reference.random_cells import random_cell
+cell = random_cell(3, n_ions=60)
+print(repr(evaluate_with_lammps(cell.force_field, cell.atoms, **cell.options, **TIGHT_LAMMPS).energy_eV))
+"""
+
+
 @needs_lammps
-@pytest.mark.parametrize(
-    ("energies", "taken"),
-    [((float("inf"), -7.0, -7.0 * (1 + 1e-14)), -7.0), ((-7.0, -7.1, -7.2, -7.3, -7.4, -7.5), None)],
-)
-def test_an_ewald_energy_counts_when_lammps_has_given_it_twice(monkeypatch, energies, taken):
-    given = iter(energies)
-    forces = np.zeros((len(lithium_cell()), 3))
-    monkeypatch.setattr("potentials.lammps._run", lambda *_: (next(given), [0.0] * 6, forces, 0))
-    ask = {"force_field": load_force_field("li3ocl_mouta_formal"), "atoms": lithium_cell(), **TIGHT}
-    if taken is None:
-        with pytest.raises(LammpsError, match="the same Ewald sum gave the energies"):
-            evaluate_with_lammps(**ask)
-    else:
-        assert evaluate_with_lammps(**ask).energy_eV == pytest.approx(taken, rel=1e-12)
+def test_ewald_sum_of_a_triclinic_cell_reads_no_memory_that_nobody_wrote():
+    """With ``kspace_style ewald`` alone the second energy is infinite: glibc fills new memory with 129."""
+    cell = random_cell(3, n_ions=60)
+    expected = ewald.evaluate(cell.force_field, cell.atoms).energy_eV
+    for filler in ("0", "129"):
+        done = subprocess.run(
+            [sys.executable, "-c", _WITH_DIRTY_MEMORY],
+            env=os.environ | {"MALLOC_PERTURB_": filler},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert float(done.stdout) == pytest.approx(expected, rel=1e-6)

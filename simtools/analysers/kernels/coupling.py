@@ -246,15 +246,13 @@ def near_field(r_tnc, v_tnc, centre_tmc, cells_tcc, inverse_tcc, radius, out_tmc
 
 
 @kernel
-def joint_sums(r_tnc, u_tmc, centre_tmc, cells_tcc, inverse_tcc, radius, origins, lags, out_k6):
-    """Sum per lag, over origins, rotors and ions near at the origin: 1, h, P_1, P_2, h P_1, h P_2.
-
-    h is 1 where the ion is near at the later time.
-    """
+def near_and_stay(r_tnc, centre_tmc, cells_tcc, inverse_tcc, radius, origins, lags, near_om, stay_omk):
+    """Add the ions that are near each rotor at each origin, and those of them that are near a lag later."""
     gap = np.empty(3)
     varies = 1 if cells_tcc.shape[0] > 1 else 0
-    for o in origins:
-        for m in range(u_tmc.shape[1]):
+    for i in range(len(origins)):
+        o = origins[i]
+        for m in range(centre_tmc.shape[1]):
             for n in range(r_tnc.shape[1]):
                 k = varies * o
                 if (
@@ -262,18 +260,50 @@ def joint_sums(r_tnc, u_tmc, centre_tmc, cells_tcc, inverse_tcc, radius, origins
                     > radius * radius
                 ):
                     continue
+                near_om[i, m] += 1.0
                 for lag in range(len(lags)):
                     t = o + lags[lag]
                     k = varies * t
-                    cosine = 0.0
-                    for c in range(3):
-                        cosine += u_tmc[o, m, c] * u_tmc[t, m, c]
-                    p2 = 1.5 * cosine * cosine - 0.5
-                    out_k6[lag, 0] += 1.0
-                    out_k6[lag, 2] += cosine
-                    out_k6[lag, 3] += p2
                     squared = _squared_gap(r_tnc[t, n], centre_tmc[t, m], cells_tcc[k], inverse_tcc[k], gap)
                     if squared <= radius * radius:
-                        out_k6[lag, 1] += 1.0
-                        out_k6[lag, 4] += cosine
-                        out_k6[lag, 5] += p2
+                        stay_omk[i, m, lag] += 1.0
+
+
+@kernel
+def shifted_products(weight_omk, value_omk, shift_dm, out_dk):
+    """Add, for every draw, sums over origins and rotors of weight times value, each rotor's value shifted."""
+    n_origins, n_rotors, n_lags = weight_omk.shape
+    for draw in range(len(shift_dm)):
+        for m in range(n_rotors):
+            o = shift_dm[draw, m]
+            for origin in range(n_origins):
+                for k in range(n_lags):
+                    out_dk[draw, k] += weight_omk[origin, m, k] * value_omk[o, m, k]
+                o += 1
+                if o == n_origins:
+                    o = 0
+
+
+@kernel
+def mean_of_nearest(r_tnc, places_pc, near_pn, cells_tcc, inverse_tcc, n_nearest, out_tp):
+    """Fill out_tp with mean distances of the nearest atoms from each place; near_pn: candidates, then -1."""
+    gap = np.empty(3)
+    nearest = np.empty(n_nearest)
+    for t in range(r_tnc.shape[0]):
+        k = t if cells_tcc.shape[0] > 1 else 0
+        for p in range(len(places_pc)):
+            nearest[:] = np.inf
+            for n in near_pn[p]:
+                if n < 0:
+                    break
+                squared = _squared_gap(r_tnc[t, n], places_pc[p], cells_tcc[k], inverse_tcc[k], gap)
+                slot = n_nearest - 1
+                if squared < nearest[slot]:
+                    while slot > 0 and nearest[slot - 1] > squared:
+                        nearest[slot] = nearest[slot - 1]
+                        slot -= 1
+                    nearest[slot] = squared
+            total = 0.0
+            for slot in range(n_nearest):
+                total += np.sqrt(nearest[slot])
+            out_tp[t, p] = total / n_nearest

@@ -1,5 +1,7 @@
 """Orientations and reorientation functions held against rotors whose motion is known on paper."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -10,7 +12,12 @@ from simtools.analysers.orientations import Orientations, orientations_of, rotat
 from simtools.analysers.reorientation import legendre_correlations, reorientation
 from simtools.core.errors import ConfigError
 from simtools.testing import rotor_orientations
-from simtools.testing.rigid_rotors import cone_orientations, rigid_rotors, rotor_quaternions
+from simtools.testing.rigid_rotors import (
+    LIGAND_DIRECTIONS,
+    cone_orientations,
+    rigid_rotors,
+    rotor_quaternions,
+)
 
 
 def linear(u_tnc, *, interval_ps=1.0, name="OH"):
@@ -131,6 +138,44 @@ def test_every_number_of_ligands_gives_the_same_law(n_ligands):
         pull = (c - np.exp(-power * 0.02 * result.lag_times_ps))[1:] / stderr[1:]
         assert np.sqrt(np.mean(pull**2)) < 2.0
     assert result.n_units == 20
+
+
+@pytest.mark.parametrize("n_ligands", [1, 2, 3, 4, 6])
+def test_every_number_of_ligands_jumps_alike(n_ligands):
+    quaternions = rotor_quaternions(1500, 20, seed=20 + n_ligands, jump_rate_per_ps=0.05)
+    result = reorientation(rigid(quaternions, n_ligands), max_lag_ps=100)
+    for c, stderr in ((result.c1, result.c1_stderr), (result.c2, result.c2_stderr)):
+        pull = (c - np.exp(-0.05 * result.lag_times_ps))[1:] / stderr[1:]
+        # neighbouring lags share their errors
+        assert np.sqrt(np.mean(pull**2)) < 3.0
+    assert result.ratio.value == pytest.approx(1.0, abs=4 * result.ratio.stderr)
+    assert result.ratio.stderr < 0.2
+
+
+@pytest.mark.parametrize("n_ligands", [1, 2, 3, 4, 6])
+def test_every_number_of_ligands_wobbles_in_a_cone(n_ligands):
+    """A body whose first bond fills a cone, and which spins about it: S^2 times the mean P_2(cos beta)^2."""
+    half_angle_deg = 35.0
+    u = cone_orientations(4000, 12, seed=n_ligands, half_angle_deg=half_angle_deg, step_deg=20.0)
+    flat = u.reshape(-1, 3)
+    rng = np.random.default_rng(n_ligands)
+    directions = LIGAND_DIRECTIONS[n_ligands]
+    up, _ = Rotation.align_vectors([[0, 0, 1]], [directions[0]])
+    tilt_axis = np.cross([0.0, 0.0, 1.0], flat)
+    sine = np.linalg.norm(tilt_axis, axis=1, keepdims=True)
+    tilt = Rotation.from_rotvec(tilt_axis * (np.arctan2(sine, flat[:, 2:]) / np.maximum(sine, 1e-12)))
+    spin = Rotation.from_rotvec(rng.uniform(0, 2 * np.pi, len(flat))[:, None] * np.array([0.0, 0, 1]))
+    quaternions = (tilt * spin * up).as_quat().reshape(*u.shape[:2], 4)
+    bodies = rigid(quaternions, n_ligands)
+    cosine = np.cos(np.radians(half_angle_deg))
+    squared = (0.5 * cosine * (1 + cosine)) ** 2
+    result = reorientation(bodies, max_lag_ps=400)
+    along = directions @ directions[0]
+    share = np.mean((1.5 * along**2 - 0.5) ** 2)
+    tail = result.c2[result.lag_times_ps > 150].mean()
+    assert tail == pytest.approx(squared * share, abs=0.02 * share + 0.004)
+    first = replace(bodies, vectors=bodies.vectors[:, :, :1])
+    assert reorientation(first, max_lag_ps=400).plateau2.value == pytest.approx(squared, rel=0.04)
 
 
 def test_a_frozen_rotor_keeps_its_direction_and_few_rotors_still_have_errors():

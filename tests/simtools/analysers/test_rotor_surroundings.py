@@ -1,22 +1,25 @@
 """Vacancies, tilts, coherence and joint correlations beside rotors of toys that obey or ignore them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
-from simtools.analysers.coupling_velocities import joint_correlation, velocity_coherence
+from simtools.analysers.coupling_velocities import velocity_coherence
+from simtools.analysers.joint_correlation import joint_correlation
 from simtools.analysers.molecules import find_molecules, without_ligands
 from simtools.analysers.orientations import Orientations, orientations_of
 from simtools.analysers.rotor_surroundings import (
     coordination_levels,
     dipole_to_vacancies,
     ions_near,
-    tilt_at_hops,
     vacancies_near,
     vacancy_positions,
 )
+from simtools.analysers.tilt_at_hops import tilt_at_hops
 from simtools.core.errors import ConfigError
 from simtools.md.trajectory import Trajectory
 from simtools.testing.rotor_crystals import hydroxide_crystal
@@ -38,6 +41,20 @@ def test_ions_and_vacancies_fill_the_six_places_of_a_rotor():
     assert empty.mean() == pytest.approx(4 * 2 / 27)
     levels = coordination_levels(np.array([[6, 5], [7, 6]]))
     assert levels.tolist() == [[1, 0], [2, 1]]
+
+
+def test_molecule_numbers_of_a_run_of_ours_go_with_the_ligands():
+    trajectory = hydroxide_crystal(4, seed=0)
+    molecules = find_molecules(trajectory, centre="O", ligands="H")
+    numbers = np.full(len(trajectory.species), -1)
+    for k, (centre, ligands) in enumerate(zip(molecules.centres, molecules.ligands, strict=True)):
+        numbers[[centre, *ligands]] = k
+    chlorides = np.flatnonzero(trajectory.species == "Cl")[:2]
+    numbers[chlorides] = len(molecules.centres)
+    bare = without_ligands(replace(trajectory, molecule_id=numbers), molecules)
+    assert "H" not in bare.species
+    assert (bare.molecule_id[bare.species == "O"] == -1).all()
+    assert np.count_nonzero(bare.molecule_id == len(molecules.centres)) == 2
 
 
 def test_vacancies_move_with_a_host_that_drifts():
@@ -147,7 +164,7 @@ def test_coherence_is_the_share_of_common_motion():
     found = velocity_coherence(rotors, trajectory, mobile="Li", radius_A=3.0, n_shifts=99)
     inside = np.abs(found.frequencies_THz - 8.0) < 2.0
     assert found.coherence[inside].mean() == pytest.approx(0.64, abs=0.12)
-    assert found.correlation == pytest.approx(0.8, abs=0.07)
+    assert found.correlation.value == pytest.approx(0.8, abs=0.07)
     assert found.p_value == 0.01
     p = [
         velocity_coherence(*driven(seed, 0.0)[::-1], mobile="Li", radius_A=3.0, n_shifts=40).p_value

@@ -75,6 +75,33 @@ def test_ions_carried_by_rotors_are_a_paddlewheel_until_counterfactuals_object(c
     assert reached(carried, counterfactuals=cradle).verdict == "soft cradle"
     unclear = Counterfactuals(restrained=estimate(0.9, 0.6, 1.3))
     assert "too short to tell" in reached(carried, counterfactuals=unclear).reason
+    still = Counterfactuals(restrained=Estimate.limit(0.1, method="did not move"))
+    assert reached(carried, counterfactuals=still).confirmed
+    short = Counterfactuals(restrained=Estimate.limit(1.4, method="did not move"))
+    assert "too short to tell" in reached(carried, counterfactuals=short).reason
+
+
+def test_counterfactuals_are_heard_wherever_the_ladder_ends(carried):
+    same = Counterfactuals(restrained=estimate(1.0, 0.9, 1.1))
+    slower = Counterfactuals(restrained=estimate(0.5, 0.4, 0.6))
+    unknown = reached(carried, adjusted=None, counterfactuals=same)
+    assert unknown.verdict == "co-triggered"
+    assert unknown.rungs[-1]["question"] == "Do runs without large rotations agree?"
+    assert unknown.rungs[-1]["answer"] == "no"
+    still_open = reached(carried, adjusted=None, counterfactuals=slower)
+    assert still_open.verdict == "undetermined"
+    assert "yet without large rotations ions are slower" in still_open.reason
+
+
+def test_a_cone_that_slows_ions_is_no_proof_where_heavy_rotors_do_not(carried):
+    cone = Counterfactuals(restrained=estimate(0.5, 0.4, 0.7), inertia_exponent=estimate(-0.09, -0.22, 0.05))
+    found = reached(carried, counterfactuals=cone)
+    assert found.verdict == "undetermined"
+    assert not found.confirmed
+    assert "takes configurations away" in found.reason
+    heavy = replace(cone, inertia_exponent=estimate(-0.4, -0.5, -0.3))
+    assert reached(carried, counterfactuals=heavy).verdict == "paddlewheel"
+    assert reached(carried, counterfactuals=heavy).confirmed
 
 
 def test_without_knowing_vacancies_nothing_is_settled(carried):

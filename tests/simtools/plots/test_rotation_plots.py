@@ -9,7 +9,7 @@ from simtools.analysers.hazard import hazard_ratio
 from simtools.analysers.orientation_density import orientation_density
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.reorientation import reorientation
-from simtools.analysers.rotor_surroundings import tilt_at_hops
+from simtools.analysers.tilt_at_hops import tilt_at_hops
 from simtools.plots import (
     plot_event_correlogram,
     plot_false_positives,

@@ -1,0 +1,376 @@
+r"""What taking something away does to diffusion: ratios of D, differences of E_a, the exponent of inertia.
+
+Errors are the scatter between replicas, because a frozen or restrained structure differs from replica to
+replica in ways that no length of one run shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+
+from simtools.analysers.replica_ratios import (
+    MeanDiffusivity,
+    combined_logs,
+    diffusivity_ratio,
+    mean_diffusivity,
+    mean_of_replicas,
+    replica_diffusivities,
+)
+from simtools.analysers.transport import TransportResult
+from simtools.analysers.verdict import Counterfactuals
+from simtools.core.errors import ConfigError
+from simtools.core.provenance import collect_provenance
+from simtools.core.results import Estimate, Result, quantity
+from simtools.core.units import BOLTZMANN_EV_PER_K
+
+__all__ = [
+    "ActivationDifference",
+    "CounterfactualResult",
+    "InertiaExponent",
+    "activation_energy_difference",
+    "compare_counterfactual",
+    "counterfactuals_for_verdict",
+    "inertia_exponent",
+]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CounterfactualResult(Result):
+    """One kind of altered run at one temperature beside its reference.
+
+    Attributes
+    ----------
+    variant, kind : str
+        Label (``cone30``) and kind (``cone_restraint``).
+    parameter : float or None
+        Angle of the cone, degrees; factor on the inertia; None for other kinds.
+    reference : str
+        What it is compared with: "free", or the label of another variant.
+    temperature_K
+        Of both.
+    diffusivity_cm2_per_s, reference_diffusivity_cm2_per_s : Estimate
+        D* of the altered runs and of the reference, as `TransportResult` gives them.
+    ratio : Estimate
+        D altered over D reference, or an upper limit where the altered runs did not diffuse.
+    replica_diffusivities_cm2_per_s, reference_replicas_cm2_per_s : ndarray
+        What the interval of the ratio rests on.
+    c1, c2, reference_c1, reference_c2 : dict
+        {anion: C_l at `lag_ps`}: 1 is frozen, 0 relaxed. Empty without molecules.
+    """
+
+    variant: str
+    kind: str
+    parameter: float | None
+    reference: str
+    species: str
+    temperature_K: float = quantity("K")
+    n_replicas: int
+    n_reference_replicas: int
+    diffusivity_cm2_per_s: Estimate = quantity("cm^2/s")
+    reference_diffusivity_cm2_per_s: Estimate = quantity("cm^2/s")
+    ratio: Estimate = quantity("1")
+    replica_diffusivities_cm2_per_s: np.ndarray = quantity("cm^2/s", shape="(n_replicas,)")
+    reference_replicas_cm2_per_s: np.ndarray = quantity("cm^2/s", shape="(n_reference_replicas,)")
+    lag_ps: float | None = quantity("ps", default=None)
+    c1: dict
+    c2: dict
+    reference_c1: dict
+    reference_c2: dict
+    warnings: tuple = ()
+
+    def to_summary(self):
+        """Return the entry of ``summary.json``."""
+        return {
+            "variant": self.variant,
+            "kind": self.kind,
+            "parameter": self.parameter,
+            "reference": self.reference,
+            "species": self.species,
+            "temperature_K": self.temperature_K,
+            "n_replicas": self.n_replicas,
+            "n_reference_replicas": self.n_reference_replicas,
+            "tracer_diffusivity_cm2_per_s": self.diffusivity_cm2_per_s.to_dict(),
+            "reference_diffusivity_cm2_per_s": self.reference_diffusivity_cm2_per_s.to_dict(),
+            "diffusivity_ratio": self.ratio.to_dict(),
+            "reorientation": {
+                name: {
+                    "lag_ps": self.lag_ps,
+                    "c1": self.c1[name],
+                    "c2": self.c2[name],
+                    "reference_c1": self.reference_c1.get(name),
+                    "reference_c2": self.reference_c2.get(name),
+                }
+                for name in self.c1
+            },
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivationDifference(Result):
+    """E_a of altered runs less that of their reference.
+
+    Attributes
+    ----------
+    difference_eV : Estimate
+        Positive where what was taken away had lowered the barrier.
+    """
+
+    variant: str
+    kind: str
+    reference: str
+    temperatures_K: np.ndarray = quantity("K", shape="(n_temperatures,)")
+    difference_eV: Estimate = quantity("eV")
+
+    def to_summary(self):
+        """Return the entry of ``summary.json``."""
+        return {
+            "variant": self.variant,
+            "kind": self.kind,
+            "reference": self.reference,
+            "temperatures_K": self.temperatures_K.tolist(),
+            "activation_energy_difference_eV": self.difference_eV.to_dict(),
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InertiaExponent(Result):
+    """How D falls with the moment of inertia of the rotors, D ~ I^-p.
+
+    Attributes
+    ----------
+    exponent : Estimate
+        p: 0 where only the static landscape counts, above 0 where the speed of rotation does.
+    """
+
+    temperature_K: float = quantity("K")
+    inertia_scales: np.ndarray = quantity("1", shape="(n_scales,)")
+    exponent: Estimate = quantity("1")
+
+    def to_summary(self):
+        """Return the entry of ``summary.json``."""
+        return {
+            "variant": "inertia",
+            "kind": "heavy_rotor",
+            "temperature_K": self.temperature_K,
+            "inertia_scales": self.inertia_scales.tolist(),
+            "inertia_exponent": self.exponent.to_dict(),
+        }
+
+
+def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", kind="", reference="free"):
+    r"""Return how much higher the activation energy of altered runs is than that of their reference.
+
+    .. math:: \Delta E_a = -\frac{d \ln (D_X / D_0)}{d (1/kT)}
+
+    Parameters
+    ----------
+    ratios
+        {temperature in K: (altered, reference)}, each a `MeanDiffusivity` or replica diffusivities; at least
+        two temperatures. Temperatures where either did not move are left out.
+    variant, kind, reference
+        Names, kept with the result.
+
+    Returns
+    -------
+    ActivationDifference or None
+        None with fewer than two temperatures that moved. Every temperature counts alike: weights taken from
+        few replicas would make the interval too narrow.
+    """
+    used = {}
+    for temperature, pair in ratios.items():
+        means = [item if isinstance(item, MeanDiffusivity) else mean_of_replicas(item) for item in pair]
+        if all(item.upper_limit is None for item in means):
+            used[float(temperature)] = means
+    if len(used) < 2:
+        return None
+    temperatures = np.array(sorted(used))
+    x = 1 / (BOLTZMANN_EV_PER_K * temperatures)
+    weights = -(x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    logs = np.array([log(used[t][0].value / used[t][1].value) for t in temperatures])
+    means = [item for t in temperatures for item in used[t]]
+    estimate = combined_logs(
+        weights @ logs,
+        means,
+        np.repeat(weights, 2),
+        method=f"line through ln(D/D reference) at {len(temperatures)} temperatures, each alike",
+    )
+    return ActivationDifference(
+        variant=variant,
+        kind=kind,
+        reference=reference,
+        temperatures_K=temperatures,
+        difference_eV=estimate,
+        provenance=collect_provenance(variant=variant, reference=reference),
+    )
+
+
+def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: float):
+    """Return p of D ~ I^-p from runs whose rotors have scaled moments of inertia.
+
+    Parameters
+    ----------
+    diffusivities
+        {factor on the inertia: `MeanDiffusivity` or replica diffusivities}; 1 is the reference. Factors at
+        which nothing moved are left out.
+    temperature_K
+        K, kept with the result.
+
+    Returns
+    -------
+    InertiaExponent or None
+        None with fewer than two factors that moved. A line through ln D against ln I, weighted by the numbers
+        of replicas.
+
+    Notes
+    -----
+    Limits: p = 0 for a static landscape; an ion that waits for a rotor which turns ballistically has p = 1/2.
+    """
+    used = {}
+    for scale, item in diffusivities.items():
+        mean = item if isinstance(item, MeanDiffusivity) else mean_of_replicas(item)
+        if mean.upper_limit is None:
+            used[float(scale)] = mean
+    if len(used) < 2:
+        return None
+    scales = np.array(sorted(used))
+    means = [used[scale] for scale in scales]
+    x, n = np.log(scales), np.array([item.n_replicas for item in means], dtype=float)
+    away = x - np.average(x, weights=n)
+    weights = -n * away / np.sum(n * away**2)
+    estimate = combined_logs(
+        weights @ [log(item.value) for item in means],
+        means,
+        weights,
+        method=f"line through ln D* against ln I at {len(scales)} inertias, weighted by replicas",
+    )
+    return InertiaExponent(
+        temperature_K=float(temperature_K),
+        inertia_scales=scales,
+        exponent=estimate,
+        provenance=collect_provenance(temperature_K=temperature_K),
+    )
+
+
+def compare_counterfactual(
+    altered: TransportResult,
+    reference: TransportResult,
+    *,
+    variant: str,
+    kind: str,
+    parameter: float | None = None,
+    reference_name: str = "free",
+    turned: Mapping[str, tuple] | None = None,
+    reference_turned: Mapping[str, tuple] | None = None,
+    lag_ps: float | None = None,
+) -> CounterfactualResult:
+    """Return altered runs beside their reference at one temperature.
+
+    Parameters
+    ----------
+    altered, reference
+        Transport of the same species at the same temperature, by the same analysis.
+    variant, kind, parameter, reference_name
+        As in `CounterfactualResult`.
+    turned, reference_turned
+        {anion: (C_1, C_2) at `lag_ps`} of either.
+    lag_ps
+        ps.
+
+    Raises
+    ------
+    ConfigError
+        If species or temperature differ.
+    """
+    if (altered.species, altered.temperature_K) != (reference.species, reference.temperature_K):
+        raise ConfigError(
+            f"{variant}: {altered.species} at {altered.temperature_K:g} K cannot be compared with "
+            f"{reference.species} at {reference.temperature_K:g} K; expected the same"
+        )
+    means = mean_diffusivity(altered), mean_diffusivity(reference)
+    notes = []
+    if min(item.n_replicas for item in means) < 2 and all(item.upper_limit is None for item in means):
+        notes.append(
+            f"{altered.temperature_K:g} K: {variant}: one replica has no scatter between replicas; the "
+            "interval of the ratio rests on the errors within runs"
+        )
+    turned, before = turned or {}, reference_turned or {}
+    return CounterfactualResult(
+        variant=variant,
+        kind=kind,
+        parameter=parameter,
+        reference=reference_name,
+        species=altered.species,
+        temperature_K=altered.temperature_K,
+        n_replicas=altered.n_replicas,
+        n_reference_replicas=reference.n_replicas,
+        diffusivity_cm2_per_s=altered.tracer_diffusivity_cm2_per_s,
+        reference_diffusivity_cm2_per_s=reference.tracer_diffusivity_cm2_per_s,
+        ratio=diffusivity_ratio(*means),
+        replica_diffusivities_cm2_per_s=_replicas_or_none(altered),
+        reference_replicas_cm2_per_s=_replicas_or_none(reference),
+        lag_ps=lag_ps,
+        c1={name: float(pair[0]) for name, pair in turned.items()},
+        c2={name: float(pair[1]) for name, pair in turned.items()},
+        reference_c1={name: float(pair[0]) for name, pair in before.items()},
+        reference_c2={name: float(pair[1]) for name, pair in before.items()},
+        warnings=tuple(notes),
+        provenance=collect_provenance(variant=variant, reference=reference_name),
+    )
+
+
+def _replicas_or_none(transport):
+    if transport.tracer_diffusivity_cm2_per_s.is_limit:
+        return np.zeros(0)
+    return replica_diffusivities(transport)
+
+
+def counterfactuals_for_verdict(
+    results: Sequence[CounterfactualResult],
+    exponents: Sequence[InertiaExponent] = (),
+    *,
+    temperature_K: float,
+) -> Counterfactuals | None:
+    """Return what the verdict at one temperature consumes, or None where no altered run is of use to it.
+
+    Parameters
+    ----------
+    results, exponents
+        Of any temperatures; those of the temperature nearest to `temperature_K` count.
+    temperature_K
+        Of the verdict, K.
+
+    Returns
+    -------
+    Counterfactuals or None
+        ``restrained``: the narrowest cone (no choice by result). ``frozen``: frozen orientations. Exponent:
+        d ln D / d ln I, which is -p. Ratios to a reference that did not move are left out.
+    """
+
+    def nearest(items):
+        near = min((abs(item.temperature_K - temperature_K) for item in items), default=0.0)
+        return [item for item in items if abs(item.temperature_K - temperature_K) == near]
+
+    usable = [item for item in results if not item.ratio.is_limit or np.isfinite(item.ratio.upper_limit)]
+    cones = nearest([item for item in usable if item.kind == "cone_restraint"])
+    frozen = nearest([item for item in usable if item.kind == "frozen_orientation"])
+    slopes = nearest(list(exponents))
+    if not cones and not frozen and not slopes:
+        return None
+    return Counterfactuals(
+        restrained=min(cones, key=lambda item: item.parameter).ratio if cones else None,
+        frozen=frozen[0].ratio if frozen else None,
+        inertia_exponent=_negative(slopes[0].exponent) if slopes else None,
+    )
+
+
+def _negative(estimate):
+    low, high = estimate.ci95
+    return Estimate(
+        value=-estimate.value,
+        stderr=estimate.stderr,
+        ci95=(-high, -low),
+        method=estimate.method,
+        n_eff=estimate.n_eff,
+    )
