@@ -230,7 +230,7 @@ def load_run(directory):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     summary_file = directory / "summary.json"
-    summary = _read_json(summary_file) if summary_file.exists() else {}
+    summary = _checked_summary(summary_file) if summary_file.exists() else {}
     results = directory / "results"
     arrhenius_file, laws_file = results / "arrhenius.json", results / "temperature-laws.json"
     return Run(
@@ -258,6 +258,26 @@ def load_run(directory):
         points=_read_points(directory, recipe, summary),
         warnings=tuple(summary.get("warnings", ())),
     )
+
+
+def _checked_summary(path):
+    """Return a summary whose blocks are of the kind that is read from them."""
+    summary = _read_json(path)
+    kinds = {"provenance": dict, "arrhenius": dict, "warnings": list, "transport": list, "title": str}
+    wrong = [name for name, kind in kinds.items() if not isinstance(summary.get(name, kind()), kind)]
+    if not wrong and not all(isinstance(text, str) for text in summary.get("warnings", ())):
+        wrong = ["warnings"]
+    arguments = {} if wrong else summary.get("provenance", {}).get("arguments", {})
+    if not wrong and not isinstance(arguments, dict):
+        wrong = ["provenance.arguments"]
+    points = [] if wrong else arguments.get("points", [])
+    if not isinstance(points, list) or not all(isinstance(row, dict) and "name" in row for row in points):
+        wrong = ["provenance.arguments.points"]
+    if wrong:
+        raise ConfigError(
+            f"{path}: damaged: {wrong[0]} is not what a summary holds; simtools report writes it"
+        )
+    return summary
 
 
 def _read_points(directory, recipe, summary):
@@ -310,7 +330,9 @@ def _place(result):
 def _read_result(cls, path):
     try:
         return cls.from_dict(_read_json(path))
-    except (LookupError, TypeError, AttributeError) as error:
+    except ConfigError as error:
+        raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from error
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}: damaged, not a whole {cls.__name__}: {error!r}") from error
 
 
@@ -320,7 +342,7 @@ def _read_json(path, *keys):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not record.keys() >= set(keys):
             raise ValueError(f"expected an object with {', '.join(keys) or 'something in it'}")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{path}: damaged, not a whole JSON file: {error}") from error
     return record
 

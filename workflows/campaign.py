@@ -10,12 +10,14 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
+from workflows.cost import planned_cost
 from workflows.counterfactual_tables import variants_of
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
-from workflows.progress import PointProgress
 from workflows.recipe import recipe_from_dict, to_toml
+from workflows.safety import refuse_links
 from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
+from workflows.supervise import RETRIES, supervise
 from workflows.systems import (
     check_recipe,
     describe_system,
@@ -24,7 +26,15 @@ from workflows.systems import (
     warm_up,
 )
 
-__all__ = ["Campaign", "CampaignResult", "collect", "open_campaign", "prepare", "run_campaign"]
+__all__ = [
+    "Campaign",
+    "CampaignResult",
+    "collect",
+    "has_production",
+    "open_campaign",
+    "prepare",
+    "run_campaign",
+]
 
 _MAY_CHANGE = {"md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps")}
 
@@ -39,6 +49,8 @@ class Campaign:
     directory: Path
     forces: object
     system: dict
+    case: str = ""
+    index_directory: Path | None = None
 
     def points(self):
         """Return [(job, outcome or None)] in order: each volume stage, then the replicas that wait for it.
@@ -78,7 +90,13 @@ class Campaign:
         return self._job(spec)
 
     def _job(self, spec):
-        return PointJob(str(self.directory), spec, self.recipe.md.checkpoint_every_ps)
+        return PointJob(
+            str(self.directory),
+            spec,
+            self.recipe.md.checkpoint_every_ps,
+            case=self.case,
+            index_directory=str(self.index_directory or self.directory),
+        )
 
     def production_jobs(self, temperature_K, volume_outcome=None):
         """Return the replicas of a temperature at the volume of its NPT stage, free ones first."""
@@ -117,6 +135,7 @@ class CampaignResult:
     status: str
     report: Path | None = None
     failures: list = field(default_factory=list)
+    quarantined: dict = field(default_factory=dict)
     n_done: int = 0
     n_points: int = 0
 
@@ -151,6 +170,7 @@ def prepare(recipe, directory):
         start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
         cell = check_recipe(recipe, forces, lattice_parameter_A=start_A)
     check_directory(directory)
+    refuse_links(directory, directory, directory / "points")
     system = describe_system(recipe, forces, cell)
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A
@@ -193,7 +213,7 @@ def open_campaign(directory):
     return Campaign(recipe, directory, forces, system)
 
 
-def run_campaign(recipe, directory, *, executor, stop, display):
+def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES, lift=False):
     """Run what is missing of a campaign, analyse all of it and write the report.
 
     Parameters
@@ -208,6 +228,10 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         A `StopRequest`.
     display
         See `workflows.progress`.
+    retries
+        How often in a row a point whose process died is tried again before it is set aside.
+    lift
+        Whether to try the points again that were set aside.
 
     Returns
     -------
@@ -219,31 +243,34 @@ def run_campaign(recipe, directory, *, executor, stop, display):
         listed = campaign.points()
         done = sum(outcome is not None for _, outcome in listed)
         display.note(_opening(campaign, done))
-        for job, outcome in listed:
-            if outcome is not None and not (job.directory / "spec.json").exists():
-                write_json(job.directory / "spec.json", job.spec.to_dict())
-        jobs = [job for job, outcome in listed if outcome is None]
-        if jobs and executor.runs_here and not stop.requested:
-            warm_up(campaign.recipe, campaign.forces)
 
-        def after(job, outcome):
-            if outcome.status == "failed":
-                display.note(f"{job.spec.label} failed: {outcome.message}\n  log: {outcome.log}")
-                return []
-            if outcome.status == "done" and job.spec.role == "volume":
-                added = campaign.production_jobs(job.spec.temperature_K, outcome.outcome)
-                return [new for new in added if finished(new) is None]
-            return []
+        def before_first():
+            if executor.runs_here:
+                warm_up(campaign.recipe, campaign.forces)
+            display.note(planned_cost([campaign], measure=executor.runs_here).text())
 
-        outcomes = executor.run(jobs, after=after, stop=stop, display=display) if jobs else {}
-        failures = [item for item in outcomes.values() if item.status == "failed"]
-        result = CampaignResult("done", failures=failures, n_points=campaign.n_points)
-        result.n_done = sum(outcome is not None for _, outcome in campaign.points())
-        if failures:
+        ended = supervise(
+            [campaign],
+            campaign.directory,
+            executor=executor,
+            stop=stop,
+            display=display,
+            retries=retries,
+            lift=lift,
+            before_first=before_first,
+        )
+        result = CampaignResult(
+            "done",
+            failures=ended.failures,
+            quarantined=ended.quarantined,
+            n_done=ended.n_done,
+            n_points=ended.n_points,
+        )
+        if ended.failures or ended.quarantined:
             result.status = "failed"
-        elif stop.requested or result.n_done < result.n_points:
+        elif ended.stopped:
             result.status = "stopped"
-        if result.status != "stopped" and _has_production(campaign):
+        if not ended.stopped and has_production(campaign):
             result.report = collect(campaign)
         return result
 
@@ -256,35 +283,6 @@ def collect(campaign):
     return write_report(load_run(campaign.directory))
 
 
-def progress_of(campaign):
-    """Return [(label, state, detail)] of every point for ``simtools status``."""
-    rows = []
-    for job, outcome in campaign.points():
-        state = PointProgress.read(job.directory)
-        if outcome is not None:
-            rows.append((job.spec.label, "done", f"{outcome.get('mean_temperature_K', float('nan')):.1f} K"))
-        elif state is not None:
-            share = 100 * state.done_steps / max(state.total_steps, 1)
-            rows.append((job.spec.label, "unfinished", f"{share:.0f} %, {state.temperature_K:.0f} K"))
-        else:
-            rows.append((job.spec.label, "not started", ""))
-    n_waiting = campaign.n_points - len(rows)
-    if n_waiting:
-        rows.append((f"{n_waiting} replicas", "waiting", "for the volume of their temperature"))
-    return rows
-
-
-def is_running(directory):
-    """Return whether another process is running the campaign in `directory`."""
-    try:
-        with locked(Path(directory)):
-            return False
-    except ConfigError:
-        return True
-    except OSError:
-        return False
-
-
 def _opening(campaign, done):
     system = campaign.system
     composition = " ".join(f"{symbol} {count}" for symbol, count in system["composition"].items())
@@ -295,7 +293,8 @@ def _opening(campaign, done):
     )
 
 
-def _has_production(campaign):
+def has_production(campaign):
+    """Return whether a production run of the campaign is done."""
     return any(job.spec.role == "production" and outcome for job, outcome in campaign.points())
 
 

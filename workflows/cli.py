@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, SimtoolsError
+from workflows import cli_runs
 from workflows.cli_cluster import (
     add_export,
     add_point,
@@ -21,12 +22,14 @@ from workflows.cli_cluster import (
     refuse_slurm_options,
     slurm_settings_of,
 )
+from workflows.safety import printable
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 _TOPICS = ("collective", "vibrations", "structure", "jumps", "density")
 _LARGEST_CHARGE_E = 99
+_MOST_RETRIES = 1_000_000
 _SMALLEST, _LARGEST = 1e-9, 1e9  # of a temperature, length, time or memory that can be meant
 _DISK_ERRORS = (
     errno.ENOSPC,
@@ -90,16 +93,17 @@ def _parser():
     run.add_argument("--executor", default="local", metavar="NAME", help="local (default), inline or slurm")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
     add_slurm_options(run)
+    cli_runs.add_campaign_options(run)
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
     run.set_defaults(command=_run)
 
-    status = commands.add_parser("status", help="where a run stands")
-    status.add_argument("directory", type=Path, metavar="DIR")
-    status.set_defaults(command=_status)
+    cli_runs.add_status(commands)
 
     report = commands.add_parser("report", help="analyse and report again, also an unfinished run")
     report.add_argument("directory", type=Path, metavar="DIR")
-    report.set_defaults(command=_report)
+    report.set_defaults(command=cli_runs.report)
+
+    cli_runs.add_reproduce(commands)
 
     compare = commands.add_parser("compare", help="finished runs side by side, and beside the literature")
     compare.add_argument(
@@ -251,58 +255,34 @@ def _add_recipe(parser):
 
 
 def _run(arguments):
-    from workflows.campaign import run_campaign
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import progress_display
-    from workflows.recipe import read_recipe
+    from workflows.sweep import read_cases
 
     if arguments.executor != "slurm":
         refuse_slurm_options(arguments, f"--executor {arguments.executor}")
-    recipe = read_recipe(arguments.recipe, arguments.overrides, quick=arguments.quick)
+    title, cases = read_cases(arguments.recipe, arguments.overrides, quick=arguments.quick)
+    if not 0 <= arguments.retries <= _MOST_RETRIES:
+        raise ConfigError(f"--retries {arguments.retries}: expected a whole number from 0 to {_MOST_RETRIES}")
     executor = get_executor(
-        arguments.executor, arguments.workers, slurm_settings=lambda: slurm_settings_of(arguments, recipe)
+        arguments.executor,
+        arguments.workers,
+        slurm_settings=lambda: slurm_settings_of(arguments, *(case.recipe for case in cases)),
     )
     if arguments.directory is None:
         short = "-quick" if arguments.quick else ""
         arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
+    if arguments.plan:
+        return cli_runs.print_plan(title, cases, arguments.directory)
     with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
-        result = run_campaign(recipe, arguments.directory, executor=executor, stop=stop, display=display)
+        result = cli_runs.run(title, cases, arguments, executor=executor, stop=stop, display=display)
     again = "the same command continues"
     if result.status == "stopped":
         done = f"{result.n_done} of {result.n_points} points done"
         return _complain(f"stopped at a checkpoint, {done}; {again}", STOPPED)
     if result.status == "failed":
-        failed = "; ".join(f"{item.name}: {item.message} (log: {item.log})" for item in result.failures[:3])
-        more = f"; {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
-        return _complain(
-            f"{len(result.failures)} of {result.n_points} points failed: {failed}{more}\n"
-            f"the others are kept; {again}",
-            FAILED,
-        )
+        return _complain(cli_runs.failure_text(result, again), FAILED)
     print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
-    return DONE
-
-
-def _status(arguments):
-    from workflows.campaign import is_running, open_campaign, progress_of
-
-    campaign = open_campaign(arguments.directory)
-    rows = progress_of(campaign)
-    width = max(len(label) for label, _, _ in rows)
-    for label, state, detail in rows:
-        print(f"{label:<{width}}  {state:<11}  {detail}".rstrip())
-    done = sum(state == "done" for _, state, _ in rows)
-    now = "running" if is_running(arguments.directory) else "not running"
-    print(f"{done} of {campaign.n_points} points done; {now}")
-    return DONE
-
-
-def _report(arguments):
-    from workflows.campaign import collect, open_campaign, raise_if_unfinished
-
-    campaign = open_campaign(arguments.directory)
-    raise_if_unfinished(campaign)
-    print(f"report: {collect(campaign)}")
     return DONE
 
 
@@ -616,7 +596,7 @@ def _recipes(arguments):
 
 
 def _complain(message, status):
-    print(f"simtools: {message}", file=sys.stderr)
+    print(f"simtools: {printable(message)}", file=sys.stderr)
     return status
 
 

@@ -50,12 +50,15 @@ def add_point(commands):
     point.set_defaults(command=_point)
 
 
-def slurm_settings_of(arguments, recipe):
-    """Return the `SlurmSettings` of a command line and a recipe."""
+def slurm_settings_of(arguments, *recipes):
+    """Return the `SlurmSettings` of a command line and the recipes of all cases."""
     from workflows.slurm_settings import read_slurm_settings
 
+    tables = {recipe.slurm for recipe in recipes}
+    if len(tables) > 1:
+        raise ConfigError("[slurm] differs between the cases, expected one for all; use --slurm FILE")
     return read_slurm_settings(
-        recipe.slurm, file=arguments.slurm or None, max_concurrent=arguments.max_concurrent
+        tables.pop(), file=arguments.slurm or None, max_concurrent=arguments.max_concurrent
     )
 
 
@@ -76,6 +79,10 @@ def _export(arguments):
     if arguments.recipe is not None:
         with prepare(read_recipe(arguments.recipe), arguments.directory):
             pass
+    elif (arguments.directory / "campaign.json").exists():
+        raise ConfigError(
+            f"{arguments.directory} holds several cases, expected one: export a folder in its cases/"
+        )
     elif not (arguments.directory / "recipe.toml").exists():
         raise ConfigError(f"{arguments.directory}: not a run directory; give --recipe RECIPE to prepare it")
     campaign = open_campaign(arguments.directory)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
 
 from simtools.core.errors import ConfigError
+from workflows.failures import kind_of
 from workflows.node import THREAD_VARIABLES
 from workflows.point import LOG_FILE, PointOutcome, run_point
 from workflows.stopping import STOP_SIGNALS, StopRequest
@@ -36,13 +37,13 @@ class InlineExecutor:
         waiting, outcomes = deque(jobs), {}
         while waiting and not stop.requested:
             job = waiting.popleft()
-            running = [(job.spec.label, job.directory)]
+            running = [(job.label, job.directory)]
 
             def show(running=running):
                 display.update(running, _n_done(outcomes), len(outcomes) + len(waiting) + 1)
 
             outcome = run_point(job, should_stop=stop, on_progress=show)
-            outcomes[job.spec.name] = outcome
+            outcomes[job.name] = outcome
             waiting.extend(after(job, outcome))
         return outcomes
 
@@ -83,15 +84,17 @@ class LocalExecutor:
                             pool.shutdown(wait=False)
                             n_slots -= 1
                             status = "stopped" if stop.requested else "failed"
-                            outcome = PointOutcome(job.spec.name, status, None, outcome.message, outcome.log)
+                            outcome = PointOutcome(
+                                job.spec.name, status, None, outcome.message, outcome.log, outcome.kind
+                            )
                         else:
                             idle.append(pool)
-                        outcomes[job.spec.name] = outcome
+                        outcomes[job.name] = outcome
                         added = after(job, outcome)
                         if not stop.requested:
                             waiting.extend(added)
                     display.update(
-                        [(job.spec.label, job.directory) for job, _ in running.values()],
+                        [(job.label, job.directory) for job, _ in running.values()],
                         _n_done(outcomes),
                         len(outcomes) + len(waiting) + len(running),
                     )
@@ -160,12 +163,14 @@ def _outcome_of(future, job):
         return future.result()
     except BrokenProcessPool:
         message = "the worker process died (killed, or out of memory)"
-        return PointOutcome(job.spec.name, "crashed", message=message, log=log)
+        return PointOutcome(job.spec.name, "crashed", message=message, log=log, kind="crashed")
     except Exception as error:
         job.directory.mkdir(parents=True, exist_ok=True)
         with open(log, "a", encoding="utf-8") as stream:
             stream.write("".join(traceback.format_exception(error)))
-        return PointOutcome(job.spec.name, "failed", message=f"{type(error).__name__}: {error}", log=log)
+        return PointOutcome(
+            job.spec.name, "failed", message=f"{type(error).__name__}: {error}", log=log, kind=kind_of(error)
+        )
 
 
 @contextmanager

@@ -1,25 +1,29 @@
 """One state point in its folder: build, run, record. Doing it twice does it once; a stopped one goes on."""
 
-import errno
 import logging
-import os
-import sys
+import shutil
 import traceback
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from simtools.core.errors import ConfigError, SimtoolsError
+from simtools.core.errors import ConfigError, LeaseLostError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.held import HeldAtoms
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.failures import kind_of, one_line
+from workflows.index import StatusIndex
+from workflows.lease import FOLDER as LEASE_FOLDER
+from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, held_framework, molecules_of, with_molecular_masses
-from workflows.progress import ProgressFile
+from workflows.parts import note_part, read_parts
+from workflows.point_log import logging_to
+from workflows.progress import PointProgress, ProgressFile
+from workflows.safety import refuse_links
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
 
@@ -29,34 +33,49 @@ FORCE_FIELD_FILE = "force_field.toml"
 LOG_FILE = "log.txt"
 _EQUILIBRATION_TAU_PS = 0.1
 _LOG_INTERVAL_FS = 20.0
-_LOGGERS = ("simtools", "potentials", "workflows")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PointJob:
-    """A point to be run under ``run_directory/points``."""
+    """A point to be run under ``run_directory/points``; what happens to it is noted in `index_directory`."""
 
     run_directory: str
     spec: PointSpec
     checkpoint_every_ps: float = 2.0
+    case: str = ""
+    index_directory: str | None = None
 
     @property
     def directory(self):
         """Folder of the point."""
         return Path(self.run_directory) / "points" / self.spec.name
 
+    @property
+    def name(self):
+        """Name of the point, unique also among the cases of a campaign."""
+        return f"{self.case}/{self.spec.name}" if self.case else self.spec.name
+
+    @property
+    def label(self):
+        """Readable name."""
+        return f"{self.case}/{self.spec.label}" if self.case else self.spec.label
+
 
 @dataclass(frozen=True)
 class PointOutcome:
-    """How a point ended: ``done``, ``stopped`` (resumable) or ``failed`` with a message and a log."""
+    """How a point ended: ``done``, ``stopped`` (resumable) or ``failed`` with a message and a log.
+
+    `kind` of a failure: see `workflows.failures.kind_of`; ``crashed`` if the process died.
+    """
 
     name: str
     status: str
     outcome: dict | None = None
     message: str = ""
     log: str = ""
+    kind: str = ""
 
 
 def finished(job):
@@ -95,52 +114,103 @@ def run_point(job, *, should_stop=None, on_progress=None):
     Returns
     -------
     PointOutcome
-        Failures are returned, not raised: the traceback is in the point's log.
+        Failures are returned, not raised: the traceback is in the point's log. A point that another process
+        runs, or took over while this one was asleep, is ``stopped`` with a message.
     """
     directory = job.directory
     try:
         outcome = finished(job)
         if outcome is not None:
             return PointOutcome(job.spec.name, "done", outcome)
-        directory.mkdir(parents=True, exist_ok=True)
-        with _logging_to(directory / LOG_FILE):
-            return _run(job, should_stop, on_progress)
+        for folder in (directory.parent, directory):  # never the run directory itself: it may be moved away
+            folder.mkdir(exist_ok=True)
+        refuse_links(job.run_directory, directory)
+        with hold_lease(directory, should_stop=should_stop) as lease:
+            outcome = finished(job)
+            if outcome is None:
+                with logging_to(directory / LOG_FILE):
+                    _note(job, "started")
+                    note_part(directory, fence=lease)
+                    result = _run(job, lease, should_stop, on_progress)
+                    _note_end(job, result)
+            else:
+                result = PointOutcome(job.spec.name, "done", outcome)
+        if result.status == "done":
+            shutil.rmtree(directory / LEASE_FOLDER)
+        return result
+    except LeaseHeldError as error:
+        return PointOutcome(job.spec.name, "stopped", message=str(error))
     except (SimtoolsError, OSError) as error:
-        return PointOutcome(job.spec.name, "failed", message=_one_line(error), log=str(directory / LOG_FILE))
+        return PointOutcome(
+            job.spec.name,
+            "failed",
+            message=one_line(error),
+            log=str(directory / LOG_FILE),
+            kind=kind_of(error),
+        )
 
 
-def _run(job, should_stop, on_progress):
+def _note(job, event, **more):
+    """Add an event to the status index, if the job has one; a disk that refuses is left to the next run."""
+    if job.index_directory is None:
+        return
+    about = {"event": event, "point": job.name, "label": job.label, "case": job.case}
+    try:
+        StatusIndex(job.index_directory).append({**about, **more})
+    except OSError as error:
+        logger.warning("%s: %s", error.filename, error.strerror)
+
+
+def _note_end(job, result):
+    if result.status == "done":
+        _note(job, "done", temperature_K=result.outcome.get("mean_temperature_K"))
+    elif result.status == "stopped" and not result.message:
+        state = PointProgress.read(job.directory)
+        _note(job, "stopped", **({} if state is None else asdict(state)))
+
+
+def _run(job, lease, should_stop, on_progress):
     directory, spec = job.directory, job.spec
     log = str(directory / LOG_FILE)
     try:
         if not (directory / "spec.json").exists():
-            write_json(directory / "spec.json", spec.to_dict())
+            write_json(directory / "spec.json", spec.to_dict(), fence=lease)
         atoms, calculator = _system(job)
         outcome = run_stages(
             atoms,
             calculator,
             _stages(spec, job.checkpoint_every_ps),
             directory,
-            progress=ProgressFile(directory, on_write=on_progress),
+            progress=ProgressFile(directory, on_write=on_progress, mark=lease.mark),
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
             rigid=_rigid_molecules(spec),
             restraint=_cone_restraint(spec),
+            fence=lease,
             held=_held_atoms(spec, atoms),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
         record = {
             "outcome": outcome,
-            "provenance": collect_provenance(point=spec.name, seeds=spec.inputs["seeds"]),
+            "provenance": collect_provenance(
+                point=spec.name,
+                spec_sha256=spec.digest,
+                potential=spec.inputs["potential"],
+                seeds=spec.inputs["seeds"],
+                parts=read_parts(directory),
+            ),
         }
-        write_json(directory / "done.json", record)
+        write_json(directory / "done.json", record, fence=lease)
         return PointOutcome(spec.name, "done", outcome)
     except StoppedInTime:
         logger.info("%s: stopped at a checkpoint", spec.label)
         return PointOutcome(spec.name, "stopped")
+    except LeaseLostError as error:
+        logger.warning("%s: %s", spec.label, error)
+        return PointOutcome(spec.name, "stopped", message=str(error))
     except Exception as error:
         logger.error("%s failed\n%s", spec.label, traceback.format_exc())
-        return PointOutcome(spec.name, "failed", message=_one_line(error), log=log)
+        return PointOutcome(spec.name, "failed", message=one_line(error), log=log, kind=kind_of(error))
 
 
 def _system(job):
@@ -317,38 +387,3 @@ def _trajectory_info(job, atoms):
         "formal_charges_e": atoms.info["formal_charges_e"],
         **({"host_species": atoms.info["framework"]} if "framework" in atoms.info else {}),
     }
-
-
-class _PointLog(logging.FileHandler):
-    """A log that gives way on a full disk: the point's own failure is what gets told."""
-
-    def handleError(self, record):
-        """Drop a line that the disk has no room for."""
-        if not isinstance(sys.exception(), OSError):
-            super().handleError(record)
-
-
-@contextmanager
-def _logging_to(path):
-    handler = _PointLog(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [item.level for item in loggers]
-    for item in loggers:
-        item.addHandler(handler)
-        item.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for item, level in zip(loggers, levels, strict=True):
-            item.removeHandler(handler)
-            item.setLevel(level)
-        handler.close()
-
-
-def _one_line(error):
-    text = " ".join(str(error).split()) or type(error).__name__
-    full = os.strerror(errno.ENOSPC)
-    if full in text:
-        return f"{full}: what was checkpointed is kept; make room and run the same command again"
-    return text if isinstance(error, SimtoolsError) else f"{type(error).__name__}: {text}"

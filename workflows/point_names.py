@@ -2,7 +2,6 @@
 
 from simtools.core.errors import ConfigError
 from workflows.point import finished
-from workflows.statepoints import PointSpec
 from workflows.values import suggestion
 
 __all__ = ["find_point", "planned_points"]
@@ -16,8 +15,7 @@ def planned_points(campaign):
         needs = None if volume is None else volume.spec.label
         if volume is not None:
             volumes.append((needs, None))
-        for replica in range(1, campaign.recipe.md.replicas + 1):
-            replicas.append((_label(temperature_K, replica), needs))
+        replicas += [(label, needs) for label in _labels(campaign, temperature_K)]
     return volumes + replicas
 
 
@@ -38,7 +36,7 @@ def find_point(campaign, name):
             if name in (volume.spec.label, volume.spec.name):
                 return volume
             outcome = finished(volume)
-        own = [_label(temperature_K, replica) for replica in range(1, campaign.recipe.md.replicas + 1)]
+        own = _labels(campaign, temperature_K)
         labels += own
         if not any(name == label or name.startswith(f"{label}-") for label in own):
             continue
@@ -50,5 +48,7 @@ def find_point(campaign, name):
     raise ConfigError(f"{campaign.directory} has no point {name!r}{suggestion(name, labels)}")
 
 
-def _label(temperature_K, replica):
-    return PointSpec(role="production", temperature_K=temperature_K, replica=replica, inputs={}).label
+def _labels(campaign, temperature_K):
+    """Return the labels of a temperature's replicas; they do not depend on its volume."""
+    jobs = campaign.production_jobs(temperature_K, {"mean_volume_A3": 1.0})
+    return [job.spec.label for job in jobs]

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflows.safety import printable
+
 __all__ = ["PointProgress", "ProgressFile", "count_line", "progress_display"]
 
 _FILE_INTERVAL_S = 0.5
@@ -41,8 +43,9 @@ class PointProgress:
 class ProgressFile:
     """The `progress` callable given to the dynamics: notes where a run stands, at most twice a second."""
 
-    def __init__(self, directory, *, on_write=None):
+    def __init__(self, directory, *, on_write=None, mark=""):
         self.path = Path(directory) / "progress.json"
+        self._partial = self.path.with_name(f"progress.json{mark}.partial")
         self.on_write = on_write
         self._written = -float("inf")
         self._start = None
@@ -63,9 +66,8 @@ class ProgressFile:
             "temperature_K": float(temperature_K),
             "steps_per_s": round(float(rate), 3),
         }
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.replace(self.path)
+        self._partial.write_text(json.dumps(record), encoding="utf-8")
+        self._partial.replace(self.path)
         if self.on_write is not None:
             self.on_write()
 
@@ -122,7 +124,7 @@ class _Lines:
 
     def note(self, message):
         """Write one line at once."""
-        self.stream.write(message + "\n")
+        self.stream.write(printable(message) + "\n")
         self.stream.flush()
 
     def update(self, running, n_done, n_known):
@@ -160,7 +162,7 @@ class _Bars:
 
     def note(self, message):
         """Print one line above the bars."""
-        self.progress.console.print(message, highlight=False, markup=False)
+        self.progress.console.print(printable(message), highlight=False, markup=False)
 
     def update(self, running, n_done, n_known):
         """Redraw: one bar per running point and one for the whole."""

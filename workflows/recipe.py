@@ -3,10 +3,11 @@
 What a recipe means for atoms and forces is in systems.py; what it means for runs in statepoints.py.
 """
 
+import copy
 import json
 import re
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
@@ -33,6 +34,7 @@ __all__ = [
     "read_recipe",
     "read_record",
     "recipe_from_dict",
+    "set_value",
     "table_to_dict",
     "to_toml",
 ]
@@ -320,30 +322,35 @@ def _apply_override(record, override):
         parsed = {"value": written}
     if set(parsed) != {"value"}:
         raise ConfigError(f"--set {override!r}: expected one value")
-    *path, last = name.split(".")
-    place = record
-    for part in path:
-        place = _entered(place, part, override)
-    if isinstance(place, list):
-        _entered(place, last, override)
-        place[int(last)] = parsed["value"]
-    else:
-        place[last] = parsed["value"]
+    set_value(record, name, parsed["value"], f"--set {override!r}")
     return name
 
 
-def _entered(place, part, override):
+def set_value(record, name, value, told):
+    """Set the value called `name` (dotted; list items by number) in a parsed recipe; `told` starts errors."""
+    *path, last = name.split(".")
+    place = record
+    for part in path:
+        place = _entered(place, part, told)
+    if isinstance(place, list):
+        _entered(place, last, told)
+        place[int(last)] = value
+    else:
+        place[last] = value
+
+
+def _entered(place, part, told):
     """Return the table or list item `part` of `place`, creating an absent table."""
     if isinstance(place, list):
         if not part.isdecimal() or int(part) > len(place):
-            raise ConfigError(f"--set {override!r}: {part!r} must be a number from 0 to {len(place)}")
+            raise ConfigError(f"{told}: {part!r} must be a number from 0 to {len(place)}")
         if int(part) == len(place):
             place.append({})
         entered = place[int(part)]
     else:
         entered = place.setdefault(part, [] if part in ("defects", "hops", "counterfactual") else {})
     if not isinstance(entered, (dict, list)):
-        raise ConfigError(f"--set {override!r}: {part!r} is a value, not a table")
+        raise ConfigError(f"{told}: {part!r} is a value, not a table")
     return entered
 
 
@@ -497,11 +504,12 @@ def _fields(table):
 
 def table_to_dict(table):
     """Return the keys of a recipe table that have a value, as TOML-able data."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(table).items()
-        if value is not None
-    }
+    found = {}
+    for item in fields(table):
+        value = getattr(table, item.name)
+        if value is not None:
+            found[item.name] = list(value) if isinstance(value, tuple) else copy.copy(value)
+    return found
 
 
 def _toml_value(value):

@@ -6,10 +6,12 @@ points' own folders, never from submitit's pickles.
 """
 
 import time
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 from simtools.core.errors import RunFailedError, SimtoolsError
+from workflows.failures import kind_of
 from workflows.point import LOG_FILE, PointJob, PointOutcome, finished
 from workflows.slurm_folder import SlurmFolder, Submission
 from workflows.slurm_queue import QueueUnavailableError, accounted_state, queued_tasks
@@ -21,7 +23,6 @@ _POLL_S = 15.0
 _LOOK_S = 0.5
 _GRACE_S = 60.0
 _CLEANING_LOOKS = 6
-_RETRIES = 3
 _MOST_REFUSALS = 20
 _LARGEST_ARRAY = 1000
 
@@ -38,16 +39,14 @@ class SlurmExecutor:
     grace_s
         How long a job may be gone before its point's files must be visible here, s: network file systems
         show them late.
-    retries
-        How often a point is submitted again after its job ended without a word.
     """
 
     runs_here = False
 
-    def __init__(self, settings, *, poll_s=_POLL_S, grace_s=_GRACE_S, retries=_RETRIES):
+    def __init__(self, settings, *, poll_s=_POLL_S, grace_s=_GRACE_S):
         check_available()
         self.settings = settings
-        self.poll_s, self.grace_s, self.retries = poll_s, grace_s, retries
+        self.poll_s, self.grace_s = poll_s, grace_s
 
     def run(self, jobs, *, after, stop, display):
         """Run `jobs` and whatever ``after(job, outcome)`` adds; return {job: outcome}.
@@ -91,11 +90,10 @@ class _Driver:
 
     def __init__(self, executor, jobs, after, display):
         self.executor, self.after, self.display = executor, after, display
-        self.folder = SlurmFolder(jobs[0].run_directory)
+        self.folder = SlurmFolder(jobs[0].index_directory or jobs[0].run_directory)
         self.waiting = deque(jobs)
         self.flying = {}
         self.outcomes = {}
-        self.kills = Counter()
         self.refusals = 0
 
     def adopt(self):
@@ -104,14 +102,14 @@ class _Driver:
         while queue is None:
             time.sleep(self.executor.poll_s)
             queue = self._queue()
-        known = {job.spec.name: job for job in self.waiting}
+        known = {job.name: job for job in self.waiting}
         for submission in self.folder.submissions():
             for index, name in enumerate(submission.points):
                 task = queue.get((submission.job_name, index))
                 if task is not None and task.alive and name in known:
                     self.flying[name] = _Flight(known[name], submission, index, task.task_id, task.state)
         if self.flying:
-            self.waiting = deque(job for job in self.waiting if job.spec.name not in self.flying)
+            self.waiting = deque(job for job in self.waiting if job.name not in self.flying)
             self.display.note(f"{len(self.flying)} points are in Slurm's queue already")
 
     def submit_what_fits(self):
@@ -128,12 +126,11 @@ class _Driver:
 
     def _submit(self, jobs):
         settings = self.executor.settings
-        submission = self.folder.new_submission(job.spec.name for job in jobs)
+        submission = self.folder.new_submission(job.name for job in jobs)
         tasks = [
             {
-                "run_directory": str(self.folder.path.parent),
+                "job": _fields(job),
                 "spec": job.spec.to_dict(),
-                "checkpoint_every_ps": job.checkpoint_every_ps,
                 "record": str(self.folder.record_file(submission, index)),
                 "time_limit_min": settings.time_limit_min,
                 "signal_lead_s": settings.signal_lead_s,
@@ -155,7 +152,7 @@ class _Driver:
         self.refusals = 0
         self.display.note(f"{len(jobs)} points submitted as Slurm job {number} ({submission.job_name})")
         for index, job in enumerate(jobs):
-            self.flying[job.spec.name] = _Flight(job, submission, index)
+            self.flying[job.name] = _Flight(job, submission, index)
         return True
 
     def look(self):
@@ -176,28 +173,28 @@ class _Driver:
                 continue
             del self.flying[name]
             if outcome.status == "again":
-                self.display.note(f"{flight.job.spec.label}: {outcome.message}; submitted again")
+                self.display.note(f"{flight.job.label}: {outcome.message}; submitted again")
                 self.waiting.append(flight.job)
                 continue
             if outcome.status == "stopped":
-                self.display.note(
-                    f"{flight.job.spec.label}: {outcome.message}; the same command continues it"
-                )
+                self.display.note(f"{flight.job.label}: {outcome.message}; the same command continues it")
             self.outcomes[name] = outcome
             self.waiting.extend(self.after(flight.job, outcome))
 
     def _outcome(self, flight):
         """Return how a point ended, ``again`` if it is to be submitted anew, or None while it is at work."""
-        name = flight.job.spec.name
+        name = flight.job.name
         try:
             done = finished(flight.job)
         except SimtoolsError as error:
-            return PointOutcome(name, "failed", message=str(error), log=str(flight.job.directory / LOG_FILE))
+            log = str(flight.job.directory / LOG_FILE)
+            return PointOutcome(name, "failed", message=str(error), log=log, kind=kind_of(error))
         if done is not None:
             return PointOutcome(name, "done", done)
         record = self.folder.record(flight.submission, flight.index)
         if record.get("status") == "failed":
-            return PointOutcome(name, "failed", message=record["message"], log=record["log"])
+            kind = record.get("kind", "")
+            return PointOutcome(name, "failed", message=record["message"], log=record["log"], kind=kind)
         if flight.missing_since is None:
             return None
         gone_s = time.monotonic() - flight.missing_since
@@ -205,19 +202,20 @@ class _Driver:
             return None
         state = flight.state or (accounted_state(flight.task_id) if flight.task_id else "")
         if state.startswith("CANCELLED"):
-            return PointOutcome(name, "stopped", message=f"Slurm job {flight.task_id} was cancelled")
+            return PointOutcome(
+                name,
+                "stopped",
+                message=f"Slurm job {flight.task_id} was cancelled; the same command continues",
+            )
         if record.get("status") == "stopped":
             return PointOutcome(name, "again", message=f"stopped at a checkpoint ({record['message']})")
-        return self._killed(flight, state or "unknown to Slurm by now")
-
-    def _killed(self, flight, state):
-        name = flight.job.spec.name
-        self.kills[name] += 1
-        message = f"Slurm job {flight.task_id or 'without a number'} ended without a word ({state})"
-        if self.kills[name] <= self.executor.retries:
-            return PointOutcome(name, "again", message=message)
+        if Path(flight.job.run_directory).is_dir():  # for the note of the try: the job may not have begun
+            flight.job.directory.mkdir(parents=True, exist_ok=True)
+        message = (
+            f"Slurm job {flight.task_id or 'without a number'} ended without a word ({state or 'unknown'})"
+        )
         log = str(self.folder.job_folder(flight.submission))
-        return PointOutcome(name, "failed", message=f"{message}, {self.kills[name]} times", log=log)
+        return PointOutcome(name, "failed", message=message, log=log, kind="crashed")
 
     def _queue(self):
         try:
@@ -230,7 +228,7 @@ class _Driver:
         """Display the points that are running."""
         running = [f.job for f in self.flying.values() if f.state == "RUNNING"]
         self.display.update(
-            [(job.spec.label, job.directory) for job in running],
+            [(job.label, job.directory) for job in running],
             sum(outcome.status == "done" for outcome in self.outcomes.values()),
             len(self.outcomes) + len(self.waiting) + len(self.flying),
         )
@@ -258,6 +256,15 @@ class _Driver:
                 over.remove(submission)
             if over and not self.flying:
                 time.sleep(_LOOK_S)
+
+
+def _fields(job):
+    """Return the fields of a job but its specification as plain data, paths made absolute."""
+    plain = {item.name: getattr(job, item.name) for item in fields(job) if item.name != "spec"}
+    for name in ("run_directory", "index_directory"):
+        if plain[name] is not None:
+            plain[name] = str(Path(plain[name]).resolve())
+    return plain
 
 
 def _wait(seconds, stop):

@@ -28,7 +28,7 @@ def run_in_job(task):
     Parameters
     ----------
     task
-        Plain data: ``run_directory``, ``spec``, ``checkpoint_every_ps`` of the point, ``record`` (path),
+        Plain data: ``job`` and ``spec`` (fields of the `PointJob` and its specification), ``record`` (path),
         ``time_limit_min``, ``signal_lead_s``, ``threads``.
 
     Raises
@@ -39,6 +39,7 @@ def run_in_job(task):
     left_s = seconds_left(task["time_limit_min"], lead_s=task["signal_lead_s"])
     with StopRequest(left_s).listening() as stop:
         prepare_node(task["threads"])
+        from workflows.failures import kind_of
         from workflows.progress import PointProgress
         from workflows.statepoints import read_json, write_json
 
@@ -53,12 +54,13 @@ def run_in_job(task):
         try:
             job, outcome = _run(task, stop)
         except Exception as error:
-            note("failed", f"{type(error).__name__}: {error}", _write_traceback(path))
+            message = f"{type(error).__name__}: {error}"
+            note("failed", message, _write_traceback(path), kind=kind_of(error))
             raise
         if outcome.status == "done":
             return
         if outcome.status == "failed":
-            note("failed", outcome.message, outcome.log)
+            note("failed", outcome.message, outcome.log, kind=outcome.kind)
             raise SystemExit(FAILED)
         progress = PointProgress.read(job.directory)
         done_steps = progress.done_steps if progress else 0
@@ -82,7 +84,7 @@ def _run(task, stop):
     from workflows.point import PointJob, run_point
     from workflows.statepoints import PointSpec
 
-    job = PointJob(task["run_directory"], PointSpec.from_dict(task["spec"]), task["checkpoint_every_ps"])
+    job = PointJob(spec=PointSpec.from_dict(task["spec"]), **task["job"])
     return job, run_point(job, should_stop=stop)
 
 

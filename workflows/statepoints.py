@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simtools.core.errors import ConfigError, SimtoolsError
+from simtools.core.errors import ConfigError, LeaseLostError, SimtoolsError
 
 __all__ = [
     "PROTOCOL",
@@ -233,29 +233,33 @@ def read_json(path):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not record:
             raise ValueError("nothing in it")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(
             f"{path}: damaged, not a whole JSON file ({error}); remove it to recompute"
         ) from error
     return record
 
 
-def write_json(path, record, *, durable=True):
+def write_json(path, record, *, durable=True, fence=None):
     """Write a JSON file so that it is whole or absent, also after a power cut when `durable`.
 
-    Numbers that JSON has no word for (nan, inf) become null.
+    Numbers that JSON has no word for (nan, inf) become null. `fence` is that of
+    `simtools.md.checkpoint.replace_file`.
     """
     path = Path(path)
     record = _jsonable(record)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    mark = "" if fence is None else fence.mark
+    partial = path.with_name(f".{path.name}.{os.getpid()}{mark}.partial")
     try:
         with open(partial, "w", encoding="utf-8") as stream:
             json.dump(record, stream, indent=1, allow_nan=False)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
+        if fence is not None:
+            fence()
         partial.replace(path)
-    except OSError:
+    except (OSError, LeaseLostError):
         partial.unlink(missing_ok=True)
         raise
 

@@ -14,6 +14,7 @@ from simtools.core.errors import SimtoolsError, SimtoolsWarning
 from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
 from workflows.counterfactuals import counterfactuals_of
+from workflows.failures import quarantined
 from workflows.point import FORCE_FIELD_FILE
 from workflows.run_mechanisms import named_results, summary_blocks, temperature_law, temperature_mechanisms
 from workflows.run_rotation import (
@@ -214,6 +215,9 @@ def _state_warnings(campaign, listed):
     done = sum(outcome is not None for _, outcome in listed)
     if done < campaign.n_points:
         notes.append(f"partial results: {done} of {campaign.n_points} points are done")
+    for job, outcome in listed:
+        if outcome is None and (reason := quarantined(job.directory)) is not None:
+            notes.append(f"{job.spec.label} is set aside and missing from the averages: {reason}")
     charge = campaign.system["net_charge_e"]
     if charge and campaign.forces.force_field is None:
         notes.append(

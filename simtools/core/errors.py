@@ -35,5 +35,9 @@ class RunFailedError(SimtoolsError, RuntimeError):
     """A run stopped for a physical or technical reason: the command line exits with status 1."""
 
 
+class LeaseLostError(RunFailedError):
+    """Another process has taken over this run: nothing more may be written here, and nothing was."""
+
+
 class SimtoolsWarning(UserWarning):
     """A result is usable but suspect."""

@@ -43,7 +43,7 @@ class CheckpointError(ConfigError):
     """A checkpoint cannot be read."""
 
 
-def replace_file(path, write):
+def replace_file(path, write, *, fence=None):
     """Write a file under a temporary name, flush it to the disk, then give it its name.
 
     Parameters
@@ -52,15 +52,26 @@ def replace_file(path, write):
         Final path.
     write
         Called with the binary file object.
+    fence
+        Called between writing and naming; it raises if this process may no longer publish here. Its
+        ``mark`` is part of the temporary name, so that whoever takes over can delete the files of its
+        predecessors: one that wakes up after its last look at the fence finds its file gone.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_path(path, fence)
     with open(partial, "wb") as stream:
         write(stream)
         stream.flush()
         os.fsync(stream.fileno())
+    if fence is not None:
+        fence()
     os.replace(partial, path)
     sync_directory(path.parent)
+
+
+def partial_path(path, fence):
+    """Return the temporary name of `path` under `fence` (None: the only writer)."""
+    return path.with_name(f"{path.name}{'' if fence is None else fence.mark}.partial")
 
 
 def sync_directory(directory):
@@ -74,13 +85,13 @@ def sync_directory(directory):
         os.close(descriptor)
 
 
-def save_checkpoint(directory, state, *, count):
+def save_checkpoint(directory, state, *, count, fence=None):
     """Write `state` (nested dict of arrays and JSON values) as checkpoint number `count`."""
     arrays = {}
     tree = _without_arrays({"format": _FORMAT, "count": count, **state}, arrays)
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
     path = Path(directory) / CHECKPOINT_NAMES[count % 2]
-    replace_file(path, lambda stream: np.savez(stream, tree=text, **arrays))
+    replace_file(path, lambda stream: np.savez(stream, tree=text, **arrays), fence=fence)
     return path
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from simtools.core.errors import ConfigError
+from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.provenance import library_versions
-from simtools.md.checkpoint import replace_file, sync_directory
+from simtools.md.checkpoint import partial_path, replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
 
 __all__ = [
@@ -70,9 +70,12 @@ class TrajectoryWriter:
         Constant for the whole run: ``species``, ``masses_amu``, ``species_names``, ``formal_charges_e``,
         ``lattice_sites``, ``defects``, ``metadata``; with molecules ``molecule_id`` and, where a force field
         named them, ``species_label``.
+    fence
+        See `simtools.md.checkpoint.replace_file`.
     """
 
-    def __init__(self, directory, stage, description):
+    def __init__(self, directory, stage, description, *, fence=None):
+        self._fence = fence
         self._folder = Path(directory) / FOLDER
         self._stage = stage
         self._description = description
@@ -93,7 +96,7 @@ class TrajectoryWriter:
             _verify(self._folder / row["file"], row)
         index["segments"] = kept + ours
         index["complete"] = [name for name in index["complete"] if name != self._stage.name]
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
         listed = {row["file"] for row in index["segments"]}
         for path in sorted(self._folder.glob(f"{self._stage.name}-*.h5md*")):
             if path.name not in listed:
@@ -103,7 +106,7 @@ class TrajectoryWriter:
         """Write `segment` as the stage's segment `number`, counted from 1, and list it."""
         name = f"{self._stage.name}-{number:06d}.h5md"
         path = self._folder / name
-        partial = path.with_name(name + ".partial")
+        partial = partial_path(path, self._fence)
         # built in memory: HDF5 cannot let go of a file that a full disk refuses, and takes the process down
         image = io.BytesIO()
         with h5py.File(image, "w", libver=("v108", "v110")) as file:
@@ -113,6 +116,8 @@ class TrajectoryWriter:
             stream.flush()
             os.fsync(stream.fileno())
         sha256 = hashlib.sha256(image.getbuffer()).hexdigest()
+        if self._fence is not None:
+            self._fence()
         os.replace(partial, path)
         sync_directory(self._folder)
         index = _read_index(self._folder)
@@ -129,13 +134,13 @@ class TrajectoryWriter:
                 "sha256": sha256,
             }
         )
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
 
     def finish(self):
         """Mark the stage as complete in the index."""
         index = _read_index(self._folder)
         index["complete"] = sorted({*index["complete"], self._stage.name})
-        _write_index(self._folder, index)
+        _write_index(self._folder, index, self._fence)
 
     def _fill(self, file, segment):
         stage, about = self._stage, self._description
@@ -208,7 +213,7 @@ class TrajectoryWriter:
         return group
 
 
-def write_topology(directory, atoms):
+def write_topology(directory, atoms, *, fence=None):
     """Write names and starting positions beside the segments (extended XYZ: ASE and MDAnalysis read it)."""
     from ase.io import write
 
@@ -217,8 +222,10 @@ def write_topology(directory, atoms):
     bare.info = {}
     for name in set(bare.arrays) - {"numbers", "positions"}:
         del bare.arrays[name]
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_path(path, fence)
     write(partial, bare, format="extxyz")
+    if fence is not None:
+        fence()
     os.replace(partial, path)
 
 
@@ -272,23 +279,26 @@ def read_trajectory(directory, *, stage="production"):
     metadata = {**first["metadata"], "stage": settings, "complete": stage in index["complete"]}
     metadata["first_time_ps"] = float(first["step"][0] * settings["timestep_fs"] / 1000)
     metadata["rounding_A"] = max(part["rounding_A"] for part in parts)
-    return Trajectory(
-        positions_A=np.concatenate([part["positions"] for part in parts]),
-        species=first["species"],
-        cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
-        frame_interval_ps=interval_ps,
-        temperature_K=settings["temperature_K"],
-        formal_charges_e=first["formal_charges_e"],
-        masses_amu=first["masses"],
-        charge_current_e_A_per_ps=np.concatenate(current) if current else None,
-        fine_interval_ps=fine_ps,
-        species_momenta_amu_A_per_ps=momenta,
-        velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
-        lattice_sites=first["lattice_sites"],
-        molecule_id=first.get("molecule_id"),
-        defects=tuple(first["defects"]),
-        metadata=metadata,
-    )
+    try:
+        return Trajectory(
+            positions_A=np.concatenate([part["positions"] for part in parts]),
+            species=first["species"],
+            cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
+            frame_interval_ps=interval_ps,
+            temperature_K=settings["temperature_K"],
+            formal_charges_e=first["formal_charges_e"],
+            masses_amu=first["masses"],
+            charge_current_e_A_per_ps=np.concatenate(current) if current else None,
+            fine_interval_ps=fine_ps,
+            species_momenta_amu_A_per_ps=momenta,
+            velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
+            lattice_sites=first["lattice_sites"],
+            molecule_id=first.get("molecule_id"),
+            defects=tuple(first["defects"]),
+            metadata=metadata,
+        )
+    except (ConfigError, ShapeError) as error:
+        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {error}") from error
 
 
 def segment_files(directory, *, stage="production"):
@@ -331,6 +341,7 @@ def _read_segment(path, row):
     _verify(path, row)
     try:
         with h5py.File(path, "r") as file:
+            _refuse_other_files(file, set())
             part = _unpack(file)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -362,6 +373,22 @@ def _verify(path, row):
         raise TrajectoryError(
             f"{path} is damaged; expected content with SHA-256 {row['sha256'][:12]}..., found {found[:12]}..."
         )
+
+
+def _refuse_other_files(group, seen):
+    """Refuse what leads out of a file that we did not write: links, and numbers kept in other files."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link, expected data in the file itself")
+        member = group[name]
+        if isinstance(member, h5py.Dataset):
+            if member.is_virtual or member.external:
+                raise ValueError(f"{member.name} is kept in other files, expected data in the file itself")
+        elif isinstance(member, h5py.Group):
+            address = h5py.h5o.get_info(member.id).addr
+            if address in seen:
+                raise ValueError(f"{member.name} is inside itself")
+            _refuse_other_files(member, seen | {address})
 
 
 def _unpack(file):
@@ -439,7 +466,7 @@ def _read_index(folder):
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         wrong = _what_is_wrong(index)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         wrong = str(error)
     if wrong:
         raise TrajectoryError(f"{path} is damaged ({wrong}); expected the list of segments")
@@ -456,10 +483,12 @@ def _what_is_wrong(index):
         for key, kind in _INDEX_ROW.items():
             if not isinstance(row, dict) or not isinstance(row.get(key), kind):
                 return f"segment {number} has no {key}"
+        if row["file"] != Path(row["file"]).name or "\0" in row["file"] or row["file"] in ("", ".", ".."):
+            return f"segment {number} has file = {row['file'][:80]!r}, not the name of a file beside it"
     return None
 
 
-def _write_index(folder, index):
+def _write_index(folder, index, fence):
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(index, indent=1).encode()
-    replace_file(folder / INDEX, lambda stream: stream.write(text))
+    replace_file(folder / INDEX, lambda stream: stream.write(text), fence=fence)

@@ -8,12 +8,13 @@ lies after its last checkpoint. Analysis is left to simtools.analysers.
 import json
 import logging
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
+from simtools.core.errors import ConfigError, LeaseLostError, RunFailedError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoint
 from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
@@ -70,6 +71,7 @@ def run_stages(
     rigid=None,
     restraint=None,
     held=None,
+    fence=None,
 ):
     """Run `stages` one after the other, or continue them from what `directory` holds.
 
@@ -106,6 +108,10 @@ def run_stages(
         energy is part of the potential energy of log and outcome.
     held
         A `simtools.md.held.HeldAtoms`: these never move. Not with NPT.
+    fence
+        Called before each file is published; it raises if this process may no longer write here. Its text
+        ``mark`` tells temporary files of different owners apart (`simtools.md.checkpoint.replace_file`). With
+        it the caller has made sure that one process runs here; without it a lock on the directory does.
 
     Returns
     -------
@@ -125,15 +131,16 @@ def run_stages(
     StoppedInTime
         As asked by `should_stop`.
     """
-    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid, restraint, held)
+    run = _Run(atoms, calculator, stages, directory, info or {}, momenta, rigid, restraint, held, fence)
     run.prepare_directory()
     outcome = read_outcome(run.directory)
     if outcome is not None:
         return outcome
-    with directory_lock(run.directory):
+    with directory_lock(run.directory) if fence is None else nullcontext():
         try:
             return read_outcome(run.directory) or run.execute(progress, should_stop)
         finally:
+            run.log.close()
             run.evaluator.release()
 
 
@@ -155,8 +162,9 @@ def load_final_atoms(directory):
 class _Run:
     """The state of one call of `run_stages`."""
 
-    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid, restraint, held):
+    def __init__(self, atoms, calculator, stages, directory, info, momenta, rigid, restraint, held, fence):
         self.stages = tuple(stages)
+        self.fence = fence
         self.directory = Path(directory)
         self.info = info
         check_inputs(atoms, self.stages, momenta)
@@ -187,7 +195,7 @@ class _Run:
         self.momenta = momenta
         host = host_species_of(self.formal_charges_e, info)
         self.host = HostSublattice(atoms, host)
-        self.log = ThermoLog(self.directory)
+        self.log = ThermoLog(self.directory, fence=fence)
         self.total_steps = sum(stage.n_steps for stage in self.stages)
         self.finished = []
         self.warnings = []
@@ -198,11 +206,11 @@ class _Run:
     def prepare_directory(self):
         """Make the directory, or refuse one that cannot be written or holds other inputs."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=self.fence is None, exist_ok=True)
             if (self.directory / INPUTS).exists():
                 compare_inputs(self.directory, self.inputs)
             else:
-                write_inputs(self.directory, self.inputs)
+                write_inputs(self.directory, self.inputs, fence=self.fence)
         except OSError as error:
             raise ConfigError(f"cannot write {self.directory}: {error.strerror or error}") from error
 
@@ -273,10 +281,10 @@ class _Run:
             loop.begin()
         try:
             loop.run(progress, should_stop)
+        except (StoppedInTime, LeaseLostError):
+            raise
         except RunFailedError:
             self._keep_evidence()
-            raise
-        except StoppedInTime:
             raise
         except SimtoolsError as error:
             self._keep_evidence()
@@ -324,7 +332,7 @@ class _Run:
         topology = topology_arrays(self.atoms)
         if topology:
             state["topology"] = topology
-        save_checkpoint(self.directory, state, count=self.count)
+        save_checkpoint(self.directory, state, count=self.count, fence=self.fence)
         self.count += 1
 
     def wall_s(self):
@@ -346,7 +354,7 @@ class _Run:
             "bit_identical_restart": self.evaluator.has_state,
         }
         text = json.dumps(outcome, indent=1).encode()
-        replace_file(self.directory / OUTCOME, lambda stream: stream.write(text))
+        replace_file(self.directory / OUTCOME, lambda stream: stream.write(text), fence=self.fence)
         return json.loads(text)
 
 
@@ -365,13 +373,13 @@ class _StageLoop:
         if stage.write_trajectory:
             names = sorted(set(run.atoms.get_chemical_symbols()))
             self.sampler = Sampler(stage, dynamics, names, run.formal_charges_e)
-            self.writer = TrajectoryWriter(run.directory, stage, _description(run, names))
+            self.writer = TrajectoryWriter(run.directory, stage, _description(run, names), fence=run.fence)
 
     def begin(self):
         """Take the samples of the starting point and write a checkpoint of it."""
         if self.writer:
             self.writer.resume(0)
-            write_topology(self.run_state.directory, self.run_state.atoms)
+            write_topology(self.run_state.directory, self.run_state.atoms, fence=self.run_state.fence)
         self.dynamics.start()
         self._record()
         self._log_row(None)

@@ -18,7 +18,7 @@ _ANSWER_RTOL = 1e-4
 _ANSWER_ATOL = 1e-5  # eV and eV/Å: far above single-precision noise
 
 
-def write_inputs(directory, inputs):
+def write_inputs(directory, inputs, *, fence=None):
     """Record `inputs` in a directory that holds no run yet."""
     traces = [name for name in (*CHECKPOINT_NAMES, OUTCOME) if (directory / name).exists()]
     traces += _segments(directory)
@@ -28,7 +28,7 @@ def write_inputs(directory, inputs):
             "it; put it back or choose a new directory"
         )
     text = json.dumps(inputs, indent=1).encode()
-    replace_file(directory / INPUTS, lambda stream: stream.write(text))
+    replace_file(directory / INPUTS, lambda stream: stream.write(text), fence=fence)
 
 
 def compare_inputs(directory, inputs):

@@ -4,7 +4,8 @@ import csv
 import os
 from pathlib import Path
 
-from simtools.core.errors import ConfigError
+from simtools.core.errors import ConfigError, LeaseLostError
+from simtools.md.checkpoint import replace_file
 
 __all__ = ["COLUMNS", "ThermoLog", "read_thermo"]
 
@@ -26,37 +27,68 @@ COLUMNS = (
 class ThermoLog:
     """Rows are kept in memory and written at checkpoints, so the file never runs ahead by a torn row.
 
-    Numbers are written so that they read back bit for bit.
+    Numbers are written so that they read back bit for bit. Resuming makes a new file of the old rows, so that
+    a predecessor that still has the old one open appends to nothing.
+
+    Parameters
+    ----------
+    directory
+        Where the file is.
+    fence
+        See `simtools.md.checkpoint.replace_file`.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory, *, fence=None):
         self._path = Path(directory) / NAME
+        self._fence = fence
         self._rows = []
+        self._stream = None
 
     def resume(self, n_bytes):
         """Cut the file back to the length that the checkpoint saw; zero starts a new file."""
         if n_bytes == 0:
-            self._path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-            return
-        size = self._path.stat().st_size if self._path.exists() else 0
-        if size < n_bytes:
-            raise ConfigError(
-                f"{self._path} has {size} bytes, expected at least the {n_bytes} that the checkpoint follows"
-            )
-        os.truncate(self._path, n_bytes)
+            content = (",".join(COLUMNS) + "\n").encode()
+        else:
+            content = self._path.read_bytes()[:n_bytes] if self._path.exists() else b""
+            if len(content) < n_bytes:
+                raise ConfigError(
+                    f"{self._path} has {len(content)} bytes, expected at least the {n_bytes} that the "
+                    "checkpoint follows"
+                )
+        self.close()
+        replace_file(self._path, lambda stream: stream.write(content), fence=self._fence)
+        self._stream = open(self._path, "ab", buffering=0)
+
+    def close(self):
+        """Let go of the file; rows that are not flushed are dropped."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def append(self, *values):
         """Add one row, in the order of `COLUMNS`."""
         self._rows.append(",".join(value if isinstance(value, str) else repr(value) for value in values))
 
     def flush(self):
-        """Write the rows to the disk and return the length of the file in bytes."""
-        with open(self._path, "a", encoding="utf-8") as stream:
-            stream.writelines(row + "\n" for row in self._rows)
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Write the rows to the disk and return the length of the file in bytes.
+
+        Raises
+        ------
+        LeaseLostError
+            If the file is no longer the one that was resumed: another process works here, or it was moved.
+        """
+        left = "".join(row + "\n" for row in self._rows).encode()
+        while left:
+            left = left[self._stream.write(left) :]
+        os.fsync(self._stream.fileno())
         self._rows.clear()
-        return self._path.stat().st_size
+        here = os.fstat(self._stream.fileno())
+        if not self._path.exists() or not os.path.samestat(here, self._path.stat()):
+            raise LeaseLostError(
+                f"{self._path} was replaced or removed while this run was writing it; the same command goes "
+                "on from the last checkpoint that is there"
+            )
+        return here.st_size
 
 
 def read_thermo(directory):

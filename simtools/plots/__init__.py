@@ -3,6 +3,7 @@
 from simtools.plots.arrhenius import plot_arrhenius, plot_arrhenius_overlay
 from simtools.plots.association import plot_association, plot_binding
 from simtools.plots.calibration import plot_coverage, plot_interval_widths
+from simtools.plots.cases import plot_cases
 from simtools.plots.collective import (
     plot_green_kubo,
     plot_onsager_matrix,
@@ -59,6 +60,7 @@ __all__ = [
     "plot_binding",
     "plot_binding_against_distance",
     "plot_bottleneck_at_hops",
+    "plot_cases",
     "plot_charge_msd",
     "plot_concentrations",
     "plot_counterfactual_ratios",

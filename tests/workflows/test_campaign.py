@@ -64,7 +64,7 @@ class StopAfter(StopRequest):
         return self.requested
 
 
-def campaign(recipe, directory, *, executor=None, stop=None, overrides=()):
+def campaign(recipe, directory, *, executor=None, stop=None, overrides=(), lift=False):
     with progress_display(quiet=True) as display:
         return run_campaign(
             read_recipe(recipe, overrides),
@@ -72,6 +72,7 @@ def campaign(recipe, directory, *, executor=None, stop=None, overrides=()):
             executor=executor or InlineExecutor(),
             stop=stop or StopRequest(),
             display=display,
+            lift=lift,
         )
 
 
@@ -272,17 +273,24 @@ def test_a_failing_point_leaves_the_others_and_names_its_log(argon, simtools, tm
     directory = tmp_path / "run"
     status, _, err = simtools("run", argon, "-o", directory, "--executor", "inline", "-q")
     assert status == 1
-    assert "1 of 4 points failed" in err
+    assert "1 of 4 points are set aside" in err
     assert "130K-r01" in err
     assert "Traceback" not in err
     log = next(directory.glob("points/130K-r01*/log.txt"))
-    assert str(log) in err
-    assert "planted" in log.read_text()
+    assert log.read_text().count("RuntimeError: planted") == 3
+    record = json.loads(log.with_name("quarantine.json").read_text())
+    assert [row["reason"] for row in record["tries"]] == ["RuntimeError: planted"] * 3
+    assert "log.txt" in record["evidence"]
     assert len(list(directory.glob("points/*/done.json"))) == 3
     assert summary_of(directory)["transport"][0]["n_replicas"] == 1
     monkeypatch.setattr(point, "run_stages", real)
     status, _, err = simtools("run", argon, "-o", directory, "--executor", "inline", "-q")
+    assert status == 1
+    assert "130K-r01" in err
+    again = ["-o", directory, "--executor", "inline", "-q", "--retry-quarantined"]
+    status, _, err = simtools("run", argon, *again)
     assert status == 0, err
+    assert log.with_name("quarantine-1.json").exists()
 
 
 def test_a_killed_worker_takes_one_point_down(argon, tmp_path):
@@ -308,14 +316,16 @@ def test_a_killed_worker_takes_one_point_down(argon, tmp_path):
         display.update = update
         executor = _RecordingExecutor(1)
         result = run_campaign(
-            read_recipe(argon, overrides), directory, executor=executor, stop=stop, display=display
+            read_recipe(argon, overrides), directory, executor=executor, stop=stop, display=display, retries=0
         )
     assert stop.killed
     assert result.status == "failed"
-    assert [item.name.startswith("130K-r01") for item in result.failures] == [True]
-    assert "died" in result.failures[0].message
+    ((name, reason),) = result.quarantined.items()
+    assert name.startswith("130K-r01")
+    assert "died" in reason
     assert result.n_done == 2
-    assert campaign(argon, directory, overrides=overrides).status == "done"
+    assert campaign(argon, directory, overrides=overrides).status == "failed"
+    assert campaign(argon, directory, overrides=overrides, lift=True).status == "done"
 
 
 class _RecordingExecutor(LocalExecutor):

@@ -102,8 +102,8 @@ def settings(**more):
     return SlurmSettings(time_limit_min=10, signal_lead_s=60, **more)
 
 
-def run(recipe, directory, *overrides, stop=None, retries=3, **more):
-    executor = SlurmExecutor(settings(**more), poll_s=0, grace_s=0, retries=retries)
+def run(recipe, directory, *overrides, stop=None, retries=2, **more):
+    executor = SlurmExecutor(settings(**more), poll_s=0, grace_s=0)
     with progress_display(quiet=True) as display:
         return run_campaign(
             read_recipe(recipe, overrides),
@@ -111,6 +111,7 @@ def run(recipe, directory, *overrides, stop=None, retries=3, **more):
             executor=executor,
             stop=stop or StopRequest(),
             display=display,
+            retries=retries,
         )
 
 
@@ -179,7 +180,7 @@ def test_a_driver_that_died_before_sbatch_loses_nothing(argon, slurm, tmp_path, 
 def test_a_stopped_driver_leaves_the_jobs_to_slurm(argon, slurm, tmp_path, monkeypatch):
     stop = StopRequest()
     with monkeypatch.context() as patch:
-        patch.setattr(slurm_executor, "_wait", lambda seconds, asked: setattr(asked, "requested", True))
+        patch.setattr(slurm_executor, "_wait", lambda seconds, asked: setattr(stop, "requested", True))
         assert run(argon, tmp_path / "run", stop=stop).status == "stopped"
     assert run(argon, tmp_path / "run").status == "done"
     assert len(slurm.submitted) == 1
@@ -197,8 +198,8 @@ def test_a_job_that_keeps_dying_fails_with_the_reason_and_the_others_go_on(argon
     slurm.fates[2] = ["OUT_OF_MEMORY"] * 100
     result = run(argon, tmp_path / "run", retries=1)
     assert result.status == "failed"
-    assert {item.name.split("-")[1] for item in result.failures} == {"r02"}
-    assert "OUT_OF_MEMORY" in result.failures[0].message
+    assert {name.split("-")[1] for name in result.quarantined} == {"r02"}
+    assert all("OUT_OF_MEMORY" in reason for reason in result.quarantined.values())
     assert result.n_done == 2
 
 
@@ -263,9 +264,8 @@ def task(argon, tmp_path, monkeypatch):
     with prepare(read_recipe(argon), tmp_path / "run") as campaign:
         job, _ = campaign.points()[0]
     return calls, {
-        "run_directory": str(tmp_path / "run"),
+        "job": {"run_directory": str(tmp_path / "run"), "checkpoint_every_ps": 1.0},
         "spec": job.spec.to_dict(),
-        "checkpoint_every_ps": 1.0,
         "record": str(tmp_path / "record.json"),
         "time_limit_min": 1,
         "signal_lead_s": 10,
@@ -306,7 +306,7 @@ def test_a_point_that_was_cancelled_is_not_requeued(task, tmp_path, monkeypatch)
         from workflows.point import PointJob
         from workflows.statepoints import PointSpec
 
-        job = PointJob(work["run_directory"], PointSpec.from_dict(work["spec"]))
+        job = PointJob(work["job"]["run_directory"], PointSpec.from_dict(work["spec"]))
         return job, PointOutcome(job.spec.name, "stopped")
 
     monkeypatch.setattr(slurm_task, "_run", cancelled)
@@ -419,3 +419,18 @@ def test_a_driver_inside_a_job_does_not_hand_that_job_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Batch, "submit", refuse)
     with pytest.raises(RunFailedError, match="invalid partition"):
         slurm_submit.submit(tmp_path, "simtools-x", [{}], settings())
+
+
+@pytest.mark.usefixtures("no_analysis")
+def test_cases_of_a_sweep_share_the_queue_and_run_in_their_own_folders(argon, slurm, simtools, tmp_path):
+    text = argon.read_text(encoding="utf-8").replace("replicas = 2", "replicas = 1")
+    more = "[sweep]\nmd.timestep_fs = [4, 5]\n[slurm]\ntime_limit_min = 10\n"
+    argon.write_text(text.replace("timestep_fs = 5\n", "") + more, encoding="utf-8")
+    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--executor", "slurm", "-q")
+    assert status == 0, err
+    assert [len(batch) for batch in slurm.submitted] == [4]
+    assert len(list((tmp_path / "run" / "cases").glob("*/points/*/done.json"))) == 4
+    assert (tmp_path / "run" / ".slurm").is_dir()
+    status, _, err = simtools("export", tmp_path / "run", "--snakemake")
+    assert status == 2
+    assert "holds several cases" in err

@@ -1,0 +1,50 @@
+"""What a recipe would cost, without a run directory being made or changed."""
+
+from pathlib import Path
+
+from workflows.campaign import Campaign
+from workflows.cost import planned_cost
+from workflows.statepoints import needs_volume_point, read_json
+from workflows.systems import check_recipe, describe_system, forces_of, start_lattice_parameter_A
+
+__all__ = ["plan_of"]
+
+
+def plan_of(cases, directory):
+    """Return the `workflows.cost.Cost` of all cases, and (name, text) of each.
+
+    Parameters
+    ----------
+    cases
+        From `workflows.sweep.read_cases`.
+    directory
+        Where they would be run: what is done there is not counted again.
+
+    Raises
+    ------
+    ConfigError
+        If a case cannot be run as asked.
+    """
+    campaigns = []
+    for case in cases:
+        folder = Path(directory) / "cases" / case.name if case.name else Path(directory)
+        campaigns.append(_campaign(case, folder, Path(directory)))
+    rows = [(item.case, planned_cost([item], measure=False).text()) for item in campaigns]
+    return planned_cost(campaigns, measure=True), rows
+
+
+def _campaign(case, folder, directory):
+    recipe = case.recipe
+    forces = forces_of(
+        recipe.to_dict()["potential"],
+        where=f"{recipe.source}: [potential] ",
+        relative_to=recipe.source.parent,
+    )
+    cell = check_recipe(recipe, forces)
+    system = describe_system(recipe, forces, cell)
+    if needs_volume_point(recipe):
+        settled = folder / "system.json"
+        known = read_json(settled) if settled.exists() else {}
+        start_A = known.get("start_lattice_parameter_A") or start_lattice_parameter_A(recipe, forces)
+        system["start_lattice_parameter_A"] = start_A
+    return Campaign(recipe, folder, forces, system, case=case.name, index_directory=directory)

@@ -1,0 +1,69 @@
+"""A run directory from someone else must not lead out of itself: no symbolic link is written through."""
+
+import os
+from pathlib import Path
+
+from simtools.core.errors import ConfigError
+
+__all__ = ["inside", "printable", "refuse_links"]
+
+_INNER = ("trajectory", "lease", "figures", "results")
+
+
+def refuse_links(root, *folders):
+    """Refuse symbolic links that lead out of the run directory `root`.
+
+    Looks at `folders` (at `root`, if none is given), their entries, and the entries of their ``trajectory``,
+    ``lease``, ``figures`` and ``results``. `root` itself may be a link: that is the user's own word.
+
+    Raises
+    ------
+    ConfigError
+        Naming the link and its target.
+    """
+    home = Path(root).resolve()
+    for folder in map(Path, folders or (root,)):
+        if folder != Path(root):
+            _check(folder, home)
+        for inner in (folder, *(folder / name for name in _INNER)):
+            if inner.is_dir():
+                with os.scandir(inner) as entries:
+                    for entry in entries:
+                        if entry.is_symlink():
+                            _check(Path(entry.path), home)
+
+
+def _check(path, home):
+    if path.is_symlink() and not _target(path).is_relative_to(home):
+        raise ConfigError(
+            f"{path}: a symbolic link to {os.readlink(path)[:200]!r}, out of the run directory; nothing is "
+            "written through it: replace it by what it points to, or remove it"
+        )
+
+
+def _target(path):
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return Path("/")
+
+
+def inside(folder, name, *, where):
+    """Return ``folder / name`` for a file name that a file from someone else gives.
+
+    Raises
+    ------
+    ConfigError
+        If `name` is not a plain name: absolute, with folders, or ``..``; `where` starts the message.
+    """
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise ConfigError(f"{where}: expected the name of a file in {folder}, got {str(name)[:80]!r}")
+    return Path(folder) / name
+
+
+def printable(text):
+    """Return `text` with what could command a terminal, or turn the direction of writing, shown as a code."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
