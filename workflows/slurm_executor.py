@@ -176,8 +176,6 @@ class _Driver:
                 self.display.note(f"{flight.job.label}: {outcome.message}; submitted again")
                 self.waiting.append(flight.job)
                 continue
-            if outcome.status == "stopped":
-                self.display.note(f"{flight.job.label}: {outcome.message}; the same command continues it")
             self.outcomes[name] = outcome
             self.waiting.extend(self.after(flight.job, outcome))
 
