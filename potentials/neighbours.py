@@ -65,6 +65,7 @@ class NeighbourList:
         self.reference_positions_nc = None
         self.reference_cell = None
         self._last_cell = None
+        self._rows_of = None
         self._neighbour_k = np.empty(0, dtype=np.int32)
 
     def update(self, positions_nc, cell):
@@ -79,8 +80,8 @@ class NeighbourList:
     def _is_valid(self, positions_nc, cell):
         if self.reference_positions_nc is None:
             return False
-        if self._last_cell is None or not np.array_equal(cell, self._last_cell):
-            self._last_cell = np.array(cell)
+        if cell.tobytes() != self._last_cell:
+            self._last_cell = cell.tobytes()
             if np.array_equal(cell, self.reference_cell):
                 self._deformation, self._inverse_norm = np.eye(3), 1.0
             else:
@@ -110,7 +111,7 @@ class NeighbourList:
         order_g, start_image_b = kernels.sort_into_bins(fractional_gc, margin_c, bins_c)
 
         self.reference_positions_nc, self.reference_cell = positions_nc, cell
-        self._last_cell = cell.copy()
+        self._last_cell = cell.tobytes()
         self._deformation, self._inverse_norm = np.eye(3), 1.0
         self.n_local = len(positions_nc)
         self._order_n = order_n
@@ -123,7 +124,7 @@ class NeighbourList:
         self._place(positions_nc, cell)
 
         reach_tt = np.where(self.cutoff_tt > 0.0, self.cutoff_tt + self.skin_A, 0.0)
-        rows = _rows_within(cell * ((1.0 + 2.0 * margin_c) / bins_c)[:, None], reach_tt.max(axis=1))
+        rows = self._rows(cell * ((1.0 + 2.0 * margin_c) / bins_c)[:, None], reach_tt.max(axis=1))
         self.first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
         while True:
             total = kernels.fill_list(
@@ -164,6 +165,13 @@ class NeighbourList:
         self.neighbour_k = self._neighbour_k[: int(total)]
         self.n_builds += 1
         logger.debug("neighbour list: %d atoms, %d images, %d pairs", self.n_local, n_images, int(total))
+
+    def _rows(self, bin_cell, reach_t):
+        """Return `_rows_within`, kept while the cell stays: for 40 atoms it takes half of making a list."""
+        key = bin_cell.tobytes()
+        if self._rows_of != key:
+            self._rows_of, self._kept_rows = key, _rows_within(bin_cell, reach_t)
+        return self._kept_rows
 
     def _lattice_xc(self):
         """Return by how many lattice vectors each entry of `r_xc` is away from its atom as handed in."""

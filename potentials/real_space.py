@@ -92,18 +92,30 @@ class RealSpace:
 
     def compute(self, positions_nc, cell, force_nc):
         """Add the pair forces to `force_nc` (eV/Å) and return energy (eV) and dE/dstrain (eV, (3, 3))."""
+        return self.add_forces(self.sum_pairs(positions_nc, cell), force_nc)
+
+    def sum_pairs(self, positions_nc, cell):
+        """Sum over pairs and keep their forces for `add_forces`; return the energy, eV."""
         nb = self.neighbours
         nb.update(positions_nc, cell)
         if len(self._f_xc) != len(nb.r_xc):
             self._f_xc = np.empty_like(nb.r_xc)
         if self.tables is None:
-            energy_n = self._exact()
-            energy, factor = float(energy_n.sum()), 1.0
-        else:
-            energy = kernels.table_forces(
-                nb.r_xc, nb.type_x, nb.first_it, nb.neighbour_k, *self._table_arguments, self._f_xc
-            )
-            factor = 2.0 * self._inverse_inner2
+            return float(self._exact().sum())
+        return kernels.table_forces(
+            nb.r_xc, nb.type_x, nb.first_it, nb.neighbour_k, *self._table_arguments, self._f_xc
+        )
+
+    def add_forces(self, energy, force_nc):
+        """Add what `sum_pairs` kept to `force_nc`; return its `energy`, eV, and dE/dstrain, eV, (3, 3).
+
+        Raises
+        ------
+        CloseContactError, NonFiniteError
+            Where energy or forces are no numbers.
+        """
+        nb = self.neighbours
+        factor = 1.0 if self.tables is None else 2.0 * self._inverse_inner2
         finite = kernels.fold_forces(self._f_xc, nb.r_xc, nb.owner_x, factor, force_nc, self._virial_cc)
         if not (finite and np.isfinite(energy)):
             self._explain(force_nc)

@@ -14,7 +14,9 @@ from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
 from potentials.real_space import RealSpace
 from potentials.splitting import choose_splitting
+from simtools.core.accelerate import compute_threads
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
+from simtools.core.threads import at_once
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ NEGLIGIBLE_SHARE = 0.03
 """Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
 TABLE_SHARE = 0.02
 """Part of the accuracy that one pair force may lose to its table."""
+FEWEST_IONS_FOR_TWO_THREADS = 150
+"""Below this, waking a second thread takes longer than what it saves."""
 NEUTRAL_FORCE_EV_PER_A = 0.05
 """RMS force in a crystal or liquid of neutral atoms: what accuracy is relative to without charges."""
 
@@ -101,6 +105,14 @@ class IonicSystem:
             **pairs,
         )
 
+    @property
+    def threads(self):
+        """How many threads one evaluation uses: never more than two, and one for few particles."""
+        n_particles = len(self.real_space.neighbours.type_n)
+        if self.reciprocal is None or n_particles < FEWEST_IONS_FOR_TWO_THREADS:
+            return 1
+        return min(2, compute_threads())
+
     def polarization_e_A(self, positions_nc):
         """Return the sum of charge times position over all ions, shape (3,), e Å."""
         return self.charges_n @ positions_nc
@@ -125,15 +137,18 @@ class IonicSystem:
             energy, reciprocal_n = 0.0, 0.0
             forces_nc = np.zeros((len(positions_nc), 3))
             virial_cc = np.zeros((3, 3))
+            pair_energy = self.real_space.sum_pairs(positions_nc, cell)
         else:
             if not np.isfinite(positions_nc).all():
                 raise NonFiniteError(
                     "position", int(np.flatnonzero(~np.isfinite(positions_nc).all(axis=1))[0])
                 )
-            energy, reciprocal_n, forces_nc, virial_cc = self.reciprocal.compute(
-                positions_nc, cell, stress=stress
+            (energy, reciprocal_n, forces_nc, virial_cc), pair_energy = at_once(
+                lambda: self.reciprocal.compute(positions_nc, cell, stress=stress),
+                lambda: self.real_space.sum_pairs(positions_nc, cell),
+                worth_it=self.threads > 1,
             )
-        real_energy, real_virial_cc = self.real_space.compute(positions_nc, cell, forces_nc)
+        real_energy, real_virial_cc = self.real_space.add_forces(pair_energy, forces_nc)
         if stress:
             virial_cc = virial_cc + real_virial_cc
         return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n

@@ -208,6 +208,8 @@ def _point(directory, temperature_K, replica, sha256, done):
     if done:
         settings = {
             "force_field": "li3ocl_mouta_formal",
+            "path": "fast path: pair tables and particle mesh",
+            "threads": 2,
             "coulomb": "pme",
             "accuracy": 1e-4,
             "background": True,

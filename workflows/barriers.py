@@ -33,7 +33,7 @@ from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
 from workflows.lammps_check import ImageCheck, verify_in_lammps
 from workflows.path_files import BandSaver, read_band, read_path, write_band, write_path
 from workflows.static_tables import HopTable
-from workflows.statics import DEFAULT_ACCURACY, StaticRecipe
+from workflows.statics import DEFAULT_ACCURACY, StaticRecipe, refuse_lammps
 from workflows.systems import GUESSES_A, SHORTEST_HEIGHT_A, build_perfect_cell, forces_of
 
 __all__ = ["Barriers", "HopOutcome", "compute_barriers"]
@@ -183,6 +183,7 @@ class _System:
         if "name" in table:
             table.setdefault("accuracy", DEFAULT_ACCURACY)
         self.recipe, self.directory = recipe, directory / "paths"
+        refuse_lammps(recipe)
         self.forces = forces_of(
             table, where=f"{recipe.source}: [potential] ", relative_to=recipe.source.resolve().parent
         )

@@ -10,8 +10,8 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
-from workflows.cost import planned_cost
 from workflows.counterfactual_tables import variants_of
+from workflows.planned_cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.recipe import recipe_from_dict, to_toml
 from workflows.safety import refuse_links
@@ -36,7 +36,10 @@ __all__ = [
     "run_campaign",
 ]
 
-_MAY_CHANGE = {"md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps")}
+_MAY_CHANGE = {
+    "md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps"),
+    "potential": ("mpi_ranks",),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ class Campaign:
             str(self.directory),
             spec,
             self.recipe.md.checkpoint_every_ps,
+            self.recipe.potential.mpi_ranks or 1,
             case=self.case,
             index_directory=str(self.index_directory or self.directory),
         )
@@ -203,8 +207,9 @@ def open_campaign(directory):
     copy = directory / FORCE_FIELD_FILE
     system = read_json(system_file)
     table = recipe.to_dict()["potential"]
-    if "model" in table:
-        table["model"] = system["potential"]["model"]
+    for name in ("model", "lammps_version"):
+        if name in system["potential"]:
+            table[name] = system["potential"][name]
     forces = forces_of(
         table,
         where=f"{recipe_file}: [potential] ",
@@ -321,6 +326,11 @@ def _check_same_inputs(recipe, forces, directory):
         stored = read_json(system_file)["potential"].get("sha256")
         if stored != forces.force_field.sha256:
             differences.append("the force field's file has changed")
+    if forces.in_lammps and system_file.exists() and not differences:
+        stored = read_json(system_file)["potential"].get("lammps_version")
+        version = forces.identity()["lammps_version"]
+        if stored != version:
+            differences.append(f"LAMMPS {stored} there, LAMMPS {version} now")
     if differences:
         raise ConfigError(
             f"{directory} was made from other inputs: {'; '.join(differences[:4])}; choose another -o DIR"

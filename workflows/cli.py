@@ -148,7 +148,7 @@ def _parser():
     potentials.add_argument("name", nargs="?", metavar="NAME", help="a shipped force field, or a TOML file")
     potentials.add_argument("--check", action="store_true", help="recompute its regression values")
     potentials.add_argument(
-        "--export", nargs=2, metavar=("lammps", "FILE"), help="write it in another program's format"
+        "--export", nargs=2, metavar=("lammps|gulp", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
 
@@ -255,6 +255,8 @@ def _add_recipe(parser):
 
 
 def _run(arguments):
+    from simtools.runs import load_run
+    from workflows.cost import cost_lines
     from workflows.executors import StopRequest, get_executor
     from workflows.progress import progress_display
     from workflows.sweep import read_cases
@@ -267,6 +269,7 @@ def _run(arguments):
     executor = get_executor(
         arguments.executor,
         arguments.workers,
+        cores_per_point=max(case.recipe.potential.mpi_ranks or 1 for case in cases),
         slurm_settings=lambda: slurm_settings_of(arguments, *(case.recipe for case in cases)),
     )
     if arguments.directory is None:
@@ -282,6 +285,8 @@ def _run(arguments):
         return _complain(f"stopped at a checkpoint, {done}; {again}", STOPPED)
     if result.status == "failed":
         return _complain(cli_runs.failure_text(result, again), FAILED)
+    if [case.name for case in cases] == [""]:
+        print("\n".join(cost_lines(load_run(arguments.directory))))
     print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
     return DONE
 
@@ -577,12 +582,17 @@ def _potentials(arguments):
 
 
 def _export(force_field, program, file):
-    if program != "lammps":
-        raise ConfigError(f"--export {program}: expected lammps")
-    from potentials.lammps import write_force_field
+    if program not in ("lammps", "gulp"):
+        raise ConfigError(f"--export {program}: expected lammps or gulp")
+    if program == "gulp":
+        from potentials.gulp import write_gulp
 
-    write_force_field(force_field, file)
-    print(f"{file}: {force_field.name} for LAMMPS")
+        write_gulp(force_field, file)
+    else:
+        from potentials.lammps import write_force_field
+
+        write_force_field(force_field, file)
+    print(f"{file}: {force_field.name} for {program.upper()}")
     return DONE
 
 

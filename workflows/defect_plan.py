@@ -8,7 +8,7 @@ from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.reactions import Reaction
 from simtools.defects.reservoirs import chemical_potentials_eV
 from simtools.structures.prototypes import PROTOTYPES
-from workflows.statics import StaticRecipe
+from workflows.statics import StaticRecipe, refuse_lammps
 from workflows.systems import Forces, forces_of
 from workflows.values import suggestion
 
@@ -28,6 +28,7 @@ class DefectPlan:
         self.where = f"{recipe.source}: [energetics]"
         self.structure = record["structure"]
         self.relative_to = str(Path(recipe.source).resolve().parent)
+        refuse_lammps(recipe)
         self.forces: Forces = forces_of(
             record["potential"], where=f"{recipe.source}: [potential] ", relative_to=self.relative_to
         )

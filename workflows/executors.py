@@ -105,8 +105,8 @@ class LocalExecutor:
         return outcomes
 
 
-def get_executor(name, workers=None, *, slurm_settings=None):
-    """Return the executor called `name`.
+def get_executor(name, workers=None, *, cores_per_point=1, slurm_settings=None):
+    """Return the executor called `name`; by default as many local workers as the cores hold points.
 
     Parameters
     ----------
@@ -114,6 +114,8 @@ def get_executor(name, workers=None, *, slurm_settings=None):
         One of `EXECUTORS`.
     workers
         Processes of the local executor.
+    cores_per_point
+        Cores that a point keeps busy.
     slurm_settings
         Called without arguments for the `workflows.slurm_settings.SlurmSettings` if `name` is slurm.
 
@@ -137,7 +139,9 @@ def get_executor(name, workers=None, *, slurm_settings=None):
         if slurm_settings is None:
             raise ConfigError("--executor slurm is for simtools run")
         return SlurmExecutor(slurm_settings())
-    return InlineExecutor() if name == "inline" else LocalExecutor(workers)
+    if name == "inline":
+        return InlineExecutor()
+    return LocalExecutor(workers or max(1, available_cores() // cores_per_point))
 
 
 def available_cores():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from workflows.campaign import Campaign
-from workflows.cost import planned_cost
+from workflows.planned_cost import planned_cost
 from workflows.statepoints import needs_volume_point, read_json
 from workflows.systems import check_recipe, describe_system, forces_of, start_lattice_parameter_A
 
@@ -11,7 +11,7 @@ __all__ = ["plan_of"]
 
 
 def plan_of(cases, directory):
-    """Return the `workflows.cost.Cost` of all cases, and (name, text) of each.
+    """Return the `workflows.planned_cost.Cost` of all cases, and (name, text) of each.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,15 @@ from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stages import Stage
+from workflows.cost import engine_sentence
 from workflows.failures import kind_of, one_line
-from workflows.index import StatusIndex
 from workflows.lease import FOLDER as LEASE_FOLDER
 from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, held_framework, molecules_of, with_molecular_masses
 from workflows.parts import note_part, read_parts
+from workflows.point_events import note_end, note_event
 from workflows.point_log import logging_to
-from workflows.progress import PointProgress, ProgressFile
+from workflows.progress import ProgressFile
 from workflows.safety import refuse_links
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
 from workflows.systems import build_cell, forces_of
@@ -33,6 +34,7 @@ FORCE_FIELD_FILE = "force_field.toml"
 LOG_FILE = "log.txt"
 _EQUILIBRATION_TAU_PS = 0.1
 _LOG_INTERVAL_FS = 20.0
+_ENGINE_LOG_INTERVAL_FS = 100.0  # every row costs another program a frame in a file
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class PointJob:
     run_directory: str
     spec: PointSpec
     checkpoint_every_ps: float = 2.0
+    mpi_ranks: int = 1
     case: str = ""
     index_directory: str | None = None
 
@@ -129,10 +132,10 @@ def run_point(job, *, should_stop=None, on_progress=None):
             outcome = finished(job)
             if outcome is None:
                 with logging_to(directory / LOG_FILE):
-                    _note(job, "started")
+                    note_event(job, "started")
                     note_part(directory, fence=lease)
                     result = _run(job, lease, should_stop, on_progress)
-                    _note_end(job, result)
+                    note_end(job, result)
             else:
                 result = PointOutcome(job.spec.name, "done", outcome)
         if result.status == "done":
@@ -150,25 +153,6 @@ def run_point(job, *, should_stop=None, on_progress=None):
         )
 
 
-def _note(job, event, **more):
-    """Add an event to the status index, if the job has one; a disk that refuses is left to the next run."""
-    if job.index_directory is None:
-        return
-    about = {"event": event, "point": job.name, "label": job.label, "case": job.case}
-    try:
-        StatusIndex(job.index_directory).append({**about, **more})
-    except OSError as error:
-        logger.warning("%s: %s", error.filename, error.strerror)
-
-
-def _note_end(job, result):
-    if result.status == "done":
-        _note(job, "done", temperature_K=result.outcome.get("mean_temperature_K"))
-    elif result.status == "stopped" and not result.message:
-        state = PointProgress.read(job.directory)
-        _note(job, "stopped", **({} if state is None else asdict(state)))
-
-
 def _run(job, lease, should_stop, on_progress):
     directory, spec = job.directory, job.spec
     log = str(directory / LOG_FILE)
@@ -176,10 +160,13 @@ def _run(job, lease, should_stop, on_progress):
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict(), fence=lease)
         atoms, calculator = _system(job)
+        stages = _stages(spec, job.checkpoint_every_ps)
+        if hasattr(calculator, "settings"):
+            logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
         outcome = run_stages(
             atoms,
             calculator,
-            _stages(spec, job.checkpoint_every_ps),
+            stages,
             directory,
             progress=ProgressFile(directory, on_write=on_progress, mark=lease.mark),
             should_stop=should_stop,
@@ -190,6 +177,8 @@ def _run(job, lease, should_stop, on_progress):
             held=_held_atoms(spec, atoms),
         )
         outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
+        if hasattr(calculator, "thermostats"):
+            outcome["engine"]["thermostats"] = calculator.thermostats(stages)
         record = {
             "outcome": outcome,
             "provenance": collect_provenance(
@@ -198,6 +187,7 @@ def _run(job, lease, should_stop, on_progress):
                 potential=spec.inputs["potential"],
                 seeds=spec.inputs["seeds"],
                 parts=read_parts(directory),
+                **_program_of(calculator),
             ),
         }
         write_json(directory / "done.json", record, fence=lease)
@@ -233,7 +223,7 @@ def _system(job):
         anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
         present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
         atoms.info["framework"] = list(framework_species(anions, present))
-    return atoms, forces.calculator()
+    return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
 
 
 def _set_masses(atoms, forces, inputs):
@@ -254,14 +244,15 @@ def _set_masses(atoms, forces, inputs):
 
 def _potential_table(identity):
     """Return the [potential] keys behind a point's recorded identity."""
-    keys = ("name", "calculator", "model", "accuracy", "net_charge", "formal_charges_e")
+    keys = ("name", "calculator", "model", "engine", "options", "accuracy", "net_charge", "formal_charges_e")
     return {key: identity[key] for key in keys if key in identity}
 
 
 def _stages(spec, checkpoint_every_ps):
     md = spec.inputs["md"]
     first, second = np.random.SeedSequence(spec.inputs["seeds"]["dynamics"]).generate_state(2, np.uint32)
-    log_every_fs = _whole_steps(_LOG_INTERVAL_FS, md)
+    in_lammps = spec.inputs["potential"].get("engine") == "lammps"
+    log_every_fs = _whole_steps(_ENGINE_LOG_INTERVAL_FS if in_lammps else _LOG_INTERVAL_FS, md)
     common = {
         "temperature_K": spec.temperature_K,
         "timestep_fs": md["timestep_fs"],
@@ -369,6 +360,12 @@ def _outcome(outcome, spec, atoms, last_atoms, calculator):
         "defects": atoms.info["defects"],
         "engine": _engine(last_atoms, calculator, measure=spec.replica == 1),
     }
+
+
+def _program_of(calculator):
+    """Return the program that ran the dynamics, where it is not ours."""
+    program = getattr(calculator, "program", None)
+    return {} if program is None else {"lammps": program.version, "mpi_ranks": calculator.mpi_ranks}
 
 
 def _engine(atoms, calculator, *, measure):

@@ -87,7 +87,9 @@ class PotentialTable:
     name: str | None = v.key(v.text(), default=None)
     calculator: str | None = v.key(v.text(), default=None)
     model: str | None = v.key(v.text(), default=None)
+    options: dict | None = v.key(v.options(), default=None)
     engine: str | None = v.key(v.choice("embedded", "lammps"), default=None)
+    mpi_ranks: int | None = v.key(v.whole(1, 100_000), default=None)
     accuracy: float | None = v.key(v.number(1e-9, 1e-2), default=None)
     net_charge: str | None = v.key(v.choice("background"), default=None)
     formal_charges_e: dict | None = v.key(v.species_charges(), default=None)
@@ -370,9 +372,9 @@ def check_potential(potential, source):
     where = f"{source}: [potential]"
     if (potential.name is None) == (potential.calculator is None):
         raise ConfigError(f"{where} needs either name (a force field) or calculator, and not both")
-    if potential.engine == "lammps":
+    if potential.mpi_ranks is not None and potential.engine != "lammps":
         raise ConfigError(
-            f'{where} engine = "lammps": not available yet; leave it out for the embedded engine'
+            f'{where} mpi_ranks = {potential.mpi_ranks}: has no effect without engine = "lammps"; remove it'
         )
     if potential.calculator is not None:
         for name in ("engine", "accuracy"):
@@ -389,6 +391,8 @@ def check_potential(potential, source):
         return
     if potential.model is not None:
         raise ConfigError(f"{where} model: only a calculator reads a model file; remove it")
+    if potential.options is not None:
+        raise ConfigError(f"{where} options: only a calculator takes options; remove them")
     if potential.formal_charges_e is not None:
         raise ConfigError(
             f"{where} formal_charges_e: the force field {potential.name!r} brings its own; remove it"

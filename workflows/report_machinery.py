@@ -8,6 +8,7 @@ from pathlib import Path
 from potentials.schema import CONFIDENCE_MARKS, ForceFieldError, load_force_field
 from simtools.core.errors import ConfigError
 from simtools.plots import format_number
+from workflows.cost import cost_of, total_core_hours
 from workflows.point import FORCE_FIELD_FILE
 from workflows.report_tables import system_of
 
@@ -16,6 +17,12 @@ __all__ = ["cost_table", "engine_rows", "points_table", "potential_block", "prov
 _PARAMETER_COLUMNS = ("ion or pair", "term", "parameter", "value", "unit", "mark", "source")
 _NEEDS_A_LOOK = ("R", "R, corroborated", "F")
 _ENGINE_LABELS = {
+    "engine": "Engine",
+    "mpi_ranks": "MPI ranks",
+    "kspace_accuracy": "Accuracy given to LAMMPS (of 14.4 eV/Å)",
+    "thermostats": "Thermostats and barostat in LAMMPS",
+    "path": "How forces were summed",
+    "threads": "Threads of one calculation",
     "coulomb": "Coulomb sums",
     "pair_terms": "Pair terms",
     "accuracy": "Accuracy asked for (relative RMS force error)",
@@ -133,22 +140,29 @@ def cost_table(run):
         if not outcome:
             continue
         last = (outcome.get("stages") or [{}])[-1]
-        n_steps, wall_s = outcome.get("n_steps"), outcome.get("wall_s")
+        cost = cost_of(point)
+        rate = None if cost is None else cost.ns_per_day
         rows.append(
             [
                 point.name.rsplit("-", 1)[0],
-                "–" if n_steps is None else f"{n_steps}",
-                _duration(wall_s),
-                f"{1000 * wall_s / n_steps:.2f}" if n_steps and wall_s else "–",
+                str(outcome.get("n_steps", "–")),
+                _duration(outcome.get("wall_s")),
+                "–" if cost is None else f"{cost.ms_per_step:.2f}",
+                "–" if rate is None else format_number(rate, digits=3),
+                "–" if cost is None else format_number(cost.core_hours, digits=2),
                 _mean_and_error(last.get("temperature_K"), "{:.1f}".format),
                 _mean_and_error(last.get("volume_A3"), "{:.1f}".format),
                 _mean_and_error(last.get("conserved_drift_eV_per_atom_per_ns"), format_number),
             ]
         )
-    columns = ["point", "steps", "wall time", "ms/step", "T (K)", "V (Å³)", "drift (eV/ion/ns)"]
+    columns = ["point", "steps", "wall time", "ms/step", "ns/day", "core-hours", "T (K)", "V (Å³)"]
+    columns.append("drift (eV/ion/ns)")
+    total = total_core_hours(run)
     caption = (
         "Cost and conservation of each finished point; temperature, volume and drift of the conserved energy "
-        "of its last stage, ± one standard error."
+        "of its last stage, ± one standard error. Core-hours are wall time times threads"
+        + ("." if total is None else f": {format_number(total, digits=2)} in all.")
+        + " On a machine shared with other work they include the waiting."
     )
     return {"columns": columns, "rows": rows, "caption": caption}
 

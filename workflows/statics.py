@@ -24,7 +24,14 @@ from workflows.recipe import (
 from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable
 
-__all__ = ["EnergeticsTable", "HopTable", "StaticRecipe", "read_static_recipe", "static_recipe_from_dict"]
+__all__ = [
+    "EnergeticsTable",
+    "HopTable",
+    "StaticRecipe",
+    "read_static_recipe",
+    "refuse_lammps",
+    "static_recipe_from_dict",
+]
 
 DEFAULT_ACCURACY = 1e-5
 """Of the embedded engine in calculations at rest: 0.1 meV in the formation energy of a defect in Li3OCl."""
@@ -76,6 +83,21 @@ def read_static_recipe(name_or_path, overrides=()):
     """
     path, record, names = read_record(name_or_path, overrides)
     return static_recipe_from_dict(record, source=path, overrides=names)
+
+
+def refuse_lammps(recipe):
+    """Refuse a recipe that asks for LAMMPS: it runs dynamics only.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key.
+    """
+    if recipe.potential.engine == "lammps":
+        raise ConfigError(
+            f'{recipe.source}: [potential] engine = "lammps": runs dynamics only (simtools run); remove it '
+            "and mpi_ranks for calculations at rest"
+        )
 
 
 def static_recipe_from_dict(record, *, source, overrides=()):

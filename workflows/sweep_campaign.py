@@ -14,8 +14,8 @@ from simtools.core.provenance import collect_provenance
 from simtools.plots import format_estimate
 from simtools.runs import load_run
 from workflows.campaign import CampaignResult, collect, has_production, open_campaign, prepare
-from workflows.cost import planned_cost
 from workflows.failures import quarantined
+from workflows.planned_cost import planned_cost
 from workflows.report import render_page, write_page
 from workflows.report_figures import ReportFigure
 from workflows.safety import inside, refuse_links

@@ -79,19 +79,51 @@ class Forces:
         identity = {
             "name": self.force_field.name,
             "sha256": self.force_field.sha256,
-            "engine": "embedded",
+            "engine": "lammps" if self.in_lammps else "embedded",
             "accuracy": self.table.get("accuracy", DEFAULT_ACCURACY),
         }
+        if self.in_lammps:
+            identity["lammps_version"] = self.table.get("lammps_version") or self._lammps_version()
         if "net_charge" in self.table:
             identity["net_charge"] = self.table["net_charge"]
         return identity
 
+    @property
+    def in_lammps(self):
+        """Whether LAMMPS runs the dynamics."""
+        return self.table.get("engine") == "lammps"
+
+    def _lammps_version(self):
+        from potentials.lammps_process import find_lammps
+
+        return find_lammps().version
+
+    def engine(self, *, mpi_ranks=None):
+        """Return what runs the dynamics: a new ASE calculator, or LAMMPS on `mpi_ranks` processes.
+
+        Raises
+        ------
+        LammpsUnavailableError
+            If LAMMPS is asked for and cannot be started here.
+        """
+        if not self.in_lammps:
+            return self.calculator()
+        from potentials.lammps_dynamics import LammpsEngine
+
+        return LammpsEngine(
+            self.force_field,
+            mpi_ranks=mpi_ranks or self.table.get("mpi_ranks", 1),
+            accuracy=self.table.get("accuracy", DEFAULT_ACCURACY),
+            net_charge=self.table.get("net_charge"),
+        )
+
     def calculator(self):
-        """Return a new ASE calculator."""
+        """Return a new ASE calculator: of a force field of ours, that of the embedded engine."""
         if self.force_field is None:
             from potentials.external import external_calculator
 
-            return external_calculator(self.table["calculator"], model=self.table.get("model"))
+            given = {key: self.table[key] for key in ("model", "options") if key in self.table}
+            return external_calculator(self.table["calculator"], **given)
         from potentials.calculator import IonicCalculator
 
         return IonicCalculator(
@@ -285,6 +317,8 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
             )
     check_counterfactuals(recipe, cell)
     _check_charged_volume(recipe, forces, cell)
+    if forces.in_lammps:
+        _check_lammps(recipe, forces)
     if forces.force_field is None and lattice_parameter_A is None:
         _check_external(recipe, forces)
     return cell
@@ -321,7 +355,7 @@ def warm_up(recipe, forces):
         lattice_parameter_A=_first_lattice_parameter_A(recipe, forces),
         seed=recipe.md.seed,
     )
-    if forces.force_field is None:
+    if forces.force_field is None or forces.in_lammps:
         return
     cell.calc = forces.calculator()
     cell.get_forces()
@@ -457,6 +491,34 @@ def _first_lattice_parameter_A(recipe, forces):
     if molecular:
         return guess_lattice_parameter_A(structure, forces)
     return GUESSES_A[recipe.structure.prototype]
+
+
+def _check_lammps(recipe, forces):
+    """Refuse what LAMMPS is not asked to do; a missing LAMMPS is said now, not in every worker."""
+    from potentials.lammps_commands import check_stage
+    from potentials.lammps_library import LammpsUnavailableError
+
+    md = recipe.md
+    refused = ("rigid_molecules", "cone_restraint_deg", "masses_amu")
+    given = [f"[md] {name}" for name in refused if getattr(md, name)]
+    given += ["[[counterfactual]]"] if recipe.counterfactual else []
+    if given:
+        raise ConfigError(
+            f'{recipe.source}: {given[0]}: not available with engine = "lammps"; leave engine out for the '
+            "embedded engine"
+        )
+    try:
+        check_stage(forces.force_field, md.timestep_fs)
+        engine = forces.engine()
+    except LammpsUnavailableError as error:
+        raise ConfigError(f'{recipe.source}: [potential] engine = "lammps": {error}') from error
+    except ConfigError as error:
+        raise ConfigError(f"{recipe.source}: [md] {error}") from error
+    if engine.has_rigid_molecules:
+        raise ConfigError(
+            f"{recipe.source}: [potential] name = {forces.table['name']!r}: has rigid molecules, which are "
+            'not available with engine = "lammps"; leave engine out for the embedded engine'
+        )
 
 
 def _check_external(recipe, forces):

@@ -1,6 +1,7 @@
 """What one value of a recipe may be: its type, its range, and how to say so. The tables are in recipe.py."""
 
 import difflib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
@@ -234,6 +235,24 @@ def species_charges():
         return dict(sorted(value.items()))
 
     return ValueKind("a table of whole charges in e such as { Li = 1, O = -2, Cl = -1 }", read)
+
+
+def options():
+    """Return the kind of a table of plain TOML values, tables and lists in it allowed."""
+
+    def plain(value, depth=0):
+        if depth > 5:
+            return False
+        if isinstance(value, dict):
+            return all(_is_text(name) and plain(item, depth + 1) for name, item in value.items())
+        if isinstance(value, list):
+            return all(plain(item, depth + 1) for item in value)
+        return isinstance(value, (bool, str, int)) or (isinstance(value, float) and math.isfinite(value))
+
+    def read(value):
+        return value if isinstance(value, dict) and value and plain(value) else _MISFIT
+
+    return ValueKind('a table of plain values such as { device = "cpu" }', read)
 
 
 def species_masses():

@@ -145,6 +145,9 @@ def fill_list(
     n_types = reach2_tt.shape[0]
     near_k = np.empty(r_xc.shape[0] + 1, dtype=np.int32)
     near2_k = np.empty(r_xc.shape[0] + 1)
+    present_t = np.zeros(n_types, dtype=np.bool_)
+    for n in range(n_local):
+        present_t[type_x[n]] = True
     bin_c = np.empty(3, dtype=np.int64)
     total = 0
     first_it[0] = 0
@@ -180,10 +183,11 @@ def fill_list(
             return -1.2 * (total + n_near) * (n_local / (i + 1)) - 64.0
         for t in range(n_types):
             reach2 = reach2_tt[type_i, t]
-            for k in range(n_near):
-                j = near_k[k]
-                neighbour_k[total] = j
-                total += (type_x[j] == t) & (near2_k[k] < reach2)
+            if present_t[t] and reach2 > 0.0:
+                for k in range(n_near):
+                    j = near_k[k]
+                    neighbour_k[total] = j
+                    total += (type_x[j] == t) & (near2_k[k] < reach2)
             first_it[i * n_types + t + 1] = total
     return float(total)
 

@@ -4,7 +4,7 @@ import os
 
 import numba
 
-__all__ = ["kernel", "prange"]
+__all__ = ["compute_threads", "kernel", "prange"]
 
 prange = numba.prange
 
@@ -24,3 +24,12 @@ def kernel(function=None, **overrides):
     """Compile a kernel: bare ``@kernel`` or ``@kernel(fastmath={"reassoc", "contract"})``."""
     compiler = numba.njit(**{**_OPTIONS, **overrides})
     return compiler if function is None else compiler(function)
+
+
+def compute_threads():
+    """Return how many threads one calculation may use.
+
+    ``NUMBA_NUM_THREADS`` of the environment, by default the cores this process may run on. Workers of a
+    campaign have it set to their share of the machine.
+    """
+    return int(numba.config.NUMBA_NUM_THREADS)

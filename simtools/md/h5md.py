@@ -56,6 +56,18 @@ class Segment:
     charge_current_e_A_per_ps: list = field(default_factory=list)
     species_momenta_amu_A_per_ps: list = field(default_factory=list)
 
+    def get_state(self):
+        """Return what was collected, for a checkpoint."""
+        return {name: np.array(rows) for name, rows in vars(self).items() if rows}
+
+    @classmethod
+    def from_state(cls, state):
+        """Read what `get_state` gave."""
+        segment = cls()
+        for name, rows in state.items():
+            setattr(segment, name, rows.tolist() if rows.ndim == 1 else list(rows))
+        return segment
+
 
 class TrajectoryWriter:
     """Writes the segments of one stage and keeps the index.

@@ -94,11 +94,8 @@ class Sampler:
 
     def get_state(self):
         """Return what no segment holds yet."""
-        return {name: np.array(rows) for name, rows in vars(self.segment).items() if rows}
+        return self.segment.get_state()
 
     def set_state(self, state):
         """Take back what `get_state` gave."""
-        self.segment = Segment()
-        for name, rows in state.items():
-            values = rows.tolist() if rows.ndim == 1 else list(rows)
-            setattr(self.segment, name, values)
+        self.segment = Segment.from_state(state)

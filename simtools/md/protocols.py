@@ -18,6 +18,7 @@ from simtools.core.errors import ConfigError, LeaseLostError, RunFailedError, Si
 from simtools.core.provenance import collect_provenance
 from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoint
 from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
+from simtools.md.engine_stage import EngineMemory, EngineStageLoop, is_engine
 from simtools.md.forces import ForceEvaluator
 from simtools.md.guards import Guards, HostSublattice, host_species_of
 from simtools.md.h5md import TrajectoryWriter, write_topology
@@ -83,7 +84,9 @@ def run_stages(
     calculator
         Any ASE calculator; see `simtools.md.forces.ForceEvaluator` for what a bit-identical continuation
         asks of it. It is reset before returning. One that knows molecules (``name_molecules(atoms)``) names
-        them at the start.
+        them at the start. Or an engine that moves the ions itself (`simtools.md.engine_stage`), which holds
+        no molecules rigid and knows no restraint; after a clean stop it continues without a gap, but not bit
+        for bit.
     stages
         Sequence of `Stage` with distinct names.
     directory
@@ -175,6 +178,10 @@ class _Run:
             )
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
+        self.engine = calculator if is_engine(calculator) else None
+        for name, asked in (("rigid", rigid), ("restraint", restraint), ("held", held)):
+            if self.engine is not None and asked is not None:
+                raise ConfigError(f"{name} has no effect on dynamics that another program runs; leave it out")
         if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
             raise ConfigError("NPT with held atoms is refused: what is held cannot follow the cell")
         self.rigid = rigid
@@ -190,7 +197,7 @@ class _Run:
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint, held)
         if restraint is not None:
             calculator = RestrainedCalculator(calculator, self.atoms, restraint)
-        self.evaluator = ForceEvaluator(self.atoms, calculator)
+        self.evaluator = EngineMemory() if self.engine else ForceEvaluator(self.atoms, calculator)
         self.inputs_sha256 = digest_of(self.inputs)
         self.momenta = momenta
         host = host_species_of(self.formal_charges_e, info)
@@ -267,9 +274,8 @@ class _Run:
     def _run_stage(self, number, state, progress, should_stop):
         stage = self.stages[number]
         logger.info("%s: stage %s, %d steps", self.directory, stage.name, stage.n_steps)
-        rng = np.random.default_rng([stage.seed, 1, number])
         rigid = self._rigid_in(number)
-        loop = _StageLoop(self, stage, self._dynamics(stage, rng, rigid))
+        loop = self._loop(stage, np.random.default_rng([stage.seed, 1, number]), rigid)
         loop.n_before = sum(earlier.n_steps for earlier in self.stages[:number])
         if state is not None and state["stage"] == stage.name:
             loop.set_state(state["loop"])
@@ -292,9 +298,17 @@ class _Run:
         except Exception as error:
             error.add_note(f"while running {loop.where()} in {self.directory}")
             raise
+        finally:
+            loop.close()
         self.log.flush()
         self.finished.append(stage_outcome(stage, self.directory, self.atoms, self.host, loop.guards))
         self._save(stage, loop, finished=True)
+
+    def _loop(self, stage, rng, rigid):
+        if self.engine is None:
+            return _StageLoop(self, stage, self._dynamics(stage, rng, rigid))
+        names = sorted(set(self.atoms.get_chemical_symbols()))
+        return EngineStageLoop(self, stage, rng, stop=_stop_in, description=_description(self, names))
 
     def _rigid_in(self, number):
         return self.rigid and self.rigid.in_stage(number, [stage.name for stage in self.stages])
@@ -452,7 +466,10 @@ class _StageLoop:
 
     def _stop(self):
         self._checkpoint()
-        raise StoppedInTime(f"stopped in {self.where()} as asked; the same command continues from there")
+        _stop_in(self.where())
+
+    def close(self):
+        """Nothing is open between steps."""
 
     def get_state(self):
         """Return what the rest of the stage depends on."""
@@ -475,6 +492,10 @@ class _StageLoop:
         if self.writer:
             self.sampler.set_state(state["sampler"])
             self.writer.resume(self.n_segments)
+
+
+def _stop_in(place):
+    raise StoppedInTime(f"stopped in {place} as asked; the same command continues from there")
 
 
 def _private_copy(atoms):

