@@ -1,8 +1,8 @@
 """A real Slurm on this machine: time limits of one minute, requeues, a driver that is killed, plain scripts.
 
-Slurm checks its limits twice a minute and sends its signal up to a minute early, so a job of one minute
-computes for 15 to 48 s. Every evaluation of the forces waits, so a point takes 100 s of wall time, hardly any
-of the processor's, and at least two requeues.
+Slurm looks at its limits twice a minute and sends its signal when the limit is less than 30 s and the lead
+away, so with a lead of 5 s a job of one minute has 25 to 55 s. Every evaluation of the forces waits, so a point
+takes 115 s of wall time, hardly any of the processor's, and at least two requeues.
 """
 
 import json
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 N_POINTS = int(os.environ.get("SIMTOOLS_SLURM_POINTS", "4"))
-PAUSE_S = 0.05
+PAUSE_S = 0.0575
 RECIPE = """
 title = "argon that takes its time"
 [structure]
@@ -48,6 +48,7 @@ checkpoint_every_ps = 0.5
 mobile = "Ar"
 [slurm]
 time_limit_min = 1
+signal_lead_s = 5
 """
 VOLUMES = """
 title = "argon with volumes"
