@@ -11,6 +11,7 @@ __all__ = [
     "QueueUnavailableError",
     "QueuedTask",
     "accounted_state",
+    "in_queue",
     "own_task",
     "queued_tasks",
     "requeue",
@@ -66,6 +67,25 @@ def queued_tasks():
         if place not in tasks or task.alive:
             tasks[place] = task
     return tasks
+
+
+def in_queue(task_id):
+    """Return whether Slurm still has a task that runs, waits, or will run again.
+
+    Raises
+    ------
+    QueueUnavailableError
+        If squeue gives no answer.
+    ConfigError
+        If there is no squeue.
+    """
+    command = ["squeue", "--noheader", "--array", "--states=all", "--jobs", task_id, "--format", "%T"]
+    try:
+        return any(state in ALIVE for state in _output(command).split())
+    except QueueUnavailableError as error:
+        if "invalid job id" in str(error).lower():  # forgotten minutes after its end
+            return False
+        raise
 
 
 def accounted_state(task_id):

@@ -2,9 +2,11 @@
 # A real Slurm of one node on this machine, as root and without systemd: munged, slurmctld and slurmd with keys,
 # sockets and state in FOLDER. Accounting is off, so `sacct` has nothing to tell.
 #
-#   cluster.sh install         apt-get install what is missing; exit status 3 and a reason when that cannot be
-#   cluster.sh start FOLDER    start it, then: export SLURM_CONF=FOLDER/slurm.conf
-#   cluster.sh stop FOLDER     cancel its jobs and take it down
+#   cluster.sh install             apt-get install what is missing; exit status 3 and a reason when that cannot be
+#   cluster.sh start FOLDER [PID]  start it, then: export SLURM_CONF=FOLDER/slurm.conf; it is taken down when
+#                                  process PID ends, however it ends
+#   cluster.sh stop FOLDER         cancel its jobs and take it down
+#   cluster.sh check               start one and take it down; exit status 3 and a reason when that cannot be
 set -euo pipefail
 
 cannot() {
@@ -75,8 +77,10 @@ CONF
 }
 
 start() {
-    local folder=$1
+    local folder=$1 owner=${2-}
     mkdir -p "$folder/state" "$folder/spool"
+    : >"$folder/up"
+    if [ -n "$owner" ]; then setsid bash "$0" watch "$folder" "$owner" </dev/null >/dev/null 2>&1 & fi
     chmod 755 "$folder"
     mungekey --create --force --keyfile="$folder/munge.key" >/dev/null
     chmod 600 "$folder/munge.key"
@@ -94,10 +98,30 @@ start() {
     cannot "the node is $(sinfo -h -o '%T (%E)' 2>&1 | head -n 1) after 30 s; see $folder/slurmd.log"
 }
 
+# Take it down once process $2 has ended; nothing to do when it is down already.
+watch() {
+    while [ -e "$1/up" ] && kill -0 "$2" 2>/dev/null; do sleep 1; done
+    if [ -e "$1/up" ]; then stop "$1"; fi
+}
+
+# Processes of jobs of this cluster: they know its configuration and their job.
+job_processes() {
+    local process
+    for process in /proc/[0-9]*; do
+        grep -zqxF "SLURM_CONF=$1/slurm.conf" "$process/environ" 2>/dev/null || continue
+        if grep -zq '^SLURM_JOB_ID=' "$process/environ" 2>/dev/null; then echo "${process#/proc/}"; fi
+    done
+}
+
 stop() {
     local folder=$1 name pid
     export SLURM_CONF=$folder/slurm.conf
+    rm -f "$folder/up"
     timeout 10 scancel --me 2>/dev/null || true
+    for _ in $(seq 20); do
+        if [ -z "$(timeout 10 squeue -h 2>/dev/null)" ]; then break; fi
+        sleep 0.5
+    done
     for name in slurmd slurmctld munge; do
         pid=$(cat "$folder/$name.pid" 2>/dev/null) || continue
         kill "$pid" 2>/dev/null || continue
@@ -107,14 +131,28 @@ stop() {
         done
         kill -KILL "$pid" 2>/dev/null || true
     done
+    for pid in $(job_processes "$folder"); do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
+check() {
+    local folder status=0
+    folder=$(mktemp -d)
+    (start "$folder" $$) || status=$?
+    stop "$folder"
+    rm -rf "$folder"
+    exit "$status"
 }
 
 case "${1-} ${2-}" in
     "install ") install_slurm ;;
-    "start "?*) start "$(mkdir -p "$2" && realpath "$2")" ;;
+    "check ") check ;;
+    "start "?*) start "$(mkdir -p "$2" && realpath "$2")" "${3-}" ;;
+    "watch "?*) watch "$2" "$3" ;;
     "stop "?*) stop "$(realpath "$2")" ;;
     *)
-        sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

@@ -79,18 +79,21 @@ memory_GB = 0.5
 def cluster(tmp_path_factory):
     """Start Slurm; give the environment for its programs and ours."""
     script = HERE / "cluster.sh"
-    installed = subprocess.run([script, "install"], capture_output=True, text=True, check=False)
+    installed = subprocess.run([script, "install"], capture_output=True, text=True, check=False, timeout=1000)
     if installed.returncode == 3:
         pytest.skip(installed.stderr.strip())
     assert installed.returncode == 0, installed.stderr
     pytest.importorskip("submitit", reason="submitit is not installed: pip install '.[slurm]'")
     folder = tmp_path_factory.mktemp("cluster")
     began = time.monotonic()
-    started = subprocess.run([script, "start", folder], capture_output=True, text=True, check=False)
     try:
+        log = folder / "start.log"  # a pipe would stay open in the daemons
+        with open(log, "w", encoding="utf-8") as stream:
+            command = [script, "start", folder, str(os.getpid())]
+            started = subprocess.run(command, stdout=stream, stderr=stream, check=False, timeout=120)
         if started.returncode == 3:
-            pytest.skip(started.stderr.strip())
-        assert started.returncode == 0, started.stderr
+            pytest.skip(log.read_text(encoding="utf-8").strip())
+        assert started.returncode == 0, log.read_text(encoding="utf-8")
         assert time.monotonic() - began < 60
         environment = {
             **os.environ,
@@ -101,7 +104,7 @@ def cluster(tmp_path_factory):
         }
         yield folder, environment
     finally:
-        subprocess.run([script, "stop", folder], check=True)
+        subprocess.run([script, "stop", folder], check=True, timeout=120)
 
 
 @pytest.fixture
@@ -126,9 +129,9 @@ def simtools(*arguments):
     return [sys.executable, "-m", "workflows", *map(str, arguments)]
 
 
-def call(command, environment, **more):
+def call(command, environment, timeout=300):
     return subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, **more
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
     )
 
 
@@ -252,7 +255,7 @@ def test_exported_scripts_run_the_campaign_without_a_driver(cluster, volumes, tm
 def test_exported_scripts_requeue_a_point_that_runs_out_of_time(cluster, recipe, tmp_path):
     folder, environment = cluster
     slow = {**environment, "SLOW_FORCES_PAUSE_S": str(PAUSE_S)}
-    recipe.write_text(RECIPE.format(replicas=1).replace("[40, 60]", "[40]").replace("= 9", "= 2"))
+    recipe.write_text(RECIPE.format(replicas=1).replace("[40, 60]", "[40]").replace("= 9", "= 5"))
     expected = inline(recipe, tmp_path / "inline", environment)
     directory = tmp_path / "export"
     assert call(simtools("export", directory, "--slurm", "--recipe", recipe), environment).returncode == 0
