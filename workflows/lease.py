@@ -256,6 +256,4 @@ def _read_beat(folder, number):
 
 def _is_free(folder, number, ask_slurm):
     """Return whether the owner let go or has certainly ended."""
-    return _read_beat(folder, number) == _RELEASED or has_ended(
-        _owner(folder, number), ask_slurm=ask_slurm
-    )
+    return _read_beat(folder, number) == _RELEASED or has_ended(_owner(folder, number), ask_slurm=ask_slurm)

@@ -2,7 +2,7 @@
 
 A process is known by its number on its machine, and inside Slurm by its job as well: a job that Slurm has
 started again, or no longer has, holds nothing. Slurm's word may be early, when a node that it has given up
-still computes; then the lease's fence keeps the late owner from publishing, as it does with one that was asleep.
+still computes; then the lease's fence keeps the late owner from publishing, as it does with one that slept.
 """
 
 import os

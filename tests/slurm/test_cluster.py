@@ -1,8 +1,8 @@
 """A real Slurm on this machine: time limits of one minute, requeues, a driver that is killed, plain scripts.
 
 Slurm looks at its limits twice a minute and sends its signal when the limit is less than 30 s and the lead
-away, so with a lead of 5 s a job of one minute has 25 to 55 s. Every evaluation of the forces waits, so a point
-takes 115 s of wall time, hardly any of the processor's, and at least two requeues.
+away, so with a lead of 5 s a job of one minute has 25 to 55 s. Every evaluation of the forces waits, so a
+point takes 115 s of wall time, hardly any of the processor's, and at least two requeues.
 """
 
 import json
