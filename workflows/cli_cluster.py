@@ -58,7 +58,10 @@ def slurm_settings_of(arguments, *recipes):
     if len(tables) > 1:
         raise ConfigError("[slurm] differs between the cases, expected one for all; use --slurm FILE")
     return read_slurm_settings(
-        tables.pop(), file=arguments.slurm or None, max_concurrent=arguments.max_concurrent
+        tables.pop(),
+        file=arguments.slurm or None,
+        max_concurrent=arguments.max_concurrent,
+        mpi_ranks=max(recipe.potential.mpi_ranks or 1 for recipe in recipes),
     )
 
 

@@ -91,6 +91,8 @@ class SlurmSettings:
         Lines of shell before Python starts.
     options
         {long option of sbatch: value, or True for a flag}.
+    mpi_ranks
+        Tasks of one job, each with `cpus_per_task`: the ranks of an engine that runs under MPI.
     """
 
     time_limit_min: int
@@ -104,6 +106,7 @@ class SlurmSettings:
     max_concurrent: int | None = None
     setup: tuple[str, ...] = ()
     options: dict | None = None
+    mpi_ranks: int = 1
 
     @property
     def memory_MB(self):
@@ -117,7 +120,7 @@ class SlurmSettings:
             "signal": f"B:USR1@{self.signal_lead_s}",
             "requeue": True,
             "nodes": 1,
-            "ntasks": 1,
+            "ntasks": self.mpi_ranks,
             "cpus-per-task": self.cpus_per_task,
             "mem": None if self.memory_MB is None else f"{self.memory_MB}M",
             "partition": self.partition,
@@ -137,7 +140,7 @@ def user_file():
     return base / "simtools" / "slurm.toml"
 
 
-def read_slurm_settings(table=None, *, file=None, max_concurrent=None):
+def read_slurm_settings(table=None, *, file=None, max_concurrent=None, mpi_ranks=1):
     """Return the `SlurmSettings` from, in rising order: the user's defaults, the recipe, `file`.
 
     Parameters
@@ -148,6 +151,8 @@ def read_slurm_settings(table=None, *, file=None, max_concurrent=None):
         TOML file with a table [slurm], or None. Unlike the user's defaults it must exist.
     max_concurrent
         Replaces that key of every source.
+    mpi_ranks
+        Of the potential's engine.
 
     Raises
     ------
@@ -176,7 +181,7 @@ def read_slurm_settings(table=None, *, file=None, max_concurrent=None):
         raise ConfigError(
             f"[slurm] signal_lead_s = {lead_s}: expected at most half of time_limit_min, {limit_s // 2} s"
         )
-    return SlurmSettings(**values)
+    return SlurmSettings(**values, mpi_ranks=mpi_ranks)
 
 
 def _default_lead_s(limit_s):

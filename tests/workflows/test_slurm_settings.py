@@ -37,6 +37,11 @@ def test_sources_are_taken_in_rising_order(tmp_path):
     assert options["signal"] == "B:USR1@300"
 
 
+def test_ranks_of_an_engine_are_tasks_of_the_job():
+    options = read_slurm_settings(table(time_limit_min=10, cpus_per_task=2), mpi_ranks=8).sbatch_options()
+    assert (options["nodes"], options["ntasks"], options["cpus-per-task"]) == (1, 8, 2)
+
+
 @pytest.mark.parametrize(("minutes", "lead_s"), [(1, 12), (10, 120), (25, 300), (1440, 300)])
 def test_the_lead_fits_into_the_limit(minutes, lead_s):
     assert read_slurm_settings(table(time_limit_min=minutes)).signal_lead_s == lead_s
