@@ -23,6 +23,7 @@ from simtools.analysers.verdict import reach_verdict, typical_angle_deg
 from simtools.core.provenance import library_versions
 from simtools.plots import plot_false_positives
 from simtools.testing.coupled import planted_events
+from simtools.testing.fleeing import fleeing_dipoles
 
 RADIUS_A, SHELLS_A, N_SHIFTS = 2.2, (0.0, 2.2, 3.6), 200
 CASES = {
@@ -35,8 +36,12 @@ CASES = {
     "10 % coupled and carried": {"coupled_fraction": 0.10, "carry": True},
     "10 % coupled, vacancy": {"coupled_fraction": 0.10, "vacancy_factor": 10.0},
     "slow drift": {"drift": 0.8},
+    "fast rotors": {"rotation_rate_per_ps": 1.0},
+    "dipoles leave vacancies": {"flights": 0.2},
+    "10 % swept by dipoles": {"flights": 0.1, "carried": 1.0},
 }
-NULL_CASES = (*tuple(CASES)[:4], "slow drift")
+NULL_CASES = (*tuple(CASES)[:4], "slow drift", "fast rotors")
+DIPOLE_CASES = {"dipoles leave vacancies": "dipole_null_repeats", "10 % swept by dipoles": "power_repeats"}
 TESTS = (
     "band",
     "band, common shift",
@@ -100,6 +105,37 @@ def one_repeat(case, repeat):
     }
 
 
+def one_dipole(case, repeat):
+    """Return the outcome of the vector test for dipoles, by shifts alone and beyond clearing the way."""
+    seed = list(CASES).index(case) * 100_000 + repeat
+    events = RotorHops(**fleeing_dipoles(seed=seed, **CASES[case]))
+    carry = carry_test(events, radius_A=RADIUS_A, n_shifts=N_SHIFTS, seed=seed)
+    truth, found = CASES[case].get("carried", 0.0), carry.flight_carried
+    return {
+        "p": {"carry, shifts alone": carry.p_value, "carry, polar": carry.flight_p_value},
+        "shifts_alone": None if carry.carried is None else carry.carried.value,
+        "carried": None if found is None else found.value,
+        "carried_held": None if found is None else holds(found, truth),
+    }
+
+
+def summarise_dipoles(case, rows):
+    """Return shares and means over repeats of `one_dipole`."""
+
+    def mean(key):
+        values = [row[key] for row in rows if row[key] is not None]
+        return float(np.mean(values)) if values else None
+
+    return {
+        "case": case,
+        "repeats": len(rows),
+        "positive": {test: float(np.mean([row["p"][test] <= 0.05 for row in rows])) for test in rows[0]["p"]},
+        "carried": mean("carried"),
+        "carried_coverage": mean("carried_held"),
+        "carried_shifts_alone": mean("shifts_alone"),
+    }
+
+
 def holds(estimate, truth):
     """Return whether an interval holds the truth."""
     return bool(estimate.ci95[0] <= truth <= estimate.ci95[1])
@@ -134,6 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--null-repeats", type=int, default=2000)
     parser.add_argument("--power-repeats", type=int, default=500)
+    parser.add_argument("--dipole-null-repeats", type=int, default=2000)
     parser.add_argument("--case", action="append", choices=list(CASES), help="only these")
     parser.add_argument("--figure", type=Path, help="draw false positives into this file")
     parser.add_argument("--rows", type=Path, help="keep every repeat in this folder, and resume from it")
@@ -143,7 +180,11 @@ def main():
     arguments = parser.parse_args()
     summaries = []
     for case in arguments.case or CASES:
-        wanted = arguments.null_repeats if case in NULL_CASES else arguments.power_repeats
+        null = "null_repeats" if case in NULL_CASES else "power_repeats"
+        wanted = getattr(arguments, DIPOLE_CASES.get(case, null))
+        repeat_once, summary = (
+            (one_dipole, summarise_dipoles) if case in DIPOLE_CASES else (one_repeat, summarise)
+        )
         rows, kept = [], None
         if arguments.rows is not None:
             arguments.rows.mkdir(parents=True, exist_ok=True)
@@ -152,11 +193,11 @@ def main():
                 rows = [json.loads(line) for line in kept.read_text().splitlines()][:wanted]
         start = time.perf_counter()
         for repeat in range(len(rows), wanted):
-            rows.append(one_repeat(case, repeat))
+            rows.append(repeat_once(case, repeat))
             if kept is not None:
                 with kept.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
-        summaries.append(summarise(case, rows))
+        summaries.append(summary(case, rows))
         print(f"{case}: {time.perf_counter() - start:.0f} s", json.dumps(summaries[-1]), flush=True)
     report = {
         "seeds": "100000 times the number of the case, plus the repeat",

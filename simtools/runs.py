@@ -13,10 +13,10 @@ from simtools.analysers.binding import BindingResult
 from simtools.analysers.counterfactuals import (
     ActivationDifference,
     CounterfactualResult,
-    InertiaExponent,
 )
 from simtools.analysers.green_kubo import GreenKuboResult
 from simtools.analysers.hop_statistics import HopStatistics
+from simtools.analysers.inertia_law import InertiaExponent
 from simtools.analysers.method_agreement import MethodComparison
 from simtools.analysers.onsager import OnsagerResult
 from simtools.analysers.rotation_arrhenius import RotationArrhenius

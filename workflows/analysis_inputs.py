@@ -118,15 +118,17 @@ def read_crystal(path):
 def with_records(trajectory, files, *, skip_ps=0.0):
     """Return the trajectory with what a run of ours stores beside frames, where `files` is such a run.
 
-    The sites of the crystal and the defects; the charge current and the momenta at their finer stride, if the
-    charges are those that the run had.
+    The sites of the crystal, the molecules and the defects; the charge current and the momenta at their finer
+    stride, if the charges are those that the run had.
     """
     if len(files) != 1 or not _is_run(Path(files[0])):
         return trajectory
     run = read_trajectory(files[0])
     if not np.array_equal(run.species, trajectory.species):
         return trajectory
-    found = replace(trajectory, lattice_sites=run.lattice_sites, defects=run.defects)
+    found = replace(
+        trajectory, lattice_sites=run.lattice_sites, defects=run.defects, molecule_id=run.molecule_id
+    )
     if run.fine_interval_ps is None or run.charge_current_e_A_per_ps is None:
         return found
     if dict(run.formal_charges_e) != dict(trajectory.formal_charges_e):

@@ -26,6 +26,8 @@ _KEYS = {
 }
 _NEEDED = {"cone_restraint": "angle_deg", "heavy_rotor": "inertia_scale", "heavy_atoms": "masses_amu"}
 _RIGID = ("frozen_orientation", "heavy_rotor", "quenched_orientations")
+_SETTLED_TO_EV_PER_A = 0.05
+"""Largest force on an ion before quenched orientations get velocities: random ones point at cations."""
 _EXAMPLES = {"angle_deg": "30", "inertia_scale": "[4, 16, 64]", "masses_amu": "{ H = 17.0 }"}
 
 
@@ -271,6 +273,7 @@ def _expanded(table, tables):
                 label="quenched",
                 md={**rigid, "frozen_orientation": True},
                 structure={"orientations": "random"},
+                alteration={"settled_to_eV_per_A": _SETTLED_TO_EV_PER_A},
                 **common,
             )
         ]

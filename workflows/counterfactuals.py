@@ -10,12 +10,11 @@ import numpy as np
 from simtools.analysers.counterfactuals import (
     ActivationDifference,
     CounterfactualResult,
-    InertiaExponent,
     activation_energy_difference,
     compare_counterfactual,
     counterfactuals_for_verdict,
-    inertia_exponent,
 )
+from simtools.analysers.inertia_law import InertiaExponent, inertia_exponent
 from simtools.analysers.molecules import find_molecules
 from simtools.analysers.orientations import orientations_of
 from simtools.analysers.reorientation import legendre_correlations
@@ -137,11 +136,12 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
     for (label, temperature), item in found.items():
         if label is not None:
             notes += [_named(note, label, temperature) for note in item.warnings]
-    notes += [note for item in results for note in item.warnings]
+    exponents = tuple(_exponents(variants, found))
+    notes += [note for item in (*results, *exponents) for note in item.warnings]
     return CounterfactualRuns(
         results=tuple(sorted(results, key=lambda item: item.temperature_K)),
         differences=tuple(_differences(variants, found)),
-        exponents=tuple(_exponents(variants, found)),
+        exponents=exponents,
     )
 
 

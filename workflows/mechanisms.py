@@ -23,6 +23,7 @@ from simtools.analysers.jump_rates import jump_rates
 from simtools.analysers.jumps import find_jumps
 from simtools.analysers.method_agreement import compare_methods
 from simtools.analysers.method_routes import add_routes
+from simtools.analysers.molecular_ions import host_with_molecules, with_whole_molecules
 from simtools.analysers.onsager import analyse_onsager
 from simtools.analysers.percolation import percolation
 from simtools.analysers.planner import plan_from_pilot
@@ -190,10 +191,10 @@ def _collective(work):
             "collective",
             "Onsager matrix",
             lambda: analyse_onsager(
-                work.trajectories,
+                [with_whole_molecules(item) for item in work.trajectories],
                 mobile=first,
                 hop_length_A=work.hop_length_A[first],
-                host_species=work.hosts[first],
+                host_species=host_with_molecules(work.trajectories[0], work.hosts[first]),
                 seed=work.seed,
             ),
         )
@@ -219,7 +220,7 @@ def _collective(work):
 
 
 def _green_kubo(work):
-    host = work.hosts[work.mobile[0]]
+    host = host_with_molecules(work.trajectories[0], work.hosts[work.mobile[0]])
     matrix = work.found.get("onsager")
     reference = (
         work.transports[work.mobile[0]].ionic_conductivity_S_per_cm
@@ -227,7 +228,7 @@ def _green_kubo(work):
         else matrix.ionic_conductivity_S_per_cm
     )
     return analyse_green_kubo(
-        [with_charge_current(item) for item in work.trajectories],
+        [with_whole_molecules(with_charge_current(item)) for item in work.trajectories],
         temperature_K=work.temperature_K,
         einstein_helfand=reference,
         host_species=host,

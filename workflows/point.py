@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from simtools.core.errors import ConfigError, LeaseLostError, SimtoolsError
+from simtools.core.errors import ConfigError, LeaseLostError, RunFailedError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.held import HeldAtoms
 from simtools.md.protocols import StoppedInTime, load_final_atoms, run_stages
 from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidMolecules
+from simtools.md.rigid_settling import settle_rigid_molecules
 from simtools.md.stages import Stage
 from workflows.cost import engine_sentence
 from workflows.failures import kind_of, one_line
@@ -32,6 +33,7 @@ __all__ = ["FORCE_FIELD_FILE", "PointJob", "PointOutcome", "run_point"]
 
 FORCE_FIELD_FILE = "force_field.toml"
 LOG_FILE = "log.txt"
+SETTLED_FILE = "settled.json"
 _EQUILIBRATION_TAU_PS = 0.1
 _LOG_INTERVAL_FS = 20.0
 _ENGINE_LOG_INTERVAL_FS = 100.0  # every row costs another program a frame in a file
@@ -163,6 +165,7 @@ def _run(job, lease, should_stop, on_progress):
         stages = _stages(spec, job.checkpoint_every_ps)
         if hasattr(calculator, "settings"):
             logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
+        settling = _settle(job, atoms, calculator, lease)
         outcome = run_stages(
             atoms,
             calculator,
@@ -176,7 +179,7 @@ def _run(job, lease, should_stop, on_progress):
             fence=lease,
             held=_held_atoms(spec, atoms),
         )
-        outcome = _outcome(outcome, spec, atoms, load_final_atoms(directory), calculator)
+        outcome = {**_outcome(outcome, spec, atoms, load_final_atoms(directory), calculator), **settling}
         if hasattr(calculator, "thermostats"):
             outcome["engine"]["thermostats"] = calculator.thermostats(stages)
         record = {
@@ -224,6 +227,35 @@ def _system(job):
         present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
         atoms.info["framework"] = list(framework_species(anions, present))
     return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
+
+
+def _settle(job, atoms, calculator, lease):
+    """Bring the ions to rest about quenched orientations, in place; return what that did, for the outcome.
+
+    Where they came to rest is kept beside the point, so that a continued one starts from the same bits.
+    """
+    tolerance = job.spec.inputs.get("counterfactual", {}).get("settled_to_eV_per_A")
+    if tolerance is None:
+        return {}
+    kept = job.directory / SETTLED_FILE
+    if not kept.exists():
+        try:
+            settled = settle_rigid_molecules(atoms, calculator, max_force_eV_per_A=tolerance)
+        except RunFailedError as error:
+            raise RunFailedError(
+                f"{job.spec.label}: {error}; another [md] seed draws other orientations, or leave "
+                'kind = "quenched_orientations" out'
+            ) from error
+        record = {
+            "energy_gain_eV": settled.energy_gain_eV,
+            "max_displacement_A": settled.max_displacement_A,
+            "n_steps": settled.n_steps,
+            "positions_A": settled.atoms.get_positions().tolist(),
+        }
+        write_json(kept, record, fence=lease)
+    record = read_json(kept)
+    atoms.set_positions(record.pop("positions_A"))
+    return {"settling": record}
 
 
 def _set_masses(atoms, forces, inputs):

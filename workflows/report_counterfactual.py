@@ -1,5 +1,7 @@
 """What a report says about runs with something taken away. Numbers: counterfactuals.py."""
 
+import numpy as np
+
 from simtools import plots
 from simtools.plots import format_estimate, format_number
 from workflows.report_figures import single_figure
@@ -67,10 +69,17 @@ def counterfactual_rows(run):
     return rows + [
         (
             f"Exponent p of D ~ I^−p at {item.temperature_K:g} K",
-            f"{format_estimate(item.exponent)}; {item.exponent.method}",
+            f"{format_estimate(item.exponent)}; {item.exponent.method}{_straightness(item)}",
         )
         for item in run.inertia_exponents
     ]
+
+
+def _straightness(item):
+    """Return how well one power of the inertia describes the runs; empty for two inertias."""
+    if not np.isfinite(item.misfit):
+        return ""
+    return f"; scatter about the line over that of replicas {item.misfit:.2g} (p = {item.misfit_p_value:.2g})"
 
 
 def counterfactual_figures(run):

@@ -5,6 +5,7 @@ Nothing is analysed here: see simtools.analysers.rotor_study.
 
 import numpy as np
 
+from simtools.analysers.orientation_density import LEAST_BASIN, find_basins, smoothed_extremes
 from simtools.plots import format_estimate, format_number
 
 __all__ = [
@@ -208,6 +209,7 @@ def _rotation_rows(records):
         ),
         row("order parameter S² (plateau of C₂)", lambda r: format_estimate(r["reorientation"].plateau2)),
         row("rotations per rotor", rate),
+        row("directions of bonds (1: as free rotors)", _landscape),
         row("static order, mean of rotors", lambda r: format_number(r["reorientation"].static_order.mean())),
     ]
     for name, label, value in (
@@ -236,6 +238,17 @@ def _rotation_rows(records):
             )
         )
     return rows + _pointing_rows(records)
+
+
+def _landscape(rotation):
+    """Return how uneven directions are, and how many of them hold rotors."""
+    if "orientation_density" not in rotation:
+        return "not determined"
+    density = rotation["orientation_density"]
+    low, high = smoothed_extremes(density)
+    count = len(find_basins(density))
+    wells = f"{count} directions above {LEAST_BASIN:g}" if count else f"none above {LEAST_BASIN:g}"
+    return f"density {low:.2f} to {high:.2f}; {wells}"
 
 
 def _pointing_rows(records):

@@ -1,5 +1,7 @@
 """Figures of rotation and its coupling to hops. Tables and sentences: report_rotation.py."""
 
+from functools import partial
+
 import numpy as np
 
 from simtools import plots
@@ -24,14 +26,18 @@ def rotation_figures(records, lines=(), transports=(), hop_length_A=None):
     figures = []
     for anion, every in by_anion(records).items():
         own = _chosen(every)
+        maps = _results(own, "orientation_density")
         figures += [
             panel_figure(
                 f"orientations-{anion}",
                 f"Where bonds of {anion} point",
                 "Density over that of free rotors, averaged over rotors, replicas and the symmetry of the "
-                "site; areas are true.",
-                plots.plot_orientation_map,
-                _results(own, "orientation_density"),
+                "site; areas are true, and all maps have the same colours.",
+                partial(
+                    plots.plot_orientation_map,
+                    highest=max((float(found.density.max()) for _, found in maps), default=None),
+                ),
+                maps,
             ),
             panel_figure(
                 f"reorientation-{anion}",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simtools.analysers.green_kubo import analyse_green_kubo
+from simtools.analysers.molecular_ions import host_with_molecules, with_whole_molecules
 from simtools.analysers.onsager import analyse_onsager
 from simtools.analysers.temperature_laws import compare_temperature_laws
 from simtools.core.errors import SimtoolsError
@@ -66,25 +67,28 @@ def temperature_mechanisms(trajectories, transport, *, hop_length_A, host_specie
             hops += [found[1]] if found is not None else []
     green_kubo = onsager = None
     if transport.charge_e:
+        ions = attempt("collective transport", lambda: [with_whole_molecules(item) for item in trajectories])
+    if transport.charge_e and ions is not None:
+        host = host_with_molecules(first, host_species)
         if all(item.charge_current_e_A_per_ps is not None for item in trajectories):
             green_kubo = attempt(
                 "Green–Kubo conductivity",
                 lambda: analyse_green_kubo(
-                    trajectories,
+                    ions,
                     temperature_K=transport.temperature_K,
                     einstein_helfand=transport.ionic_conductivity_S_per_cm,
-                    host_species=host_species,
+                    host_species=host,
                 ).coarse(),
             )
         if _others_conduct(first, transport, hops):
             onsager = attempt(
                 "Onsager matrix",
                 lambda: analyse_onsager(
-                    trajectories,
+                    ions,
                     mobile=transport.species,
                     hop_length_A=hop_length_A,
                     temperature_K=transport.temperature_K,
-                    host_species=host_species or None,
+                    host_species=host or None,
                 ),
             )
     own = next((item for item in hops if item.species == transport.species), None)

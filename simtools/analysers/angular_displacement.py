@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from simtools.analysers.orientations import Orientations, rotation_matrices
+from simtools.analysers.replica_scatter import with_replica_scatter
 from simtools.analysers.velocity_correlation import analyse_vibrations
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
@@ -111,7 +112,8 @@ def rotational_diffusion(
     Returns
     -------
     RotationalDiffusion
-        Errors are the scatter between rotors, with Student's interval.
+        Errors are the scatter between rotors, or that of replicas where these differ by more than their
+        rotors explain (`with_replica_scatter`), with Student's interval.
 
     Raises
     ------
@@ -153,8 +155,17 @@ def rotational_diffusion(
     squares, tensors, steps = (np.concatenate(item) for item in (squares, tensors, steps))
     ways = 2 if parts[0].is_linear else 3
     scalars = np.trace(tensors, axis1=1, axis2=2) / ways
-    error = scalars.std(ddof=1) / np.sqrt(n_rotors)
-    half = stats.t.ppf(0.975, n_rotors - 1) * error
+    ends = np.cumsum([part.n_rotors for part in parts])[:-1]
+    without = [
+        (scalars.sum() - own.sum()) / (n_rotors - len(own))
+        for own in np.split(scalars, ends)
+        if len(parts) > 1
+    ]
+    error, dof, widened = with_replica_scatter(
+        without, scalars.std(ddof=1) / np.sqrt(n_rotors), n_rotors - 1.0
+    )
+    half = stats.t.ppf(0.975, dof) * error
+    between = f"{len(parts)} replicas, which differ" if widened else "rotors"
     unresolved = float((steps > _UNRESOLVED_DEG).mean())
     warnings = ()
     if unresolved > _FEW_UNRESOLVED:
@@ -174,8 +185,8 @@ def rotational_diffusion(
             value=float(scalars.mean()),
             stderr=float(error),
             ci95=(float(scalars.mean() - half), float(scalars.mean() + half)),
-            method="slope of the mean squared angle, scatter between rotors, Student interval",
-            n_eff=float(n_rotors),
+            method=f"slope of the mean squared angle, scatter between {between}, Student interval",
+            n_eff=float(len(parts) if widened else n_rotors),
         ),
         tensor_rad2_per_ps=tensors.mean(axis=0),
         tensor_stderr_rad2_per_ps=tensors.std(axis=0, ddof=1) / np.sqrt(n_rotors),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simtools.analysers.carry_flight import flight_test
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import checked_runs, in_stretches, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
@@ -35,6 +36,16 @@ class CarryTest(Result):
         with s0 that of shifted pairs: 1 where the rotor carries the ion, 0 where it turns without doing so.
         (Any step from one place on a sphere to another lies along any other from there: s0 is about one
         half.) None where there are too few pairs beyond chance.
+    flight_pairs : int or None
+        Linear (polar) rotors only, as are all that follow; None for others. Rotations at hops that have
+        alternatives: turns from the same direction while no ion hopped, both ends of the hop left out.
+    flight_excess : Estimate or None
+        Mean cosine above that of the alternatives: what a dipole that merely clears the way does not give.
+    flight_p_value
+        Two-sided.
+    flight_carried : Estimate or None
+        That excess for the pairs beyond chance, over the most it could be (a cosine of 1): 0 where the dipole
+        only gets out of the way, 1 where it takes the ion along. None where there are too few pairs.
     """
 
     n_pairs: int
@@ -47,6 +58,22 @@ class CarryTest(Result):
     cosine_excess: Estimate = quantity("1")
     p_value: float = quantity("1")
     carried: Estimate | None = quantity("1")
+    flight_pairs: int | None = None
+    flight_excess: Estimate | None = quantity("1", default=None)
+    flight_p_value: float | None = quantity("1", default=None)
+    flight_carried: Estimate | None = quantity("1", default=None)
+
+    @property
+    def is_adjusted(self):
+        """Whether the rotors are polar, so that turns which only clear the way are taken off."""
+        return self.flight_p_value is not None
+
+    @property
+    def evidence(self):
+        """(estimate, p, carried) that decide: above turns that only clear the way, for polar rotors."""
+        if self.is_adjusted:
+            return self.flight_excess, self.flight_p_value, self.flight_carried
+        return self.cosine_excess, self.p_value, self.carried
 
 
 def carry_test(
@@ -83,7 +110,9 @@ def carry_test(
     -----
     Limits: hops that follow in time but not in space give 0 carried within the error; ions that the rotor
     carries give 1. Both ends of the hop are sites, and the rotor's turn is from basin to basin, so real
-    paddle wheels come out near 1 but not exactly there.
+    paddle wheels come out near 1 but not exactly there. The end of a dipole that leaves a vacancy when an ion
+    hops in may go anywhere but to both ends of the hop, which alone gives more carry than circular shifts do:
+    `flight_excess` and what follows it are free of that (`carry_flight`).
     """
     runs = checked_runs(runs)
     low, high = map(float, window_ps)
@@ -139,6 +168,7 @@ def carry_test(
         ),
         p_value=_p(deviation, count, mean[0]),
         carried=_slope(count, product, square),
+        **_flight(runs, radius_A, (low, high), n_shifts, rng),
         provenance=collect_provenance(window_ps=[low, high], radius_A=radius_A, n_shifts=n_shifts, seed=seed),
     )
 
@@ -173,4 +203,41 @@ def _slope(count, product, square):
         ci95=(float(value - half), float(value + half)),
         method="step along carry over carry, pairs beyond circular shifts of each rotor",
         n_eff=float(count[0] - mean),
+    )
+
+
+def _flight(runs, radius_A, window_ps, n_draws, rng):
+    """Return the fields of `CarryTest` that are free of turns that clear the way; none if not linear."""
+    if any(run.rotation_starts is None for run in runs):
+        return {}
+    stretches = in_stretches(runs, window_ps[1] - window_ps[0])
+    found = flight_test(
+        runs, stretches=stretches, radius_A=radius_A, window_ps=window_ps, n_draws=n_draws, rng=rng
+    )
+    if found.n_pairs == 0:
+        return {"flight_pairs": 0, "flight_p_value": 1.0}
+    spread, n = found.deviations[1:].std(), found.n_pairs
+    excess = _normal(found.deviations[0] / n, spread / n, "cosines above redrawn turns of each rotor", n)
+    beyond, scatter, carried = found.beyond_chance, found.beyond_chance_error, None
+    if beyond > 2 * scatter and found.most > 0:
+        most = found.most
+        value = found.deviations[0] / most
+        error = np.hypot(spread / most, value * scatter / beyond)
+        carried = _normal(value, error, "cosine above redrawn turns over the most it could be", beyond)
+    return {
+        "flight_pairs": n,
+        "flight_excess": excess,
+        "flight_p_value": randomisation_p(found.deviations),
+        "flight_carried": carried,
+    }
+
+
+def _normal(value, error, method, n_eff):
+    half = stats.norm.ppf(0.975) * error
+    return Estimate(
+        value=float(value),
+        stderr=float(error),
+        ci95=(float(value - half), float(value + half)),
+        method=method,
+        n_eff=float(n_eff),
     )

@@ -10,6 +10,7 @@ from math import log
 
 import numpy as np
 
+from simtools.analysers.inertia_law import InertiaExponent
 from simtools.analysers.replica_ratios import (
     MeanDiffusivity,
     combined_logs,
@@ -28,11 +29,9 @@ from simtools.core.units import BOLTZMANN_EV_PER_K
 __all__ = [
     "ActivationDifference",
     "CounterfactualResult",
-    "InertiaExponent",
     "activation_energy_difference",
     "compare_counterfactual",
     "counterfactuals_for_verdict",
-    "inertia_exponent",
 ]
 
 
@@ -134,31 +133,6 @@ class ActivationDifference(Result):
         }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class InertiaExponent(Result):
-    """How D falls with the moment of inertia of the rotors, D ~ I^-p.
-
-    Attributes
-    ----------
-    exponent : Estimate
-        p: 0 where only the static landscape counts, above 0 where the speed of rotation does.
-    """
-
-    temperature_K: float = quantity("K")
-    inertia_scales: np.ndarray = quantity("1", shape="(n_scales,)")
-    exponent: Estimate = quantity("1")
-
-    def to_summary(self):
-        """Return the entry of ``summary.json``."""
-        return {
-            "variant": "inertia",
-            "kind": "heavy_rotor",
-            "temperature_K": self.temperature_K,
-            "inertia_scales": self.inertia_scales.tolist(),
-            "inertia_exponent": self.exponent.to_dict(),
-        }
-
-
 def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", kind="", reference="free"):
     r"""Return how much higher the activation energy of altered runs is than that of their reference.
 
@@ -203,53 +177,6 @@ def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", k
         temperatures_K=temperatures,
         difference_eV=estimate,
         provenance=collect_provenance(variant=variant, reference=reference),
-    )
-
-
-def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: float):
-    """Return p of D ~ I^-p from runs whose rotors have scaled moments of inertia.
-
-    Parameters
-    ----------
-    diffusivities
-        {factor on the inertia: `MeanDiffusivity` or replica diffusivities}; 1 is the reference. Factors at
-        which nothing moved are left out.
-    temperature_K
-        K, kept with the result.
-
-    Returns
-    -------
-    InertiaExponent or None
-        None with fewer than two factors that moved. A line through ln D against ln I, weighted by the numbers
-        of replicas.
-
-    Notes
-    -----
-    Limits: p = 0 for a static landscape; an ion that waits for a rotor which turns ballistically has p = 1/2.
-    """
-    used = {}
-    for scale, item in diffusivities.items():
-        mean = item if isinstance(item, MeanDiffusivity) else mean_of_replicas(item)
-        if mean.upper_limit is None:
-            used[float(scale)] = mean
-    if len(used) < 2:
-        return None
-    scales = np.array(sorted(used))
-    means = [used[scale] for scale in scales]
-    x, n = np.log(scales), np.array([item.n_replicas for item in means], dtype=float)
-    away = x - np.average(x, weights=n)
-    weights = -n * away / np.sum(n * away**2)
-    estimate = combined_logs(
-        weights @ [log(item.value) for item in means],
-        means,
-        weights,
-        method=f"line through ln D* against ln I at {len(scales)} inertias, weighted by replicas",
-    )
-    return InertiaExponent(
-        temperature_K=float(temperature_K),
-        inertia_scales=scales,
-        exponent=estimate,
-        provenance=collect_provenance(temperature_K=temperature_K),
     )
 
 

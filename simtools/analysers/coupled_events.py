@@ -38,6 +38,8 @@ class RotorHops:
         Time in which both can be seen, ps.
     start_ps : float
         Where it begins in the trajectory, ps.
+    rotation_starts : ndarray or None
+        Where a linear rotor's bond pointed before it turned, unit vectors, shape (n_rotations, 3).
     """
 
     rotation_rotors: np.ndarray
@@ -50,6 +52,7 @@ class RotorHops:
     cell_A: np.ndarray
     duration_ps: float
     start_ps: float = 0.0
+    rotation_starts: np.ndarray | None = None
 
     def __post_init__(self):
         n, m = len(self.rotation_rotors), len(self.hop_times_ps)
@@ -62,6 +65,8 @@ class RotorHops:
         ):
             if getattr(self, name).shape != shape:
                 raise ShapeError(name, str(shape), getattr(self, name).shape)
+        if self.rotation_starts is not None and self.rotation_starts.shape != (n, 3):
+            raise ShapeError("rotation_starts", str((n, 3)), self.rotation_starts.shape)
         for name in ("rotation_times_ps", "hop_times_ps"):
             times = getattr(self, name)
             if len(times) and not (times.min() >= 0 and times.max() <= self.duration_ps):
@@ -109,6 +114,7 @@ class RotorHops:
                     cell_A=self.cell_A,
                     duration_ps=length,
                     start_ps=self.start_ps + float(low),
+                    rotation_starts=None if self.rotation_starts is None else self.rotation_starts[turned],
                 )
             )
         return tuple(pieces)
@@ -196,4 +202,7 @@ def common_events(reorientations: Reorientations, jumps: Jumps) -> RotorHops:
         cell_A=jumps.cell_A,
         duration_ps=float(end - start),
         start_ps=float(start),
+        rotation_starts=None
+        if reorientations.initial_directions is None
+        else reorientations.initial_directions[rotated],
     )

@@ -184,13 +184,15 @@ class Ladder:
 
     def _who_carries(self, leads):
         question = "Do ions go where the rotor carries them?"
-        if self.carry is None or self.carry.carried is None:
-            self.say(question, "open", "too few pairs beyond chance")
+        carried = None if self.carry is None else self.carry.evidence[2]
+        polar = self.carry is not None and self.carry.is_adjusted
+        beyond = ", beyond dipoles that only clear the way for the ion" if polar else ""
+        if carried is None:
+            self.say(question, "open", f"too few pairs beyond chance{beyond}")
             return "undetermined", "rotations drive hops, but whether they carry the ions is open"
-        carried = self.carry.carried
         text = (
             f"carried {carried.value:.2g} ({carried.ci95[0]:.2g} to {carried.ci95[1]:.2g}; 1 carries, 0 "
-            f"not), q = {self.q[CARRY]:.2g}"
+            f"not){beyond}, q = {self.q[CARRY]:.2g}"
         )
         if self.q[CARRY] <= LEVEL and carried.ci95[0] > 0 and carried.ci95[1] >= _CARRIED:
             self.say(question, "yes", text)

@@ -204,16 +204,21 @@ class _Model:
     def __init__(self, tables, n_levels):
         groups = [np.array_split(np.arange(item.shape[2]), _stretches(item.shape[2])) for item in tables]
         n_rows = sum(item.shape[1] * len(group) for item, group in zip(tables, groups, strict=True))
-        n_blocks = sum(table.shape[2] for table in tables)
-        full = np.zeros((2, n_rows, n_blocks, 2 * n_levels))
+        longest = max(len(part) for group in groups for part in group)
+        # a row has the blocks of its own stretch only; what is empty counts as none of block 0
+        full = np.zeros((2, n_rows, longest, 2 * n_levels))
+        place_jb = np.zeros((n_rows, longest), dtype=np.int64)
         row = block = 0
         for table, group in zip(tables, groups, strict=True):
             for part in group:
-                full[:, row : row + table.shape[1], block + part] = table[:, :, part]
+                rows = slice(row, row + table.shape[1])
+                full[:, rows, : len(part)] = table[:, :, part]
+                place_jb[rows, : len(part)] = block + part
                 row += table.shape[1]
             block += table.shape[2]
+        n_blocks = block
         kept = full[1].sum(axis=(1, 2)) > 0
-        self.exposure, self.events = full[0][kept], full[1][kept]
+        self.exposure, self.events, self.place_jb = full[0][kept], full[1][kept], place_jb[kept]
         self.n_blocks = n_blocks
         seen = self.events.reshape(-1, n_levels, 2).sum(axis=(0, 2)) if kept.any() else np.zeros(n_levels)
         # a level without events has a rate of zero: it says nothing and leaves
@@ -226,7 +231,7 @@ class _Model:
             self.design[2 * k : 2 * k + 2, k] = 1.0
         self.total_j = self.events.sum(axis=(1, 2))
         self.exposure_jp = self.exposure.sum(axis=1)
-        self.events_bp = self.events.sum(axis=0)
+        self.events_p = self.events.sum(axis=(0, 1))
 
     def _expected(self, parameters):
         rate_p = np.exp(self.design @ parameters)
@@ -245,7 +250,7 @@ class _Model:
         parameters[0] = ln_ratio
         for _ in range(_NEWTON if len(parameters) > 1 else 0):
             _, _, share = self._expected(parameters)
-            score = (self.events_bp.sum(axis=0) - share.sum(axis=0)) @ self.design
+            score = (self.events_p - share.sum(axis=0)) @ self.design
             step = np.clip(_solved(self._information(share)[1:, 1:], score[1:]), -2.0, 2.0)
             parameters[1:] += step
             if np.abs(step).max() < 1e-6:
@@ -256,15 +261,20 @@ class _Model:
         """Return the efficient score over its standard error between blocks, and the parameters."""
         parameters = self._fitted(ln_ratio, start)
         rate_p, scale_j, share = self._expected(parameters)
-        expected_bp = np.einsum("j,jbp->bp", scale_j, self.exposure) * rate_p
-        score_bk = (self.events_bp - expected_bp) @ self.design
         information = self._information(share)
-        efficient = score_bk[:, 0]
-        if len(parameters) > 1:
-            weight = _solved(information[1:, 1:], information[1:, 0])
-            efficient = efficient - score_bk[:, 1:] @ weight
-        error = np.sqrt(self.n_blocks * efficient.var(ddof=1))
-        return efficient.sum() / error if error > 0 else 0.0, parameters
+        weight = np.ones(len(parameters))
+        weight[1:] = -_solved(information[1:, 1:], information[1:, 0])
+        z_p = self.design @ weight
+        # rates of rows are fitted to all their blocks: their own scores are projected out, block by block
+        z_jp = z_p - (share @ z_p / self.total_j)[:, None]
+        expected_jbp = self.exposure * (scale_j[:, None] * rate_p)[:, None, :]
+        lever_jb = np.einsum("jbp,jp->jb", expected_jbp, z_jp)
+        score_jb = np.einsum("jbp,jp->jb", self.events, z_jp) - lever_jb
+        score_b = np.bincount(self.place_jb.ravel(), score_jb.ravel(), self.n_blocks)
+        # a rate fitted to few events follows them: what that takes from the scatter between blocks
+        followed = np.sum(np.square(lever_jb).sum(axis=1) / self.total_j)
+        error = np.sqrt(self.n_blocks * score_b.var(ddof=1) + followed)
+        return score_b.sum() / error if error > 0 else 0.0, parameters
 
     def estimate(self, method):
         """Return the ratio with its interval, the p of a ratio of 1, and a one-sided upper limit."""

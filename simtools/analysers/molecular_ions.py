@@ -7,7 +7,7 @@ import numpy as np
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 
-__all__ = ["bound_hydrogen", "with_molecular_ions"]
+__all__ = ["bound_hydrogen", "host_with_molecules", "with_molecular_ions", "with_whole_molecules"]
 
 _BOND_A = {"B": 1.5, "C": 1.4, "N": 1.35, "O": 1.3, "P": 1.7, "S": 1.65, "Al": 1.9}
 
@@ -132,7 +132,132 @@ def with_molecular_ions(trajectory, *, name, centre, ligand, n_ligands, bond_len
         species=np.concatenate([trajectory.species[rest], np.full(len(kept), name)]),
         masses_amu=np.concatenate([weights[rest], masses]),
         formal_charges_e={**trajectory.formal_charges_e, name: charge_e},
+        molecule_id=None,
     )
+
+
+def with_whole_molecules(trajectory):
+    """Return the trajectory with every molecule of its topology as one ion at its centre of mass.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped; with masses and ``molecule_id``. One without molecules is returned as it is.
+
+    Returns
+    -------
+    Trajectory
+        Ions by themselves first, in their order, then the molecules, named by their elements (``OH``,
+        ``BH4``), with the sum of their atoms' formal charges. The charge current is that of these ions too,
+        from the momenta of the species; where these do not say it (a species in two kinds of molecules or
+        also by itself, or with two masses) it stays that of the atoms, of the same limit at zero frequency.
+        Sites, defects and velocities, which name atoms, are left out.
+
+    Raises
+    ------
+    ConfigError
+        Without masses, or where a molecule falls apart.
+
+    Notes
+    -----
+    Limit: molecules that only turn carry no charge.
+    """
+    kinds = _kinds_of_molecules(trajectory)
+    if not kinds:
+        return trajectory
+    if trajectory.masses_amu is None:
+        raise ConfigError("molecules as ions need masses_amu for the centre of mass, got none")
+    r_tnc, weights_n = trajectory.positions_A, trajectory.masses_amu
+    cell = trajectory.cells_A if trajectory.cells_A.ndim == 2 else trajectory.cells_A[0]
+    charges_e = trajectory.formal_charges_e
+    rest = np.setdiff1d(
+        np.arange(len(trajectory.species)), np.concatenate([m.ravel() for m in kinds.values()])
+    )
+    left = set(trajectory.species[rest].tolist())
+    positions, masses, species = [r_tnc[:, rest]], [weights_n[rest]], [trajectory.species[rest]]
+    whole_e = {name: charge for name, charge in charges_e.items() if name in left}
+    for name, members in kinds.items():
+        gaps = minimum_image(r_tnc[0, members] - r_tnc[0, members[:, :1]], cell)
+        share = weights_n[members] / weights_n[members].sum(axis=1, keepdims=True)
+        first_mc = r_tnc[0, members[:, 0]] + np.einsum("mk,mkc->mc", share, gaps)
+        moved = np.zeros((len(r_tnc), len(members), 3))
+        for k, atoms in enumerate(members.T):
+            step = r_tnc[:, atoms] - r_tnc[0, atoms]
+            moved += share[:, k, None] * step
+            bond = gaps[:, k] + step - (r_tnc[:, members[:, 0]] - r_tnc[0, members[:, 0]])
+            reach = 1.5 * np.linalg.norm(gaps, axis=-1).max()
+            for j in np.flatnonzero(np.linalg.norm(bond, axis=-1).max(axis=0) > reach)[:1]:
+                _check_bond(bond[:, j], name, (members[j, 0], atoms[j]), reach)
+        positions.append(first_mc + moved)
+        masses.append(weights_n[members].sum(axis=1))
+        species.append(np.full(len(members), name))
+        elements = trajectory.species[members[0]].tolist()
+        if all(charges_e.get(element) is not None for element in elements):
+            whole_e[name] = sum(charges_e[element] for element in elements)
+    whole = replace(
+        trajectory,
+        positions_A=np.concatenate(positions, axis=1),
+        species=np.concatenate(species),
+        masses_amu=np.concatenate(masses),
+        formal_charges_e=whole_e,
+        velocities_A_per_ps=None,
+        lattice_sites=None,
+        molecule_id=None,
+        defects=(),
+    )
+    return _with_whole_current(whole, trajectory, kinds)
+
+
+def host_with_molecules(trajectory, host_species):
+    """Return the host in the names of `with_whole_molecules`, molecules with one of its elements included.
+
+    Parameters
+    ----------
+    trajectory
+        Of atoms, as given to `with_whole_molecules`.
+    host_species
+        Symbols of atoms.
+    """
+    kinds = _kinds_of_molecules(trajectory)
+    inside = np.concatenate([m.ravel() for m in kinds.values()]) if kinds else np.zeros(0, dtype=int)
+    alone = set(np.delete(trajectory.species, inside).tolist())
+    own = [name for name in host_species if name in alone]
+    held = [
+        name for name, members in kinds.items() if set(trajectory.species[members[0]]) & set(host_species)
+    ]
+    return (*own, *held)
+
+
+def _kinds_of_molecules(trajectory):
+    """Return {name: atoms of each molecule, shape (n_molecules, n_atoms)}; empty where there are none."""
+    identity = trajectory.molecule_id
+    found = {}
+    for molecule in np.unique(identity[identity >= 0]) if identity is not None else ():
+        atoms = np.flatnonzero(identity == molecule)
+        elements, counts = np.unique(trajectory.species[atoms], return_counts=True)
+        n_of = dict(zip(elements.tolist(), counts.tolist(), strict=True))
+        order = dict.fromkeys(trajectory.species[atoms].tolist())
+        found.setdefault("".join(e + (str(n_of[e]) if n_of[e] > 1 else "") for e in order), []).append(atoms)
+    return {name: np.array(atoms) for name, atoms in found.items()}
+
+
+def _with_whole_current(whole, trajectory, kinds):
+    """Return `whole` with the charge current and momenta of its ions, as far as the species' momenta tell."""
+    momenta = trajectory.species_momenta_amu_A_per_ps
+    parts = {name: sorted(set(trajectory.species[members[0]].tolist())) for name, members in kinds.items()}
+    parts |= {name: [name] for name in set(whole.species.tolist()) - set(kinds)}
+    used = [element for elements in parts.values() for element in elements]
+    even = all(
+        element in momenta and np.ptp(trajectory.masses_amu[trajectory.indices_of(element)]) == 0
+        for element in used
+    )
+    known = all(name in whole.formal_charges_e for name in parts)
+    if trajectory.charge_current_e_A_per_ps is None or len(set(used)) < len(used) or not even or not known:
+        return whole
+    total = {name: sum(momenta[element] for element in elements) for name, elements in parts.items()}
+    mass = {name: whole.masses_amu[whole.indices_of(name)[0]] for name in parts}
+    current = sum(whole.formal_charges_e[name] * total[name] / mass[name] for name in parts)
+    return replace(whole, charge_current_e_A_per_ps=current, species_momenta_amu_A_per_ps=total)
 
 
 def _check_bond(bond_tc, name, atoms, longest_A):

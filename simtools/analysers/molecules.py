@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, covalent_radii
 
+from simtools.analysers.breathing_cells import in_own_cells, in_reference_cell
 from simtools.analysers.kernels import molecules as kernels
 from simtools.core.errors import ConfigError, UnknownSpeciesError
 from simtools.core.periodic import cell_heights_A, minimum_image
@@ -214,7 +215,8 @@ def find_molecules(
     Limit: rigid molecules with known topology are found, whatever the images of their atoms.
     """
     paths_A = trajectory.positions_A
-    trajectory = _in_their_own_cells(trajectory)
+    path_cells = in_reference_cell(trajectory).cells_A
+    trajectory = in_own_cells(trajectory)
     symbols = (ligands,) if isinstance(ligands, str) else tuple(ligands)
     centre_atoms = trajectory.indices_of(centre)
     present = [symbol for symbol in symbols if (trajectory.species == symbol).any()]
@@ -251,20 +253,11 @@ def find_molecules(
         centres_A=paths_A[:, kept],
         centre_mass_amu=masses[kept],
         ligand_masses_amu=masses[bound],
-        cells_A=trajectory.cells_A,
+        cells_A=path_cells,
         frame_interval_ps=trajectory.frame_interval_ps,
         changes=_changes(trajectory, cells, inverse, centre_atoms, kept, bound, bonds, limit_ml),
         others=others,
     )
-
-
-def _in_their_own_cells(trajectory):
-    """Return atoms in the cell of their frame: paths from files of a breathing cell are in the mean one."""
-    reference = trajectory.metadata.get("reference_cell_A")
-    if reference is None or trajectory.cells_A.ndim == 2:
-        return trajectory
-    stretch = np.linalg.inv(np.asarray(reference)) @ trajectory.cells_A
-    return replace(trajectory, positions_A=np.einsum("tnc,tcd->tnd", trajectory.positions_A, stretch))
 
 
 def without_ligands(trajectory: Trajectory, molecules: Molecules) -> Trajectory:

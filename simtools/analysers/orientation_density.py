@@ -12,16 +12,21 @@ from simtools.core.results import Result, quantity
 from simtools.core.units import BOLTZMANN_EV_PER_K
 
 __all__ = [
+    "LEAST_BASIN",
     "POINT_GROUPS",
     "OrientationDensity",
     "find_basins",
     "orientation_density",
     "point_group",
+    "smoothed_extremes",
     "star_of",
 ]
 
 _MOST_IMAGES = 1_000_000
 _SAME = 1e-6
+_WIDTH_DEG = 10.0
+LEAST_BASIN = 1.5
+"""Density over that of free rotors from which a direction counts as a basin: 0.4 kT below them."""
 _C4Z = ((0, -1, 0), (1, 0, 0), (0, 0, 1))
 _C4X = ((1, 0, 0), (0, 0, -1), (0, 1, 0))
 _C3 = ((0, 0, 1), (1, 0, 0), (0, 1, 0))
@@ -188,9 +193,13 @@ def orientation_density(
 
 
 def find_basins(
-    density: OrientationDensity, *, width_deg: float = 10.0, apart_deg: float = 35.0, least: float = 1.5
+    density: OrientationDensity,
+    *,
+    width_deg: float = _WIDTH_DEG,
+    apart_deg: float = 35.0,
+    least: float = LEAST_BASIN,
 ) -> np.ndarray:
-    """Return the directions that bonds prefer, most frequent first, unit vectors of shape (n_basins, 3).
+    """Return the directions that hold bonds, most frequent first, unit vectors of shape (n_basins, 3).
 
     Parameters
     ----------
@@ -201,17 +210,15 @@ def find_basins(
     apart_deg
         Smallest angle between two basins, degrees.
     least
-        Smallest density, after smoothing, of a basin.
+        Smallest density, after smoothing, of a basin. A shallower maximum shows in the map, but a well of
+        less than 0.4 kT holds no rotor; `smoothed_extremes` says how deep it is.
 
     Returns
     -------
     ndarray
-        Empty where no direction is preferred.
+        Empty where no direction is preferred by that much.
     """
-    directions = density.directions.reshape(-1, 3)
-    cosine = directions @ directions.T
-    kernel = np.exp((cosine - 1) / np.radians(width_deg) ** 2)
-    smooth = kernel @ density.density.ravel() / kernel.sum(axis=1)
+    directions, cosine, smooth = _smoothed(density, width_deg)
     found = []
     for index in np.argsort(-smooth, kind="stable"):
         if smooth[index] < least:
@@ -221,3 +228,30 @@ def find_basins(
             if smooth[index] >= smooth[near].max() * (1 - 1e-9):
                 found.append(int(index))
     return directions[found]
+
+
+def smoothed_extremes(density: OrientationDensity, *, width_deg: float = _WIDTH_DEG) -> tuple[float, float]:
+    """Return the least and the largest density of directions over that of free rotors, after smoothing.
+
+    Parameters
+    ----------
+    density
+        From `orientation_density`.
+    width_deg
+        Standard deviation of the smoothing, degrees, as in `find_basins`.
+
+    Notes
+    -----
+    The landscape of orientations is uneven by kT ln of their ratio. Limit: 1 and 1 for free rotors, but for
+    the noise of sampling.
+    """
+    smooth = _smoothed(density, width_deg)[2]
+    return float(smooth.min()), float(smooth.max())
+
+
+def _smoothed(density, width_deg):
+    """Return directions, the cosines between them, and the density smoothed on the sphere."""
+    directions = density.directions.reshape(-1, 3)
+    cosine = directions @ directions.T
+    kernel = np.exp((cosine - 1) / np.radians(width_deg) ** 2)
+    return directions, cosine, kernel @ density.density.ravel() / kernel.sum(axis=1)

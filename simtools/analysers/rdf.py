@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simtools.analysers.breathing_cells import in_own_cells
 from simtools.analysers.kernels import pairs as kernels
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
@@ -82,7 +83,7 @@ def radial_distribution(
     """
     if every < 1:
         raise ConfigError(f"every must be 1 or more, got {every!r}")
-    parts = replicas_of(trajectory)
+    parts = tuple(in_own_cells(part) for part in replicas_of(trajectory))
     part_cells = [frame_cells(part)[:: every if part.cells_A.ndim == 3 else 1] for part in parts]
     r_max_A, n_bins = bins_within(np.concatenate(part_cells), r_max_A, bin_width_A)
     edges_A = bin_width_A * np.arange(n_bins + 1)

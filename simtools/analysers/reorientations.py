@@ -48,6 +48,8 @@ class Reorientations(Result):
         From the mean orientation before to that after, shortest way round.
     initial_basins, final_basins : ndarray of int
         Index of the basin, -1 without basins.
+    initial_directions
+        Where the bond of a linear rotor pointed before; None for other rotors.
     centres_A
         Mean positions of the molecules' central atoms.
     n_recrossings : int
@@ -70,6 +72,7 @@ class Reorientations(Result):
     shortest_stay_ps: float = quantity("ps")
     centres_A: np.ndarray = quantity("angstrom", shape="(n_rotors, 3)")
     cell_A: np.ndarray = quantity("angstrom", shape="(3, 3)")
+    initial_directions: np.ndarray | None = quantity("1", shape="(n_events, 3)", default=None)
 
     @property
     def n_events(self):
@@ -146,6 +149,7 @@ def find_reorientations(
     observed = np.array([stay, orientations.n_frames - stay]) * interval_ps
     kept = (found["times_ps"] >= observed[0]) & (found["times_ps"] <= observed[1])
     order = np.flatnonzero(kept)[np.argsort(found["times_ps"][kept], kind="stable")]
+    directions = found.pop("initial_directions")
     return Reorientations(
         name=orientations.name,
         n_rotors=orientations.n_rotors,
@@ -156,6 +160,7 @@ def find_reorientations(
         shortest_stay_ps=stay * interval_ps,
         centres_A=orientations.centres_A.mean(axis=0),
         cell_A=cells if cells.ndim == 2 else cells.mean(axis=0),
+        initial_directions=None if directions is None else directions[order],
         provenance=collect_provenance(
             threshold_deg=threshold_deg,
             shortest_stay_ps=shortest_stay_ps,
@@ -176,6 +181,7 @@ def _by_threshold(orientations, threshold_deg, stay):
         "vectors_rad": rotation_vectors(means[:, 0], means[:, 1]),
         "initial_basins": none,
         "final_basins": none,
+        "initial_directions": means[:, 0] if orientations.is_linear else None,
         "n_recrossings": int(n_back),
         "threshold_deg": threshold_deg,
     }
@@ -202,6 +208,7 @@ def _by_basins(orientations, basins, stay):
         "vectors_rad": rotation_vectors(basins[before[:, 1]], basins[after[:, 1]]),
         "initial_basins": before[:, 1],
         "final_basins": after[:, 1],
+        "initial_directions": basins[before[:, 1]],
         "n_recrossings": int(n_back),
         "threshold_deg": np.degrees(apart / 2),
     }

@@ -17,6 +17,7 @@ from simtools.analysers.orientation_density import (
     OrientationDensity,
     find_basins,
     orientation_density,
+    smoothed_extremes,
 )
 from simtools.analysers.orientations import Orientations, orientations_of
 from simtools.analysers.reorientation import ReorientationResult, reorientation
@@ -128,6 +129,7 @@ class RotationAnalysis:
             "reorientation_rate_per_ps": rates.rate_per_rotor.to_dict(),
             "static_order": float(functions.static_order.mean()),
             "n_basins": len(self.basins),
+            "smoothed_density_lowest_highest": list(smoothed_extremes(self.density)),
         }
 
 

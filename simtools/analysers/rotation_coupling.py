@@ -121,6 +121,7 @@ class CouplingAnalysis:
             "hazard_ratio_adjusted": None if self.adjusted is None else _dict(self.adjusted.ratio),
             "adjusted_for": [] if self.adjusted is None else list(self.adjusted.covariates),
             "carried": _dict(self.carry.carried),
+            "carried_beyond_clearing_the_way": _dict(self.carry.flight_carried),
             "dipole_to_vacancies_mean_cosine": None if self.dipole is None else self.dipole.mean_cosine,
             "vacancy_pointing": None
             if pointing is None

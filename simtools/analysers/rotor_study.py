@@ -6,6 +6,7 @@ From anybody's trajectories and from our own runs alike. Steps: rotation.py, rot
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simtools.analysers.breathing_cells import in_reference_cell
 from simtools.analysers.ligand_transport import ligand_transport
 from simtools.analysers.replicas import default_host
 from simtools.analysers.rotation import RotationAnalysis, analyse_rotation
@@ -128,6 +129,7 @@ def study_rotors(
         temperature_K=temperature_K,
     )
     notes = list(rotation.warnings)
+    trajectories = tuple(in_reference_cell(item) for item in trajectories)
     symbols = sorted({str(first.species[atom]) for atom in rotation.molecules[0].ligands.ravel()})
     ligands = []
     couplings, hosts = [], {}

@@ -32,7 +32,8 @@ class TiltAtHops(Result):
     band_low_deg, band_high_deg
         95 % of circular shifts of each rotor, lag by lag.
     excess : Estimate
-        Mean over lags within `window_ps` above that of shifts, degrees.
+        Mean over lags within `window_ps` above that of shifts, degrees; each rotor's straight line in time
+        is taken out of every stretch, so that tilts and hops that fade together are no coupling.
     p_value
         Two-sided.
     """
@@ -92,6 +93,7 @@ def tilt_at_hops(
     inside = np.abs(steps) * interval_ps <= window_ps
     rng = np.random.default_rng(seed)
     sums, weights = np.zeros((n_shifts + 1, len(steps))), np.zeros((n_shifts + 1, len(steps)))
+    above = np.zeros(n_shifts + 1)
     n_pairs = 0
     for turned, run in zip(rotors, runs, strict=True):
         tilt, small, first = _tilts(turned, run, half)
@@ -105,14 +107,16 @@ def tilt_at_hops(
             now = (times >= stretch.start) & (times < stretch.stop)
             at, owner = times[now] - stretch.start, owners[now]
             here, counted = tilt[stretch], small[stretch]
+            level = _level(here, counted)
             shifts = circular_shifts(rng, n_shifts, run.n_rotors, len(here))
             for draw, shift in enumerate(shifts):
                 place = ((at + shift[owner])[:, None] + steps[None, :]) % len(here)
                 sums[draw] += here[place, owner[:, None]].sum(axis=0)
                 weights[draw] += counted[place, owner[:, None]].sum(axis=0)
+                above[draw] += level[place[:, inside], owner[:, None]].sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         profiles = sums / weights
-        means = sums[:, inside].sum(axis=1) / weights[:, inside].sum(axis=1)
+        means = above / weights[:, inside].sum(axis=1)
     if n_pairs == 0 or not np.isfinite(means).all():
         excess, p_value = None, 1.0
         low = high = np.full(len(steps), np.nan)
@@ -141,6 +145,16 @@ def tilt_at_hops(
         p_value=p_value,
         provenance=collect_provenance(radius_A=radius_A, span_ps=span_ps, n_shifts=n_shifts, seed=seed),
     )
+
+
+def _level(tilt_tm, small_tm):
+    """Return tilts about the straight line in time of each rotor, 0 where they are not small."""
+    weight = np.maximum(small_tm.sum(axis=0), 1)
+    t = np.arange(len(tilt_tm))[:, None] * np.ones(small_tm.shape[1])
+    t = np.where(small_tm, t - (t * small_tm).sum(axis=0) / weight, 0.0)
+    level = np.where(small_tm, tilt_tm - tilt_tm.sum(axis=0) / weight, 0.0)
+    slope = (t * level).sum(axis=0) / np.maximum(np.square(t).sum(axis=0), 1e-300)
+    return level - slope * t
 
 
 def _tilts(orientations, run, half):

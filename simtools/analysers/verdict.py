@@ -109,14 +109,17 @@ def event_tests(
                 )
             )
     if carry is not None:
+        excess, p_value, _ = carry.evidence
         tests.append(
             CouplingTest(
                 name=CARRY,
-                estimate=carry.cosine_excess,
+                estimate=excess,
                 unit="cosine",
                 null_value=0.0,
-                null="circular shifts of each rotor",
-                p_value=carry.p_value,
+                null="turns that only clear the way"
+                if carry.is_adjusted
+                else "circular shifts of each rotor",
+                p_value=p_value,
             )
         )
     return tests

@@ -48,13 +48,15 @@ def plot_reorientation(result, *, ax=None):
     return dress(ax, xlabel="lag time (ps)", ylabel="reorientation function")
 
 
-def plot_orientation_map(density, *, ax=None):
+def plot_orientation_map(density, *, highest=None, ax=None):
     """Draw the density of bond directions on the sphere, on axes on which areas are true.
 
     Parameters
     ----------
     density
         An `OrientationDensity`.
+    highest
+        Density at the end of the colours, so that maps can be compared; by default the largest of this one.
     ax
         Axes to draw on; a new figure by default.
 
@@ -64,7 +66,13 @@ def plot_orientation_map(density, *, ax=None):
     """
     ax = new_axes(width_in=6.8, height_in=3.8) if ax is None else ax
     mesh = ax.pcolormesh(
-        density.angle_edges_deg, density.z_edges, density.density, cmap="viridis", vmin=0, rasterized=True
+        density.angle_edges_deg,
+        density.z_edges,
+        density.density,
+        cmap="viridis",
+        vmin=0,
+        vmax=highest,
+        rasterized=True,
     )
     ax.figure.colorbar(mesh, ax=ax).set_label("density over that of free rotors")
     ax.set_xticks(range(0, 361, 90))
@@ -203,13 +211,13 @@ def plot_false_positives(cases, tests, *, ax=None):
     ax = new_axes(height_in=3.6) if ax is None else ax
     ax.axvspan(3, 7, color=SKY, alpha=0.3, linewidth=0)
     ax.axvline(5, color=GREY, linewidth=0.8)
-    markers = ("o", "s", "^", "D", "v")
+    markers = ("o", "s", "^", "D", "v", "P")
     for number, (name, shares) in enumerate(cases.items()):
         shown = [(row, 100 * shares[test]) for row, test in enumerate(tests) if shares.get(test) is not None]
         rows = [row + 0.12 * (number - 1.5) for row, _ in shown]
         ax.plot([value for _, value in shown], rows, markers[number % len(markers)], label=name)
     ax.set_yticks(range(len(tests)), tests, fontsize=NOTE_SIZE)
     ax.set_ylim(len(tests) - 0.5, -0.5)
-    ax.set_xlim(0, 12)
+    ax.set_xlim(0, 18)
     add_legend(ax, loc="lower right")
     return dress(ax, xlabel="says yes without coupling (%), at a level of 5 %")

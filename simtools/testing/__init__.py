@@ -15,6 +15,7 @@ from simtools.testing.crystals import (
 )
 from simtools.testing.currents import correlated_species, harmonic_ions, langevin_current
 from simtools.testing.dumbbell_walks import dumbbell_walk
+from simtools.testing.fleeing import fleeing_dipoles
 from simtools.testing.rigid_rotors import cone_orientations, rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from simtools.testing.rotors import rotor_orientations, rotors
@@ -30,6 +31,7 @@ __all__ = [
     "cone_orientations",
     "correlated_species",
     "dumbbell_walk",
+    "fleeing_dipoles",
     "harmonic_ions",
     "hydroxide_crystal",
     "langevin_current",

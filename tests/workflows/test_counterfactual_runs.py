@@ -2,20 +2,24 @@
 
 import json
 import tomllib
+from functools import partial
 
 import numpy as np
 import pytest
 
 from simtools.core.errors import ConfigError
+from simtools.core.periodic import minimum_image
 from simtools.md.h5md import read_trajectory
+from simtools.md.rigid_settling import settle_rigid_molecules
 from simtools.runs import load_run
-from workflows.campaign import Campaign, open_campaign, progress_of
+from workflows.campaign import Campaign
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
 from workflows.molecular import held_framework
-from workflows.point import _system
+from workflows.point import PointJob, _system, run_point
 from workflows.recipe import read_recipe, recipe_from_dict, to_toml
 from workflows.statepoints import production_point, volume_point
+from workflows.status import status_of
 from workflows.systems import check_recipe, forces_of
 
 RECIPE = """
@@ -189,7 +193,7 @@ def test_masses_are_part_of_a_point_and_the_total_is_kept(tmp_path):
             recipe, 700.0, 1, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
         )
         assert spec.inputs["md"]["masses_amu"] == {"Li": 6.0}
-        job = type("Job", (), {"spec": spec, "run_directory": str(tmp_path)})()
+        job = PointJob(run_directory=str(tmp_path), spec=spec)
         atoms, _ = _system(job)
         masses[spec.variant] = atoms
     symbols = np.array(masses[None].get_chemical_symbols())
@@ -226,8 +230,8 @@ def test_a_campaign_grows_by_counterfactual_runs_and_tells_what_they_change(tmp_
     points = {item.name.rsplit("-", 1)[0]: item for item in (out / "points").iterdir()}
     names = ["rigid", "cone30", "inertia16", "frozen", "framework"]
     assert set(points) == {"700K-r01", *(f"700K-{name}-r01" for name in names)}
-    rows = progress_of(open_campaign(out))
-    assert [(label, state) for label, state, _ in rows][:2] == [
+    rows = status_of(out)["points"]
+    assert [(row["label"], row["state"]) for row in rows][:2] == [
         ("700K-r01", "done"),
         ("700K-rigid-r01", "done"),
     ]
@@ -269,8 +273,42 @@ def test_quenched_orientations_stay_and_differ_between_replicas(tmp_path):
             recipe, 700.0, replica, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
         )
         assert spec.inputs["md"]["frozen_orientation"] is True
-        atoms, _ = _system(type("Job", (), {"spec": spec, "run_directory": str(tmp_path)})())
+        atoms, _ = _system(PointJob(run_directory=str(tmp_path), spec=spec))
         pairs = [np.flatnonzero(atoms.arrays["molecule_id"] == k) for k in range(27)]
         bonds.append(np.array([atoms.get_distance(*pair, mic=True, vector=True) for pair in pairs]))
     assert np.abs(bonds[0] - bonds[1]).max() > 0.5
     assert np.linalg.norm(bonds[0].mean(axis=0)) < 0.5 * np.linalg.norm(bonds[0][0])
+
+
+def test_quenched_runs_start_at_rest_and_stay_near_their_temperature(tmp_path, monkeypatch):
+    recipe, forces, _ = checked(tmp_path, "quenched")
+    variant = variants_of(recipe)[-1]
+    spec = production_point(
+        recipe, 700.0, 1, potential=forces.identity(), lattice_parameter_A=3.95, variant=variant
+    )
+    job = PointJob(str(tmp_path), spec)
+    atoms, _ = _system(job)
+    pairs = np.array([np.flatnonzero(atoms.arrays["molecule_id"] == k) for k in range(27)])
+
+    def bonds_of(r_nc):
+        return minimum_image(r_nc[pairs[:, 1]] - r_nc[pairs[:, 0]], np.array(atoms.cell))
+
+    done = run_point(job)
+    assert done.status == "done", done.message
+    assert done.outcome["settling"]["energy_gain_eV"] > 20
+    assert done.outcome["mean_temperature_K"] < 1200  # 50 fs after the start; 3900 K without settling
+    trajectory = read_trajectory(job.directory)
+    assert bonds_of(trajectory.positions_A[-1]) == pytest.approx(bonds_of(atoms.positions), abs=1e-6)
+    (job.directory / "done.json").unlink()
+    assert run_point(job).outcome["settling"] == done.outcome["settling"]
+
+    monkeypatch.setattr(
+        "workflows.point.settle_rigid_molecules", partial(settle_rigid_molecules, max_steps=3)
+    )
+    (tmp_path / "other").mkdir()
+    other = PointJob(str(tmp_path / "other"), spec)
+    failed = run_point(other)
+    assert failed.status == "failed"
+    assert "did not come to rest" in failed.message
+    assert "another [md] seed" in failed.message
+    assert "\n" not in failed.message

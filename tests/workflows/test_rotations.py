@@ -86,7 +86,8 @@ def test_molecules_across_the_faces_of_a_triclinic_cell_are_the_same(
         write(path, images, format="extxyz")
         command = [path, "--anion", f"{centre}{ligand}4", "--frame-interval", 0.5, *flag]
         _, out = rotations(tmp_path, f"out-{name}", *command)
-        stored.append(ReorientationResult.from_json((out / "results" / "reorientation.json").read_text()))
+        text = (out / "results" / f"rotation-{centre}{ligand}4-reorientation.json").read_text()
+        stored.append(ReorientationResult.from_json(text))
     assert np.abs(stored[0].c1 - stored[1].c1).max() < 1e-6
     assert np.abs(stored[0].c2 - stored[1].c2).max() < 1e-6
     length = stored[0].lag_times_ps[1:4]

@@ -22,16 +22,17 @@ supercell = [3, 3, 3]
 name = "{potential}"
 [md]
 temperatures_K = [900, 1100]
-timestep_fs = 0.5
+timestep_fs = 1
 equilibration_ps = 0.3
 production_ps = 1.2
 sample_every_fs = 4
 lattice_parameter_A = {a}
+{md}
 [analysis]
 mobile = "Li"
 {analysis}
 """
-HYDROXIDE = {"formula": "Li2OHCl", "potential": "li2ohcl_catlow_oh", "a": 4.0, "analysis": ""}
+HYDROXIDE = {"formula": "Li2OHCl", "potential": "li2ohcl_catlow_oh", "a": 4.0, "analysis": "", "md": ""}
 
 
 def recipe_file(tmp_path, **keys):
@@ -44,7 +45,8 @@ def recipe_file(tmp_path, **keys):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rotors")
     out = folder / "out"
-    assert main(["run", str(recipe_file(folder)), "-o", str(out), "--executor", "inline", "-q"]) == 0
+    recipe = recipe_file(folder, md="rigid_molecules = true")
+    assert main(["run", str(recipe), "-o", str(out), "--executor", "inline", "-q"]) == 0
     return out
 
 

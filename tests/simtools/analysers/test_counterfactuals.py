@@ -8,8 +8,8 @@ from simtools.analysers.counterfactuals import (
     activation_energy_difference,
     compare_counterfactual,
     counterfactuals_for_verdict,
-    inertia_exponent,
 )
+from simtools.analysers.inertia_law import inertia_exponent
 from simtools.analysers.replica_ratios import (
     MeanDiffusivity,
     diffusivity_ratio,
@@ -124,6 +124,24 @@ def test_the_exponent_of_inertia_is_found(p):
     exact = {scale: [scale**-p * 0.999, scale**-p * 1.001] for scale in (1, 4, 16, 64)}
     assert inertia_exponent(exact, temperature_K=700.0).exponent.value == pytest.approx(p, abs=1e-12)
     assert inertia_exponent({1: [1.0, 1.1]}, temperature_K=700.0) is None
+
+
+def test_a_bend_in_the_law_of_inertia_is_seen_and_a_line_is_not_called_bent():
+    rng, called = np.random.default_rng(10), {0.0: 0, 0.1: 0}
+    for bend in called:
+        for _ in range(600):
+            values = {
+                scale: lognormal(rng, scale**-0.3 * np.exp(-bend * np.log(scale) ** 2), 0.15, 3).tolist()
+                for scale in (1, 4, 16, 64)
+            }
+            found = inertia_exponent(values, temperature_K=700.0)
+            called[bend] += found.misfit_p_value < 0.05
+            assert bool(found.warnings) == (found.misfit_p_value < 0.05)
+    assert 0.02 < called[0.0] / 600 < 0.085
+    assert called[0.1] / 600 > 0.9
+    two = inertia_exponent({1: [1.0, 1.1], 4: [0.5, 0.55]}, temperature_K=700.0)
+    assert np.isnan(two.misfit)
+    assert two.warnings == ()
 
 
 def test_replicas_of_a_transport_result_average_to_its_diffusivity():

@@ -12,9 +12,11 @@ from simtools.analysers.angular_displacement import (
 )
 from simtools.analysers.arrhenius import TooFewTemperaturesError
 from simtools.analysers.orientation_density import (
+    LEAST_BASIN,
     find_basins,
     orientation_density,
     point_group,
+    smoothed_extremes,
     star_of,
 )
 from simtools.analysers.orientations import Orientations
@@ -90,6 +92,22 @@ def test_a_rotor_that_spins_about_its_own_axis_has_one_component_in_its_body_fra
     assert own.diffusivity.value == pytest.approx(expected / 3, abs=5 * own.diffusivity.stderr)
 
 
+def test_replicas_that_differ_give_the_error_of_the_diffusivity():
+    rng = np.random.default_rng(8)
+
+    def replica(width):
+        points = np.cumsum(width * rng.normal(size=(600, 12)), axis=0)
+        return rotors_of(np.stack([np.cos(points), np.sin(points), 0 * points], axis=-1))
+
+    alike = rotational_diffusion([replica(0.1) for _ in range(4)]).diffusivity
+    differ = rotational_diffusion([replica(width) for width in (0.05, 0.1, 0.15, 0.2)]).diffusivity
+    assert "between rotors" in alike.method
+    assert "4 replicas, which differ" in differ.method
+    assert differ.n_eff == 4
+    values = np.array([0.05, 0.1, 0.15, 0.2]) ** 2 / 4
+    assert differ.stderr == pytest.approx(values.std(ddof=1) / 2, rel=0.15)
+
+
 def test_steps_that_are_not_resolved_are_counted_and_warned_of():
     jumps = rotors_of(rotor_orientations(400, 4, seed=0, jump_rate_per_ps=0.3))
     found = rotational_diffusion(jumps)
@@ -131,12 +149,15 @@ def test_free_rotors_fill_the_sphere_evenly_and_basins_are_found():
     )
     assert even.density.mean() == pytest.approx(1.0, rel=1e-12)
     assert len(find_basins(even)) == 0
+    low, high = smoothed_extremes(even)
+    assert 0.9 < low < 1 < high < 1.1
     rng = np.random.default_rng(2)
     near = np.array([0, 0, 1.0]) + 0.2 * rng.normal(size=(400, 10, 3))
     near /= np.linalg.norm(near, axis=-1, keepdims=True)
     cubic = orientation_density(rotors_of(near), site_symmetry="m-3m", temperature_K=500.0)
     basins = find_basins(cubic)
     assert len(basins) == 6
+    assert smoothed_extremes(cubic)[1] > LEAST_BASIN
     assert np.abs(basins).max(axis=1).min() > 0.97
     seen = np.isfinite(cubic.free_energy_eV)
     kT = BOLTZMANN_EV_PER_K * 500

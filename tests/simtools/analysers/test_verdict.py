@@ -133,6 +133,25 @@ def test_large_turns_that_do_not_carry_are_open_and_small_ones_a_cradle(carried)
     assert "open" in reached(carried, carry=unknown).reason
 
 
+def test_polar_rotors_must_carry_more_than_by_clearing_the_way(carried):
+    moved = replace(
+        carried["carry"],
+        flight_pairs=100,
+        flight_excess=estimate(0.0, -0.1, 0.1),
+        flight_p_value=0.6,
+        flight_carried=estimate(0.0, -0.2, 0.2),
+    )
+    found = reached(carried, carry=moved)
+    assert found.verdict == "undetermined"
+    assert "do not carry" in found.reason
+    assert "beyond dipoles that only clear the way" in found.rungs[-1]["evidence"]
+    assert "turns that only clear the way" in [test["null"] for test in found.tests]
+    swept = replace(moved, flight_p_value=1e-4, flight_carried=estimate(0.9, 0.7, 1.1))
+    assert reached(carried, carry=swept).verdict == "paddlewheel"
+    unknown = replace(moved, flight_pairs=0, flight_excess=None, flight_p_value=1.0, flight_carried=None)
+    assert "open" in reached(carried, carry=unknown).reason
+
+
 def test_no_coupling_is_uncoupled_only_where_little_could_be_missed(carried):
     assert reached(quiet(carried, limit=0.02)).verdict == "uncoupled"
     vague = reached(quiet(carried, limit=0.2))
