@@ -106,7 +106,6 @@ def hold_lease(directory, *, beat_s=BEAT_S, patience_s=PATIENCE_S, should_stop=N
     finally:
         ended.set()
         beating.join()
-        _delete_partials(lease, own=True)
         _let_go(lease)
 
 
@@ -212,8 +211,9 @@ def _write_beat(lease, content):
 
 
 def _let_go(lease):
-    """Say that the lease is free; where that cannot be written its successor has to wait."""
+    """Say that the lease is free; where that cannot be written its successor has to wait, and tidies up."""
     try:
+        _delete_partials(lease, own=True)
         _write_beat(lease, _RELEASED)
     except OSError:
         return
