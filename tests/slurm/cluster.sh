@@ -76,6 +76,14 @@ PartitionName=short Nodes=ALL Default=YES MaxTime=60 State=UP
 CONF
 }
 
+# The last lines of files that have any, in one line.
+last_words() {
+    local file
+    for file in "$@"; do
+        grep -s . "$file" | tail -n 2 || true
+    done | tr '\n' ' '
+}
+
 start() {
     local folder=$1 owner=${2-}
     mkdir -p "$folder/state" "$folder/spool"
@@ -87,15 +95,15 @@ start() {
     write_configuration "$folder"
     munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munge.pid" \
         --log-file="$folder/munge.log" --seed-file="$folder/munge.seed" 2>"$folder/munge.err" ||
-        cannot "munged: $(tail -n 1 "$folder/munge.err")"
+        cannot "munged: $(last_words "$folder"/munge.{err,log})"
     export SLURM_CONF=$folder/slurm.conf
-    slurmctld -i >"$folder/slurmctld.out" 2>&1 || cannot "slurmctld: $(tail -n 1 "$folder/slurmctld.out")"
-    slurmd >"$folder/slurmd.out" 2>&1 || cannot "slurmd: $(tail -n 1 "$folder/slurmd.out")"
+    slurmctld -i >"$folder/slurmctld.out" 2>&1 || cannot "slurmctld: $(last_words "$folder"/slurmctld.{out,log})"
+    slurmd >"$folder/slurmd.out" 2>&1 || cannot "slurmd: $(last_words "$folder"/slurmd.{out,log})"
     for _ in $(seq 60); do
         if [ "$(sinfo -h -o %T 2>/dev/null)" = idle ]; then return; fi
         sleep 0.5
     done
-    cannot "the node is $(sinfo -h -o '%T (%E)' 2>&1 | head -n 1) after 30 s; see $folder/slurmd.log"
+    cannot "the node is $(sinfo -h -o '%T (%E)' 2>&1 | head -n 1) after 30 s: $(last_words "$folder/slurmd.log")"
 }
 
 # Take it down once process $2 has ended; nothing to do when it is down already.
