@@ -196,8 +196,9 @@ def trial(
     pause_s=(0.5, 4.0),
     workers=2,
     n_temperatures=10,
+    least=0,
 ):
-    """Disturb a campaign for `duration_s`, finish it, and return what came of it.
+    """Disturb a campaign for `duration_s` and at least `least` times, finish it, and return what came of it.
 
     Returns
     -------
@@ -218,7 +219,7 @@ def trial(
     chaos = Chaos(folder, recipe, rng, workers=workers)
     try:
         began = time.monotonic()
-        while time.monotonic() - began < duration_s:
+        while time.monotonic() - began < duration_s or sum(chaos.counts.values()) < least:
             chaos.start()
             time.sleep(rng.uniform(*pause_s))
             chaos.disturb()

@@ -14,6 +14,7 @@ def test_a_disturbed_campaign_is_the_undisturbed_one_bit_for_bit(tmp_path):
         seed=3,
         pause_s=(1.0, 2.0),
         n_temperatures=4,
+        least=3,
     )
     assert sum(result["done_to_it"].values()) >= 3, result
     assert result["points"] == 8
