@@ -17,6 +17,7 @@ from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
 from workflows.quick import take_quick
+from workflows.safety import refuse_deep
 from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
@@ -235,6 +236,7 @@ def read_record(name_or_path, overrides=(), *, quick=False):
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    refuse_deep(record, path)
     record = take_quick(record, source=path, wanted=quick)
     return path, record, [_apply_override(record, override) for override in overrides]
 
