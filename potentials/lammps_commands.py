@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from potentials.force_field import ForceField
+from potentials.lammps_rigid import HEAT, rigid_motion_lines
 from potentials.lammps_text import (
     SHELL_MASS_SHARE,
     atom_style,
@@ -26,8 +27,10 @@ __all__ = [
     "check_stage",
     "forces_lines",
     "group_lines",
+    "held_group_lines",
     "log_columns",
     "longest_shell_timestep_fs",
+    "mass_classes",
     "sample_lines",
     "stage_lines",
     "start_lines",
@@ -48,6 +51,8 @@ quantity.
 BAR_PER_GPA = 1e4
 _SKIN_A = 1.0
 _MESH_ORDER = 7  # half the time of LAMMPS' own 5 for the mesh at the same accuracy (20480 ions, 1e-5)
+_MOVERS = "movers"
+_NUMBERS_PER_LINE = 500
 _LARGEST_SEED = 900_000_000
 _STEPS_PER_SHELL_PERIOD = 20
 _AMU_A2_PER_PS2_PER_EV = 9648.53321
@@ -105,13 +110,25 @@ def check_stage(field: ForceField, timestep_fs: float) -> None:
         )
 
 
+def mass_classes(field: ForceField, elements: list[str]) -> list[tuple[str, float, tuple[str, ...]]]:
+    """Return (element, mass of its ions in amu, species) for every mass of every element, elements in order.
+
+    In a molecule an element may have another mass than by itself.
+    """
+    classes = []
+    for element in elements:
+        members = [name for name in field.species if field.element_of(name) == element]
+        for mass in sorted({field.masses_amu[name] for name in members}):
+            classes.append((element, mass, tuple(n for n in members if field.masses_amu[n] == mass)))
+    return classes
+
+
 def group_lines(field: ForceField, elements: list[str]) -> list[str]:
-    """Return the groups: one per element, in the order of `elements`, and those of cores and shells."""
+    """Return the groups: one per class of `mass_classes`, and those of cores and shells."""
     types = {name: index for index, name in enumerate(typed_field(field).species, start=1)}
     lines = shell_groups(field)
-    for number, element in enumerate(elements):
-        members = [name for name in field.species if field.element_of(name) == element]
-        members += [shell_name(name) for name in members if name in field.shells]
+    for number, (_, _, names) in enumerate(mass_classes(field, elements)):
+        members = [*names, *(shell_name(name) for name in names if name in field.shells)]
         lines.append(f"group element{number} type {' '.join(str(types[name]) for name in members)}")
     return lines
 
@@ -139,10 +156,25 @@ class _Named:
         self.name = name
 
 
-def stage_lines(field: ForceField, stage, seed: int) -> list[str]:
+def held_group_lines(held_n) -> list[str]:
+    """Return the group of the particles that move, with those left out that `held_n` (n_ions,) names.
+
+    What is held takes momentum up: three degrees of freedom per particle that moves, none less.
+    """
+    numbers = [str(index + 1) for index, held in enumerate(held_n) if held]
+    rows = [numbers[start : start + _NUMBERS_PER_LINE] for start in range(0, len(numbers), _NUMBERS_PER_LINE)]
+    return [
+        *(f"group held id {' '.join(row)}" for row in rows),
+        f"group {_MOVERS} subtract all held",
+        f"compute warmth {_MOVERS} temp",
+        "compute_modify warmth extra/dof 0",
+    ]
+
+
+def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, held: bool = False) -> list[str]:
     """Return time step, temperature and the fixes that move the particles.
 
-    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000.
+    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies.
     """
     noise = seed % _LARGEST_SEED + 1
     lines = [f"timestep {stage.timestep_fs / 1000.0!r}"]
@@ -150,50 +182,58 @@ def stage_lines(field: ForceField, stage, seed: int) -> list[str]:
         lines.append("compute warmth all temp/cs cores shells")
     kelvin = f"{stage.temperature_K!r} {stage.temperature_K!r}"
     thermostat = _thermostat(field, stage)
+    if rigid:
+        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise)]
+    who = _MOVERS if held else "all"
     if stage.ensemble == "NPT":
         bar = f"{stage.pressure_GPa * BAR_PER_GPA!r}"
         lines.append(
             f"fix move all npt temp {kelvin} {stage.tau_ps!r} iso {bar} {bar} {stage.barostat_tau_ps!r}"
         )
     elif thermostat == "nose-hoover":
-        lines.append(f"fix move all nvt temp {kelvin} {stage.tau_ps!r}")
+        lines.append(f"fix move {who} nvt temp {kelvin} {stage.tau_ps!r}")
     else:
-        lines.append("fix move all nve")
+        lines.append(f"fix move {who} nve")
     if thermostat == "bussi":
-        lines.append(f"fix warm all temp/csvr {kelvin} {stage.tau_ps!r} {noise}")
+        lines.append(f"fix warm {who} temp/csvr {kelvin} {stage.tau_ps!r} {noise}")
     elif thermostat == "langevin":
-        lines.append(f"fix warm all langevin {kelvin} {stage.tau_ps!r} {noise} zero yes tally yes")
-    if field.shells and stage.ensemble != "NVE":
+        at_rest = "no" if held else "yes"
+        lines.append(f"fix warm {who} langevin {kelvin} {stage.tau_ps!r} {noise} zero {at_rest} tally yes")
+    own_temperature = field.shells or (held and thermostat != "langevin")
+    if own_temperature and stage.ensemble != "NVE":
         lines.append(f"fix_modify {'warm' if thermostat == 'bussi' else 'move'} temp warmth")
     return lines
 
 
-def log_columns(field: ForceField, stage) -> tuple[str, ...]:
+def log_columns(field: ForceField, stage, *, rigid: bool = False) -> tuple[str, ...]:
     """Return the columns of the log of a stage."""
     shells = (KINETIC_OF_ALL,) if field.shells else ()
-    return (*_COLUMNS, *shells, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
+    heat = (HEAT,) if rigid and stage.ensemble == "NVT" and stage.thermostat == "bussi" else ()
+    return (*_COLUMNS, *shells, *heat, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
 
 
-def sample_lines(field: ForceField, stage, elements: list[str]) -> list[str]:
-    """Return what is written on the way: the log, frames of all ions, momenta of each element.
+def sample_lines(
+    field: ForceField, stage, elements: list[str], *, rigid: bool = False, held: bool = False
+) -> list[str]:
+    """Return what is written on the way: the log, frames of all ions, momenta of each element and mass.
 
-    Momenta go to a file of ``fix ave/time`` (three columns per element, amu Å/ps), in stages that write a
-    trajectory; frames to a binary dump, at every row of the log and every sample.
+    Momenta go to a file of ``fix ave/time`` (three columns per class of `mass_classes`, amu Å/ps), in stages
+    that write a trajectory; frames to a binary dump, at every row of the log and every sample.
     """
     stride = stage.thermo_stride
     lines = [
         *(["compute whole all ke"] if field.shells else []),
-        f"thermo_style custom {' '.join(log_columns(field, stage))}",
+        f"thermo_style custom {' '.join(log_columns(field, stage, rigid=rigid))}",
         f"thermo {stride}",
         "thermo_modify norm no lost error flush yes format float %.17g",
-        *(["thermo_modify temp warmth"] if field.shells else []),
+        *(["thermo_modify temp warmth"] if field.shells or held else []),
     ]
     frames = math.gcd(stride, stage.sample_stride) if stage.write_trajectory else stride
     what = "id xu yu zu vx vy vz" if stage.write_trajectory and stage.velocities else "id xu yu zu"
     lines += [f"dump frames ions custom {frames} {FRAMES_FILE} {what}"]
     if stage.write_trajectory:
         sums = []
-        for number in range(len(elements)):
+        for number in range(len(mass_classes(field, elements))):
             for axis in "xyz":
                 group = f"element{number}"
                 lines.append(f"variable p{number}{axis} equal mass({group})*vcm({group},{axis})")

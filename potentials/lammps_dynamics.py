@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from potentials.force_field import ForceField
 from potentials.lammps_commands import check_stage, forces_lines, start_lines, thermostat_words
 from potentials.lammps_dump import read_dump
 from potentials.lammps_process import LammpsProcess, find_lammps
+from potentials.lammps_rigid import check_rigid_stage
 from potentials.lammps_stage import SCRATCH, LammpsStage, bond_zero_eV, numbers_of, write_start
 from potentials.topology import set_topology, species_labels
 from simtools.core.errors import ConfigError
@@ -176,7 +178,7 @@ class LammpsEngine:
         forces = snapshot.vectors("fx", "fy", "fz") @ frame.rotation.T
         return energy, forces, _mesh_of("\n".join(lines))
 
-    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int):
+    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None):
         """Return a `LammpsStage` that has not begun: nothing is started yet.
 
         Parameters
@@ -189,19 +191,39 @@ class LammpsEngine:
             Of the run: the log and a scratch folder go there.
         seed
             Of the thermostat's noise.
+        rigid
+            Whether molecules move as rigid bodies; `atoms` hold each in one piece.
+        held_n
+            Which ions never move, shape (n_atoms,), or None.
 
         Raises
         ------
         ConfigError
-            If the time step cannot follow the shells, or the masses are not the force field's.
+            If the time step cannot follow the shells, one species has two masses, or for rigid molecules or
+            held ions that LAMMPS is not asked to run.
         """
         check_stage(self.field, stage.timestep_fs)
-        masses = [self.field.masses_amu[label] for label in species_labels(self.field, atoms)]
-        if not np.allclose(atoms.get_masses(), masses, rtol=1e-9):
+        if rigid:
+            check_rigid_stage(self.field, atoms, stage)
+        if held_n is not None and (rigid or self.field.shells):
             raise ConfigError(
-                "the atoms' masses differ from the force field's, expected the same for dynamics in LAMMPS"
+                f"ions are held in LAMMPS without {'rigid molecules' if rigid else 'shells'} only; leave "
+                "engine out for the embedded engine"
             )
-        return LammpsStage(self, atoms, stage, Path(folder), seed)
+        field = replace(self.field, masses_amu=self._masses_of(atoms))
+        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, rigid=rigid, held_n=held_n)
+
+    def _masses_of(self, atoms):
+        """Return the mass of every species as `atoms` have it, amu."""
+        given = {}
+        labels = species_labels(self.field, atoms)
+        for label, mass in zip(labels, atoms.get_masses().tolist(), strict=True):
+            if not math.isclose(given.setdefault(label, mass), mass, rel_tol=1e-9):
+                raise ConfigError(
+                    f"{label} has the masses {given[label]:g} and {mass:g} amu; expected one mass per "
+                    "species for dynamics in LAMMPS, leave engine out for the embedded engine"
+                )
+        return {**self.field.masses_amu, **given}
 
 
 def _mesh_of(text):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ from potentials.lammps_commands import (
     TABLE_FILE,
     forces_lines,
     group_lines,
+    held_group_lines,
     log_columns,
+    mass_classes,
     sample_lines,
     stage_lines,
     start_lines,
@@ -32,6 +34,7 @@ from potentials.lammps_commands import (
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_process import LammpsProcess
+from potentials.lammps_rigid import HEAT, rigid_group_lines
 from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
 from potentials.topology import find_topology, species_labels
 from simtools.core.units import BOLTZMANN_EV_PER_K
@@ -68,14 +71,15 @@ class Frame:
 class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
-    def __init__(self, engine, atoms, stage, folder, seed):
+    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None):
+        self._field, self._rigid, self._held_n = field, rigid, held_n
         self._engine, self._stage, self._seed = engine, stage, seed
         self._elements = sorted(set(atoms.get_chemical_symbols()))
         self._atoms = atoms.copy()
         self._folder = folder
-        self._bond_zero_eV = bond_zero_eV(engine.field, atoms)
-        labels = species_labels(engine.field, atoms)
-        self._charged = not engine.field.is_neutral(labels)
+        self._bond_zero_eV = bond_zero_eV(field, atoms)
+        labels = species_labels(field, atoms)
+        self._charged = not field.is_neutral(labels)
         self._process = self._scratch = None
         frame = lammps_frame(atoms.cell[:])
         self._rotation = frame.rotation
@@ -93,7 +97,7 @@ class LammpsStage:
             if stale.is_dir():
                 shutil.rmtree(stale, ignore_errors=True)
         self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self._folder))
-        field = self._engine.field
+        field = self._field
         self._process = LammpsProcess(
             self._engine.program,
             mpi_ranks=self._engine.mpi_ranks,
@@ -111,11 +115,12 @@ class LammpsStage:
         return self._begin(["read_restart old.restart"], state)
 
     def _begin(self, read, state):
-        field, stage, engine = self._engine.field, self._stage, self._engine
+        field, stage, engine = self._field, self._stage, self._engine
         for name in (FRAMES_FILE, FINE_FILE):
             (self._scratch / name).unlink(missing_ok=True)
         self._offset = 0
         step = 0 if state is None else state["step"]
+        held = self._held_n is not None
         self._process.command(
             "\n".join(
                 [
@@ -123,8 +128,11 @@ class LammpsStage:
                     *group_lines(field, self._elements),
                     f"group ions id <= {len(self._atoms)}",
                     *forces_lines(field, engine.kspace_accuracy),
-                    *stage_lines(field, stage, self._seed + step),
-                    *sample_lines(field, stage, self._elements),
+                    *(rigid_group_lines(field, self._atoms) if self._rigid else []),
+                    *(held_group_lines(self._held_n) if held else []),
+                    f"variable first equal {step}",
+                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid, held=held),
+                    *sample_lines(field, stage, self._elements, rigid=self._rigid, held=held),
                 ]
             )
         )
@@ -133,11 +141,13 @@ class LammpsStage:
         self._keep_count_of_heat(row)
         if self._lattice_nc is None:
             self._lattice_nc = self._lattice_shifts()
+        if self._rigid:  # LAMMPS does not know the forces that hold bodies together before the first step
+            row = replace(row, pressure_GPa=math.nan)
         return self._shifted(row)
 
     def _keep_count_of_heat(self, row):
-        """Join the conserved energy to its last value: fix langevin counts its heat anew in every run."""
-        if self._stage.thermostat == "langevin":
+        """Join the conserved energy to its last value: some thermostats count their heat anew each run."""
+        if self._stage.thermostat == "langevin" or self._rigid:
             self._shift_eV = self._conserved_eV - row.conserved_energy_eV
 
     def _lattice_shifts(self):
@@ -177,12 +187,23 @@ class LammpsStage:
         return Frame(snapshot.step, positions, velocities, cell)
 
     def species_momenta(self):
-        """Return steps (n,) and momenta, amu Å/ps, (n, n_elements, 3), elements in alphabetical order."""
+        """Return steps (n,), momenta (amu Å/ps) and sums of velocities (Å/ps) of the ions of each element.
+
+        Both have shape (n, n_elements, 3), elements in alphabetical order.
+        """
         steps, values = read_table(self._scratch / FINE_FILE)
-        return steps, values.reshape(len(steps), len(self._elements), 3) @ self._rotation.T
+        classes = mass_classes(self._field, self._elements)
+        rows = values.reshape(len(steps), len(classes), 3) @ self._rotation.T
+        momenta = np.zeros((len(steps), len(self._elements), 3))
+        velocities = np.zeros_like(momenta)
+        for k, (element, mass, _) in enumerate(classes):
+            number = self._elements.index(element)
+            momenta[:, number] += rows[:, k]
+            velocities[:, number] += rows[:, k] / mass
+        return steps, momenta, velocities
 
     def checkpoint(self, *, goes_on=True):
-        """Return (state, frame with velocities, new frames, (steps, momenta) or None) at this step.
+        """Return (state, frame with velocities, new frames, `species_momenta` or None) at this step.
 
         LAMMPS goes on from it if asked, and reads back what it wrote, so that a run continued from `state` is
         the run that was not stopped.
@@ -212,9 +233,7 @@ class LammpsStage:
         n_ions = len(self._atoms)
         if len(snapshot.columns["id"]) == n_ions:
             return snapshot
-        shelled = [
-            label in self._engine.field.shells for label in species_labels(self._engine.field, self._atoms)
-        ]
+        shelled = [label in self._field.shells for label in species_labels(self._field, self._atoms)]
         mass = snapshot.columns["mass"]
         columns = {name: values[:n_ions].copy() for name, values in snapshot.columns.items()}
         for name in ("vx", "vy", "vz"):
@@ -227,7 +246,7 @@ class LammpsStage:
         return type(snapshot)(snapshot.step, snapshot.origin_A, snapshot.cell_A, columns)
 
     def _rows(self, lines):
-        names = log_columns(self._engine.field, self._stage)
+        names = log_columns(self._field, self._stage, rigid=self._rigid)
         numbers = (numbers_of(line, len(names)) for line in lines)
         return [self._row(dict(zip(names, row, strict=True))) for row in numbers if row is not None]
 
@@ -235,6 +254,7 @@ class LammpsStage:
         kinetic, conserved = row["ke"], row["econserve"]
         if KINETIC_OF_ALL in row:
             kinetic, conserved = row[KINETIC_OF_ALL], conserved - kinetic + row[KINETIC_OF_ALL]
+        conserved -= row.get(HEAT, 0.0)
         if BAROSTAT_POSITION in row:
             conserved -= 2.0 * BOLTZMANN_EV_PER_K * self._stage.temperature_K * row[BAROSTAT_POSITION]
         return Row(
@@ -250,8 +270,7 @@ class LammpsStage:
     def _shifted(self, row):
         if self._shift_eV == 0.0:
             return row
-        values = {**vars(row), "conserved_energy_eV": row.conserved_energy_eV + self._shift_eV}
-        return Row(**values)
+        return replace(row, conserved_energy_eV=row.conserved_energy_eV + self._shift_eV)
 
     def close(self):
         """End LAMMPS and remove the scratch folder."""

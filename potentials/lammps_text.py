@@ -161,7 +161,9 @@ def data_text(force_field, atoms, frame, particles) -> str:
     types = {name: index + 1 for index, name in enumerate(field.species)}
     scaled = np.linalg.solve(atoms.cell[:].T, particles.positions_pc.T).T
     lattice_change = np.linalg.solve(atoms.cell[:].T, (frame.cell @ frame.rotation.T).T).T
-    positions = (scaled @ np.linalg.inv(lattice_change) % 1.0) @ frame.cell
+    scaled = scaled @ np.linalg.inv(lattice_change)
+    whole = np.floor(scaled).astype(int)
+    positions = (scaled - whole) @ frame.cell
     (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell.tolist()
     bonds, angles = particles.bonds_kb, particles.angles_ka
     shell_types = [f"{len(force_field.shells)} bond types"] if force_field.shells else []
@@ -182,11 +184,13 @@ def data_text(force_field, atoms, frame, particles) -> str:
     lines += [f"{index} {field.masses_amu[name]!r}  # {name}" for name, index in types.items()]
     style = atom_style(force_field)
     lines += ["", f"Atoms  # {style}", ""]
-    rows = zip(particles.names, positions.tolist(), particles.molecule_p.tolist(), strict=True)
-    for number, (name, (x, y, z), together) in enumerate(rows, start=1):
+    images = (whole - whole[_first_of(particles.molecule_p)]).tolist()
+    rows = zip(particles.names, positions.tolist(), images, particles.molecule_p.tolist(), strict=True)
+    for number, (name, (x, y, z), image, together) in enumerate(rows, start=1):
         molecule = f"{together} " if style in ("full", "molecular") else ""
         charge = f"{field.charges_e[name]!r} " if force_field.is_charged else ""
-        lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r}")
+        flags = " ".join(map(str, image))
+        lines.append(f"{number} {molecule}{types[name]} {charge}{x!r} {y!r} {z!r} {flags}")
     if particles.velocities_pc is not None:
         lines += ["", "Velocities", ""]
         for number, (vx, vy, vz) in enumerate((particles.velocities_pc @ frame.rotation).tolist(), start=1):
@@ -198,6 +202,12 @@ def data_text(force_field, atoms, frame, particles) -> str:
         lines += ["", "Angles", ""]
         lines += [f"{n} {kind} {i} {j} {k}" for n, (kind, i, j, k) in enumerate(angles, start=1)]
     return "\n".join(lines) + "\n"
+
+
+def _first_of(molecule_p):
+    """Return for every particle the first one of its molecule: image flags count cells from there."""
+    _, first, of = np.unique(molecule_p, return_index=True, return_inverse=True)
+    return first[of]
 
 
 def heading(force_field) -> list[str]:

@@ -19,7 +19,7 @@ from simtools.core.periodic import cell_heights_A
 from simtools.defects import DefectRequest, build_defects
 from simtools.defects.kroger_vink import ions_of
 from simtools.structures import build_prototype, build_supercell, relax_lattice_parameter
-from workflows.counterfactual_tables import check_counterfactuals
+from workflows.counterfactual_tables import check_counterfactuals, variants_of
 from workflows.molecular import (
     build_molecular_cell,
     framework_species,
@@ -493,15 +493,29 @@ def _first_lattice_parameter_A(recipe, forces):
     return GUESSES_A[recipe.structure.prototype]
 
 
+_IN_LAMMPS = ("heavy_atoms", "even_mass", "frozen_framework", "rigid_reference")
+"""Kinds of altered runs that LAMMPS is asked to do."""
+
+
 def _check_lammps(recipe, forces):
     """Refuse what LAMMPS is not asked to do; a missing LAMMPS is said now, not in every worker."""
     from potentials.lammps_commands import check_stage
     from potentials.lammps_library import LammpsUnavailableError
 
     md = recipe.md
-    refused = ("rigid_molecules", "cone_restraint_deg", "masses_amu")
+    refused = ("inertia_scale", "frozen_orientation", "cone_restraint_deg")
     given = [f"[md] {name}" for name in refused if getattr(md, name)]
-    given += ["[[counterfactual]]"] if recipe.counterfactual else []
+    given += [
+        f'[[counterfactual]] kind = "{item.kind}"'
+        for item in variants_of(recipe)
+        if item.kind not in _IN_LAMMPS or (item.kind == "frozen_framework" and md.rigid_molecules)
+    ]
+    if md.rigid_molecules or any(item.md.get("rigid_molecules") for item in variants_of(recipe)):
+        given += ['[md] thermostat = "nose-hoover" with rigid_molecules'] * (md.thermostat == "nose-hoover")
+        given += ["[md] rigid_molecules without lattice_parameter_A"] * (md.lattice_parameter_A is None)
+        given += ["[md] rigid_molecules with the shells of this force field"] * bool(
+            forces.force_field.shells
+        )
     if given:
         raise ConfigError(
             f'{recipe.source}: {given[0]}: not available with engine = "lammps"; leave engine out for the '
@@ -514,10 +528,10 @@ def _check_lammps(recipe, forces):
         raise ConfigError(f'{recipe.source}: [potential] engine = "lammps": {error}') from error
     except ConfigError as error:
         raise ConfigError(f"{recipe.source}: [md] {error}") from error
-    if engine.has_rigid_molecules:
+    if engine.has_rigid_molecules and not md.rigid_molecules:
         raise ConfigError(
-            f"{recipe.source}: [potential] name = {forces.table['name']!r}: has rigid molecules, which are "
-            'not available with engine = "lammps"; leave engine out for the embedded engine'
+            f"{recipe.source}: [potential] name = {forces.table['name']!r}: has rigid molecules; give "
+            "rigid_molecules = true in [md]"
         )
 
 

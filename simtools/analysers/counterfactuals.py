@@ -264,7 +264,8 @@ def counterfactuals_for_verdict(
     Parameters
     ----------
     results, exponents
-        Of any temperatures; those of the temperature nearest to `temperature_K` count.
+        Of any temperatures; those of the temperature nearest to `temperature_K` count. Those of another
+        temperature are told but confirm nothing.
     temperature_K
         Of the verdict, K.
 
@@ -283,12 +284,15 @@ def counterfactuals_for_verdict(
     cones = nearest([item for item in usable if item.kind == "cone_restraint"])
     frozen = nearest([item for item in usable if item.kind == "frozen_orientation"])
     slopes = nearest(list(exponents))
-    if not cones and not frozen and not slopes:
+    used = [*cones, *frozen, *slopes]
+    if not used:
         return None
+    elsewhere = [item.temperature_K for item in used if item.temperature_K != temperature_K]
     return Counterfactuals(
         restrained=min(cones, key=lambda item: item.parameter).ratio if cones else None,
         frozen=frozen[0].ratio if frozen else None,
         inertia_exponent=_negative(slopes[0].exponent) if slopes else None,
+        elsewhere_K=elsewhere[0] if elsewhere else None,
     )
 
 

@@ -350,7 +350,7 @@ def _upper(values, scale):
     if scale == 0:
         return float("inf")
     above = _above(values, scale)
-    limit = above.value + stats.norm.ppf(_BAND) * above.stderr
+    limit = max(above.value, 0.0) + stats.norm.ppf(_BAND) * above.stderr
     if values[0] < _FEW_PAIRS:
         limit = max(limit, (poisson_upper_limit(int(values[0])) - values[1:].mean()) / scale)
     return float(max(0.0, limit))

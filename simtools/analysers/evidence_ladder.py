@@ -45,11 +45,14 @@ class Counterfactuals:
         Large rotations prevented; all rotation prevented. An upper limit where ions then did not diffuse.
     inertia_exponent : Estimate or None
         d ln D / d ln I of rotors made heavier.
+    elsewhere_K : float or None
+        The temperature of these runs where it is not that of the verdict: they then confirm nothing.
     """
 
     restrained: Estimate | None = None
     frozen: Estimate | None = None
     inertia_exponent: Estimate | None = None
+    elsewhere_K: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,7 @@ class Ladder:
             word, reason = self._reconciled(word, reason)
         if runs is not None and runs.inertia_exponent is not None and _HEAVY not in asked:
             if self._ask_heavy() == "yes":
+                word = "undetermined" if word == "uncoupled" else word
                 reason += "; beside heavier rotors, which turn more slowly, ions are slower"
         return word, reason
 
@@ -220,7 +224,7 @@ class Ladder:
             return self._heavy_rotors(rests)
         if answer == "no":
             if runs.frozen is not None and _bounds(runs.frozen)[1] < 1:
-                self.confirmed = True
+                self.confirmed = self._here
                 return "soft cradle", "without large rotations ions are as fast; without librations slower"
             return "co-triggered", "without large rotations ions are as fast: hops do not need them"
         return "paddlewheel", f"{rests}; runs without large rotations are too short to tell"
@@ -234,7 +238,16 @@ class Ladder:
             if ratio.is_limit
             else f"D over that of the free run {ratio.value:.3g} ({low:.3g} to {high:.3g})"
         )
+        text += self._where
         return self.say(_RUNS, "yes" if high < 1 else "no" if low > _SAME_D else "open", text)
+
+    @property
+    def _here(self):
+        return self.counterfactuals.elsewhere_K is None
+
+    @property
+    def _where(self):
+        return "" if self._here else f", at {self.counterfactuals.elsewhere_K:g} K"
 
     def _reconciled(self, word, reason):
         """Return the verdict of a ladder that ended early, with what runs without large rotations say."""
@@ -256,10 +269,10 @@ class Ladder:
         """Ask for what a cone cannot show: it takes configurations away, inertia changes dynamics only."""
         if self.counterfactuals.inertia_exponent is None:
             self.say(_HEAVY, "open", "no such runs")
-            self.confirmed = True
+            self.confirmed = self._here
             return "paddlewheel", f"{rests}; without large rotations ions are slower"
         if self._ask_heavy() == "yes":
-            self.confirmed = True
+            self.confirmed = self._here
             return (
                 "paddlewheel",
                 f"{rests}; ions are slower without large rotations and beside heavier rotors",
@@ -273,7 +286,7 @@ class Ladder:
         """Say whether ions are slower beside heavier rotors, which turn more slowly: "yes" or "open"."""
         slope = self.counterfactuals.inertia_exponent
         low, high = slope.ci95
-        text = f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g}; 0 none, -0.5 all)"
+        text = f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g}; 0 none, -0.5 all){self._where}"
         return self.say(_HEAVY, "yes" if high < 0 else "open", text)
 
 

@@ -1,9 +1,10 @@
 """The steps of a stage that another program makes, sampled, logged and checkpointed as our own are.
 
 An engine is given to `simtools.md.protocols.run_stages` where a calculator is. It has ``begin_stage(atoms,
-stage, folder, seed=)``, whose answer moves the ions by itself: ``start(state)`` returns the first row of the
-log, ``advance(n_steps)`` more rows, ``frames()`` and ``species_momenta()`` what was sampled, ``checkpoint()``
-all that a continuation needs; rows and frames as in `potentials.lammps_stage`.
+stage, folder, seed=, rigid=, held_n=)``, whose answer moves the ions by itself, molecules as rigid bodies and
+some ions not at all if asked. ``start(state)`` returns the first row of the log, ``advance(n_steps)`` more
+rows, ``frames()`` and ``species_momenta()`` what was sampled, ``checkpoint()`` all that a continuation needs;
+rows and frames as in `potentials.lammps_stage`.
 """
 
 import logging
@@ -15,6 +16,7 @@ from simtools.core.errors import RunFailedError
 from simtools.md.dynamics import ASE_TIME_PER_PS
 from simtools.md.guards import Guards
 from simtools.md.h5md import Segment, TrajectoryWriter, write_topology
+from simtools.md.rigid_bodies import RigidBodies
 
 logger = logging.getLogger(__name__)
 
@@ -77,18 +79,19 @@ class EngineStageLoop:
         self._segment = Segment()
         symbols = np.array(run.atoms.get_chemical_symbols())
         names = sorted(set(symbols.tolist()))
-        self._charge_over_mass = None
+        self._charges_e = None
         if run.formal_charges_e:
-            masses = run.atoms.get_masses()
-            first = [int(np.flatnonzero(symbols == name)[0]) for name in names]
-            charges = [run.formal_charges_e[name] for name in names]
-            self._charge_over_mass = np.array(charges) / masses[first]
+            self._charges_e = np.array([run.formal_charges_e[name] for name in names], dtype=float)
         self._writer = (
             TrajectoryWriter(run.directory, stage, description, fence=run.fence)
             if stage.write_trajectory
             else None
         )
-        self._session = run.engine.begin_stage(run.atoms, stage, run.directory, seed=self._seed)
+        if run.rigid is not None:  # whole molecules, and no motion within them
+            RigidBodies(run.atoms, run.rigid).write_momenta(run.atoms.arrays["momenta"])
+        self._session = run.engine.begin_stage(
+            run.atoms, stage, run.directory, seed=self._seed, rigid=run.rigid is not None, held_n=run.held_n
+        )
 
     def begin(self):
         """Start the files of a stage that has not begun."""
@@ -197,15 +200,15 @@ class EngineStageLoop:
                 self._writer.write(self.n_segments, self._segment)
                 self._segment = Segment()
 
-    def _take_fine(self, steps, momenta):
-        for step, rows in zip(steps.tolist(), momenta, strict=True):
+    def _take_fine(self, steps, momenta, velocities):
+        for step, rows, sums in zip(steps.tolist(), momenta, velocities, strict=True):
             if step <= self._fine_before:
                 continue
             self._fine_before = step
             self._segment.fine_steps.append(step)
             self._segment.species_momenta_amu_A_per_ps.append(rows)
-            if self._charge_over_mass is not None:
-                self._segment.charge_current_e_A_per_ps.append(self._charge_over_mass @ rows)
+            if self._charges_e is not None:
+                self._segment.charge_current_e_A_per_ps.append(self._charges_e @ sums)
 
     def _check_samples(self):
         """Refuse samples that end before the present step: they would leave a gap."""

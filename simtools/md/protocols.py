@@ -15,23 +15,20 @@ import numpy as np
 from ase import Atoms
 
 from simtools.core.errors import ConfigError, LeaseLostError, RunFailedError, SimtoolsError
-from simtools.core.provenance import collect_provenance
 from simtools.md.checkpoint import load_checkpoint, replace_file, save_checkpoint
 from simtools.md.dynamics import build_dynamics, draw_momenta, remove_drift
 from simtools.md.engine_stage import EngineMemory, EngineStageLoop, is_engine
 from simtools.md.forces import ForceEvaluator
-from simtools.md.guards import Guards, HostSublattice, host_species_of
-from simtools.md.h5md import TrajectoryWriter, write_topology
+from simtools.md.guards import HostSublattice, host_species_of
 from simtools.md.inputs import (
     check_info,
     check_inputs,
     describe_inputs,
-    plain,
     refuse_charged_npt,
     topology_arrays,
 )
 from simtools.md.lock import directory_lock
-from simtools.md.observers import Sampler, formal_charges_of
+from simtools.md.observers import formal_charges_of
 from simtools.md.outcomes import stage_outcome
 from simtools.md.record import (
     INPUTS,
@@ -44,19 +41,14 @@ from simtools.md.record import (
 )
 from simtools.md.restraints import RestrainedCalculator
 from simtools.md.rigid import build_rigid_dynamics
+from simtools.md.rigid_bodies import RigidMolecules
+from simtools.md.stage_loop import StageLoop, StoppedInTime, describe_trajectory, stop_in
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
-from simtools.md.trajectory import LatticeSites
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["Stage", "StoppedInTime", "load_final_atoms", "run_stages"]
-
-_POLL_S = 0.25
-
-
-class StoppedInTime(SimtoolsError, RuntimeError):
-    """The run was asked to stop, wrote a checkpoint and can be continued by the same call."""
 
 
 def run_stages(
@@ -84,9 +76,8 @@ def run_stages(
     calculator
         Any ASE calculator; see `simtools.md.forces.ForceEvaluator` for what a bit-identical continuation
         asks of it. It is reset before returning. One that knows molecules (``name_molecules(atoms)``) names
-        them at the start. Or an engine that moves the ions itself (`simtools.md.engine_stage`), which holds
-        no molecules rigid and knows no restraint; after a clean stop it continues without a gap, but not bit
-        for bit.
+        them at the start. Or an engine that moves the ions itself (`simtools.md.engine_stage`), which scales
+        no inertia and knows no restraint; after a clean stop it continues without a gap, but not bit for bit.
     stages
         Sequence of `Stage` with distinct names.
     directory
@@ -179,9 +170,13 @@ class _Run:
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.engine = calculator if is_engine(calculator) else None
-        for name, asked in (("rigid", rigid), ("restraint", restraint), ("held", held)):
-            if self.engine is not None and asked is not None:
-                raise ConfigError(f"{name} has no effect on dynamics that another program runs; leave it out")
+        if self.engine is not None and restraint is not None:
+            raise ConfigError("a restraint has no effect on dynamics that another program runs; leave it out")
+        if self.engine is not None and rigid is not None and rigid != RigidMolecules():
+            raise ConfigError(
+                "inertia_scale and frozen_orientation have no effect on dynamics that another program runs; "
+                "leave them out"
+            )
         if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
             raise ConfigError("NPT with held atoms is refused: what is held cannot follow the cell")
         self.rigid = rigid
@@ -282,7 +277,8 @@ class _Run:
         else:
             before = self._rigid_in(number - 1) if number else None
             drawn = number == 0 and self.momenta == "draw"
-            if rigid is not None and (drawn or (before is not None and before != rigid)):
+            changed = before is not None and before != rigid
+            if rigid is not None and self.engine is None and (drawn or changed):
                 loop.dynamics.make_rotation_thermal()
             loop.begin()
         try:
@@ -306,9 +302,9 @@ class _Run:
 
     def _loop(self, stage, rng, rigid):
         if self.engine is None:
-            return _StageLoop(self, stage, self._dynamics(stage, rng, rigid))
+            return StageLoop(self, stage, self._dynamics(stage, rng, rigid))
         names = sorted(set(self.atoms.get_chemical_symbols()))
-        return EngineStageLoop(self, stage, rng, stop=_stop_in, description=_description(self, names))
+        return EngineStageLoop(self, stage, rng, stop=stop_in, description=describe_trajectory(self, names))
 
     def _rigid_in(self, number):
         return self.rigid and self.rigid.in_stage(number, [stage.name for stage in self.stages])
@@ -372,150 +368,8 @@ class _Run:
         return json.loads(text)
 
 
-class _StageLoop:
-    """The steps of one stage and everything that is sampled along them."""
-
-    def __init__(self, run, stage, dynamics):
-        self.run_state = run
-        self.stage = stage
-        self.dynamics = dynamics
-        self.guards = Guards(stage, len(run.atoms))
-        self.step = 0
-        self.n_segments = 0
-        self.n_before = 0
-        self.sampler = self.writer = None
-        if stage.write_trajectory:
-            names = sorted(set(run.atoms.get_chemical_symbols()))
-            self.sampler = Sampler(stage, dynamics, names, run.formal_charges_e)
-            self.writer = TrajectoryWriter(run.directory, stage, _description(run, names), fence=run.fence)
-
-    def begin(self):
-        """Take the samples of the starting point and write a checkpoint of it."""
-        if self.writer:
-            self.writer.resume(0)
-            write_topology(self.run_state.directory, self.run_state.atoms, fence=self.run_state.fence)
-        self.dynamics.start()
-        self._record()
-        self._log_row(None)
-        self.run_state._save(self.stage, self)
-
-    def run(self, progress, should_stop):
-        """Run to the end of the stage."""
-        stage, dynamics, evaluator = self.stage, self.dynamics, self.dynamics.evaluator
-        n_steps, thermo, save = stage.n_steps, stage.thermo_stride, stage.checkpoint_stride
-        fine, frames = stage.current_stride, stage.sample_stride
-        want_stress = evaluator.has_stress
-        step, polled = self.step, time.monotonic()
-        if should_stop is not None and should_stop():
-            self._stop()
-        while step < n_steps:
-            step += 1
-            log_due = step % thermo == 0
-            self.step = step
-            dynamics.step(log_due and want_stress)
-            self.guards.check_energy(step, evaluator.energy_eV)
-            if self.sampler and (step % fine == 0 or step % frames == 0):
-                self.sampler.record(step)
-            if log_due:
-                self._log_row(progress)
-            if step % save == 0 and step < n_steps:
-                self._checkpoint()
-            if should_stop is not None and step < n_steps:
-                now = time.monotonic()
-                if log_due or now - polled > _POLL_S:
-                    polled = now
-                    if should_stop():
-                        self._stop()
-        if self.writer:
-            self._write_segment()
-            self.writer.finish()
-
-    def where(self):
-        """Return stage, step and time in words."""
-        time_ps = self.step * self.stage.timestep_fs / 1000
-        return f"stage {self.stage.name!r}, step {self.step} ({time_ps:g} ps)"
-
-    def _record(self):
-        if self.sampler:
-            self.sampler.record(self.step)
-
-    def _log_row(self, progress):
-        run, dynamics, stage = self.run_state, self.dynamics, self.stage
-        kinetic, potential = dynamics.kinetic_energy_eV(), dynamics.evaluator.energy_eV
-        conserved, temperature = dynamics.conserved_energy_eV(), dynamics.temperature_K()
-        host = run.host.displacement(dynamics.positions, run.atoms.cell)
-        earlier_ps = sum(s.duration_ps for s in run.stages[: len(run.finished)])
-        time_ps = earlier_ps + self.step * stage.timestep_fs / 1000
-        pressure, volume = dynamics.pressure_GPa(), dynamics.volume_A3()
-        run.log.append(
-            stage.name, time_ps, temperature, potential, kinetic, conserved, volume, pressure, *host
-        )
-        self.guards.check(self.step, temperature, conserved)
-        if progress is not None:
-            progress(self.n_before + self.step, run.total_steps, temperature)
-
-    def _write_segment(self):
-        if self.sampler.segment.frame_steps:
-            self.n_segments += 1
-            self.writer.write(self.n_segments, self.sampler.take())
-
-    def _checkpoint(self):
-        if self.writer:
-            self._write_segment()
-        self.run_state._save(self.stage, self)
-
-    def _stop(self):
-        self._checkpoint()
-        _stop_in(self.where())
-
-    def close(self):
-        """Nothing is open between steps."""
-
-    def get_state(self):
-        """Return what the rest of the stage depends on."""
-        state = {
-            "step": self.step,
-            "n_segments": self.n_segments,
-            "dynamics": self.dynamics.get_state(),
-            "guards": self.guards.get_state(),
-        }
-        if self.sampler:
-            state["sampler"] = self.sampler.get_state()
-        return state
-
-    def set_state(self, state):
-        """Take back what `get_state` gave, and drop what was written after it."""
-        self.step = state["step"]
-        self.n_segments = state["n_segments"]
-        self.dynamics.set_state(state["dynamics"])
-        self.guards.set_state(state["guards"])
-        if self.writer:
-            self.sampler.set_state(state["sampler"])
-            self.writer.resume(self.n_segments)
-
-
-def _stop_in(place):
-    raise StoppedInTime(f"stopped in {place} as asked; the same command continues from there")
-
-
 def _private_copy(atoms):
     copied = atoms.copy()
     copied.set_array("positions", np.array(atoms.positions, dtype=float, order="C"))
     copied.set_momenta(atoms.get_momenta())
     return copied
-
-
-def _description(run, species_names):
-    sites = run.atoms.info.get("lattice_sites")
-    if sites is not None:
-        sites = LatticeSites(sites["scaled_positions"], sites["species"])
-    return {
-        "species": run.atoms.get_chemical_symbols(),
-        "species_names": species_names,
-        "masses_amu": run.atoms.get_masses(),
-        "formal_charges_e": run.formal_charges_e,
-        "lattice_sites": sites,
-        "defects": plain(run.atoms.info.get("defects", [])),
-        "metadata": {"info": run.inputs["info"], "provenance": collect_provenance()},
-        **topology_arrays(run.atoms),
-    }

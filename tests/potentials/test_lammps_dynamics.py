@@ -213,8 +213,7 @@ def test_samples_that_are_missing_stop_the_run(tmp_path, monkeypatch, lost, mess
     def early(self):
         if lost == "frames":
             return [frame for frame in original(self) if frame.step < 4]
-        steps, momenta = original(self)
-        return steps[:3], momenta[:3]
+        return tuple(values[:3] for values in original(self))
 
     monkeypatch.setattr(LammpsStage, lost, early)
     stage = Stage(ensemble="NVE", duration_ps=0.02, **PRODUCTION, **SAMPLES)

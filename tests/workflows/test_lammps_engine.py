@@ -56,6 +56,14 @@ mobile = "Li"
 """
 
 
+NITRITE = (
+    "potential.name=na3no3_esp",
+    "structure.formula=Na3ONO2",
+    "md.lattice_parameter_A=4.6",
+    "md.rigid_molecules=true",
+)
+
+
 @pytest.fixture
 def recipe(tmp_path):
     """A recipe of 133 ions: a second or two."""
@@ -183,6 +191,44 @@ def test_killed_in_a_fresh_shell_it_continues_to_one_trajectory(recipe, tmp_path
     assert_whole(point_of(directory), production_ps)
 
 
+@needs_lammps
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("settings", "variants"),
+    [
+        pytest.param(
+            [*NITRITE, 'counterfactual=[{ kind = "heavy_atoms", masses_amu = { O = 30.0 } }]'],
+            2,
+            marks=pytest.mark.physics,  # three runs with their reports
+        ),
+        (['counterfactual=[{ kind = "frozen_framework" }]', "md.masses_amu={ Li = 9.0 }"], 1),
+    ],
+)
+def test_altered_runs_go_through(recipe, tmp_path, settings, variants):
+    head, tail = RECIPE.split("[[defects]]")
+    text = head + tail[tail.index("[potential]") :]
+    if settings[0] == NITRITE[0]:
+        text = text.replace('mobile = "Li"', 'mobile = "Na"')
+    recipe.write_text(text.replace("mpi_ranks = 2", "mpi_ranks = 1"), encoding="utf-8")
+    settings = [*settings, "md.production_ps=0.2"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    directory = tmp_path / "run"
+    assert main(["run", str(recipe), "-o", str(directory), "--executor", "inline", "--quiet", *options]) == 0
+    done = list(directory.glob("points/*/done.json"))
+    assert len(done) == 1 + variants
+    held = "frozen_framework" in settings[0]
+    for path in done:
+        trajectory = read_trajectory(path.parent)
+        moved = np.abs(trajectory.positions_A[-1] - trajectory.positions_A[0]).max(axis=1)
+        framework = np.array(trajectory.species) != "Li"
+        if held and "framework" in path.parent.name:
+            assert moved[framework].max() < 1e-5 < moved.max()
+        else:
+            assert moved.min() > 1e-3
+        if held:
+            assert np.unique(trajectory.masses_amu[~framework]).tolist() == [9.0]
+
+
 def changed(**tables):
     record = {
         "structure": {"formula": "Li3OCl", "supercell": [3, 3, 3]},
@@ -233,15 +279,24 @@ def test_keys_that_do_not_fit_are_refused(recipe, tmp_path, capsys, setting, mes
     [
         (["potential.name=li3ocl_mouta_clshell"], "timestep_fs = 2: the shells of li3ocl_mouta_clshell"),
         (
-            [
-                "potential.name=na3no3_esp",
-                "structure.formula=Na3ONO2",
-                "md.lattice_parameter_A=4.6",
-                "md.rigid_molecules=true",
-            ],
-            "[md] rigid_molecules: not available with engine",
+            [*NITRITE, "md.thermostat=nose-hoover"],
+            '[md] thermostat = "nose-hoover" with rigid_molecules: not',
         ),
-        (["md.masses_amu={ Li = 9.0 }"], "[md] masses_amu: not available with engine"),
+        ([*NITRITE, "md.inertia_scale=4"], "[md] inertia_scale: not available with engine"),
+        ([*NITRITE, "md.frozen_orientation=true"], "[md] frozen_orientation: not available with engine"),
+        *(
+            (
+                [*NITRITE, f"counterfactual=[{{ {row} }}]"],
+                f'[[counterfactual]] kind = "{kind}": not available',
+            )
+            for kind, row in (
+                ("frozen_orientation", 'kind = "frozen_orientation"'),
+                ("heavy_rotor", 'kind = "heavy_rotor", inertia_scale = 4'),
+                ("cone_restraint", 'kind = "cone_restraint", angle_deg = 30'),
+                ("frozen_framework", 'kind = "frozen_framework"'),
+                ("quenched_orientations", 'kind = "quenched_orientations"'),
+            )
+        ),
         (
             [
                 "potential.name=na3obh4_esp",

@@ -102,6 +102,17 @@ def test_a_cone_that_slows_ions_is_no_proof_where_heavy_rotors_do_not(carried):
     heavy = replace(cone, inertia_exponent=estimate(-0.4, -0.5, -0.3))
     assert reached(carried, counterfactuals=heavy).verdict == "paddlewheel"
     assert reached(carried, counterfactuals=heavy).confirmed
+    borrowed = reached(carried, counterfactuals=replace(heavy, elsewhere_K=500.0))
+    assert (borrowed.verdict, borrowed.confirmed) == ("paddlewheel", False)
+    assert all("at 500 K" in rung["evidence"] for rung in borrowed.rungs[-2:])
+
+
+def test_heavy_rotors_that_slow_ions_leave_no_verdict_of_uncoupled(carried):
+    heavy = Counterfactuals(inertia_exponent=estimate(-0.1, -0.15, -0.05))
+    assert reached(quiet(carried, limit=0.03)).verdict == "uncoupled"
+    found = reached(quiet(carried, limit=0.03), counterfactuals=heavy)
+    assert found.verdict == "undetermined"
+    assert "beside heavier rotors" in found.reason
 
 
 def test_without_knowing_vacancies_nothing_is_settled(carried):
