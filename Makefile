@@ -6,7 +6,7 @@ RUNS ?= runs
 BIN = $(VENV)/bin
 RUN_PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-nojit physics peers lint clean
+.PHONY: demo test test-nojit physics peers slurm lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simtools run li3ocl-demo -o $(RUNS)/li3ocl-demo
@@ -20,6 +20,10 @@ test-nojit: $(VENV)/.installed-dev
 
 physics: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m physics -q -rs
+
+# a real Slurm on this machine, installed if need be: needs root; 4 points, or SIMTOOLS_SLURM_POINTS of them
+slurm: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slurm tests/slurm -q -rs -s
 
 peers: $(VENV)-peers/.installed
 	$(VENV)-peers/bin/python -m pytest tests/peers -m '' -q -rs

@@ -41,7 +41,7 @@ supercell = [2, 2, 2]
 [potential]
 name = "lennard_jones"
 [md]
-temperatures_K = [90, 100, 110, 120, 130, 140, 150, 160, 170, 180]
+temperatures_K = {temperatures_K}
 replicas = 2
 lattice_parameter_A = 5.8
 timestep_fs = 5
@@ -186,8 +186,19 @@ class Chaos:
             return []
 
 
-def trial(folder, *, duration_s, production_ps, checkpoint_ps, seed, pause_s=(0.5, 4.0), workers=2):
-    """Disturb a campaign for `duration_s`, finish it, and return what came of it.
+def trial(
+    folder,
+    *,
+    duration_s,
+    production_ps,
+    checkpoint_ps,
+    seed,
+    pause_s=(0.5, 4.0),
+    workers=2,
+    n_temperatures=10,
+    least=0,
+):
+    """Disturb a campaign for `duration_s` and at least `least` times, finish it, and return what came of it.
 
     Returns
     -------
@@ -197,13 +208,18 @@ def trial(folder, *, duration_s, production_ps, checkpoint_ps, seed, pause_s=(0.
     """
     recipe = folder / "chaos.toml"
     sample_fs = max(100, 10 * round(production_ps / 5))
-    text = RECIPE.format(production_ps=production_ps, checkpoint_ps=checkpoint_ps, sample_every_fs=sample_fs)
+    text = RECIPE.format(
+        temperatures_K=[90 + 10 * k for k in range(n_temperatures)],
+        production_ps=production_ps,
+        checkpoint_ps=checkpoint_ps,
+        sample_every_fs=sample_fs,
+    )
     recipe.write_text(text, encoding="utf-8")
     rng = random.Random(seed)
     chaos = Chaos(folder, recipe, rng, workers=workers)
     try:
         began = time.monotonic()
-        while time.monotonic() - began < duration_s:
+        while time.monotonic() - began < duration_s or sum(chaos.counts.values()) < least:
             chaos.start()
             time.sleep(rng.uniform(*pause_s))
             chaos.disturb()

@@ -250,8 +250,9 @@ def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES,
         display.note(_opening(campaign, done))
 
         def before_first():
-            warm_up(campaign.recipe, campaign.forces)
-            display.note(planned_cost([campaign], measure=True).text())
+            if executor.runs_here:
+                warm_up(campaign.recipe, campaign.forces)
+            display.note(planned_cost([campaign], measure=executor.runs_here).text())
 
         ended = supervise(
             [campaign],

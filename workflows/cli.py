@@ -1,7 +1,7 @@
 """The command line ``simtools``: a thin layer over functions that a notebook can call too.
 
 Exit status: 0 done; 1 the run failed (or a bug of ours: its traceback is in the log named on stderr); 2 bad
-input; 75 stopped in time by Ctrl-C or SIGTERM: the same command continues.
+input; 75 stopped in time by Ctrl-C, SIGTERM or SIGUSR1: the same command continues.
 """
 
 import argparse
@@ -15,6 +15,13 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError, SimtoolsError
 from workflows import cli_runs
+from workflows.cli_cluster import (
+    add_export,
+    add_point,
+    add_slurm_options,
+    refuse_slurm_options,
+    slurm_settings_of,
+)
 from workflows.safety import printable
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "STOPPED", "main"]
@@ -83,8 +90,9 @@ def _parser():
     _add_recipe(run)
     run.add_argument("--quick", action="store_true", help="the recipe's short form, its table [quick]")
     run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
-    run.add_argument("--executor", default="local", metavar="NAME", help="local (default) or inline")
+    run.add_argument("--executor", default="local", metavar="NAME", help="local (default), inline or slurm")
     run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    add_slurm_options(run)
     cli_runs.add_campaign_options(run)
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
     run.set_defaults(command=_run)
@@ -143,6 +151,9 @@ def _parser():
         "--export", nargs=2, metavar=("lammps|gulp", "FILE"), help="write it in another program's format"
     )
     potentials.set_defaults(command=_potentials)
+
+    add_export(commands)
+    add_point(commands)
 
     recipes = commands.add_parser("recipes", help="the recipes shipped with simtools")
     recipes.set_defaults(command=_recipes)
@@ -250,11 +261,17 @@ def _run(arguments):
     from workflows.progress import progress_display
     from workflows.sweep import read_cases
 
+    if arguments.executor != "slurm":
+        refuse_slurm_options(arguments, f"--executor {arguments.executor}")
     title, cases = read_cases(arguments.recipe, arguments.overrides, quick=arguments.quick)
     if not 0 <= arguments.retries <= _MOST_RETRIES:
         raise ConfigError(f"--retries {arguments.retries}: expected a whole number from 0 to {_MOST_RETRIES}")
-    ranks = max(case.recipe.potential.mpi_ranks or 1 for case in cases)
-    executor = get_executor(arguments.executor, arguments.workers, cores_per_point=ranks)
+    executor = get_executor(
+        arguments.executor,
+        arguments.workers,
+        cores_per_point=max(case.recipe.potential.mpi_ranks or 1 for case in cases),
+        slurm_settings=lambda: slurm_settings_of(arguments, *(case.recipe for case in cases)),
+    )
     if arguments.directory is None:
         short = "-quick" if arguments.quick else ""
         arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")

@@ -16,53 +16,21 @@ from multiprocessing import connection, get_context, parent_process
 
 from simtools.core.errors import ConfigError
 from workflows.failures import kind_of
+from workflows.node import THREAD_VARIABLES
 from workflows.point import LOG_FILE, PointOutcome, run_point
+from workflows.stopping import STOP_SIGNALS, StopRequest
 from workflows.values import suggestion
 
 __all__ = ["EXECUTORS", "InlineExecutor", "LocalExecutor", "StopRequest", "get_executor"]
 
 _POLL_S = 0.25
-_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
 EXECUTORS = ("local", "inline", "slurm")
-
-
-class StopRequest:
-    """Whether a clean stop was asked for; `listening` turns Ctrl-C and SIGTERM into one."""
-
-    def __init__(self):
-        self.requested = False
-
-    def __call__(self):
-        """Return whether to stop: the form in which the dynamics ask."""
-        return self.requested
-
-    @contextmanager
-    def listening(self):
-        """Catch SIGINT and SIGTERM; a second Ctrl-C interrupts at once."""
-
-        def on_signal(number, frame):
-            if self.requested and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.requested = True
-
-        earlier = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
-        try:
-            yield self
-        finally:
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
 
 
 class InlineExecutor:
     """Run one point after the other in this process: for tests, notebooks and debugging."""
+
+    runs_here = True
 
     def run(self, jobs, *, after, stop, display):
         """Run `jobs` and whatever ``after(job, outcome)`` adds; return {job: outcome}."""
@@ -82,6 +50,8 @@ class InlineExecutor:
 
 class LocalExecutor:
     """Run points in up to `workers` processes on this machine."""
+
+    runs_here = True
 
     def __init__(self, workers=None):
         self.workers = workers or available_cores()
@@ -135,25 +105,41 @@ class LocalExecutor:
         return outcomes
 
 
-def get_executor(name, workers=None, *, cores_per_point=1):
-    """Return the executor called `name`; by default as many workers as the cores hold points.
+def get_executor(name, workers=None, *, cores_per_point=1, slurm_settings=None):
+    """Return the executor called `name`; by default as many local workers as the cores hold points.
+
+    Parameters
+    ----------
+    name
+        One of `EXECUTORS`.
+    workers
+        Processes of the local executor.
+    cores_per_point
+        Cores that a point keeps busy.
+    slurm_settings
+        Called without arguments for the `workflows.slurm_settings.SlurmSettings` if `name` is slurm.
 
     Raises
     ------
     ConfigError
-        For an unknown one, one that is not available yet, or a number of workers that cannot be.
+        For an unknown one, one whose programs are not there, or a number of workers that cannot be.
     """
-    if name == "slurm":
-        raise ConfigError("--executor slurm: not available yet; use local (inside one job) or inline")
     if name not in EXECUTORS:
         raise ConfigError(f"--executor {name}: unknown{suggestion(name, EXECUTORS)}")
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: expected a whole number above 0")
+    if name != "local" and workers not in (None, 1):
+        more = "; --max-concurrent limits jobs" if name == "slurm" else ""
+        raise ConfigError(
+            f"--workers {workers}: has no effect with --executor {name}; remove one of them{more}"
+        )
+    if name == "slurm":
+        from workflows.slurm_executor import SlurmExecutor
+
+        if slurm_settings is None:
+            raise ConfigError("--executor slurm is for simtools run")
+        return SlurmExecutor(slurm_settings())
     if name == "inline":
-        if workers not in (None, 1):
-            raise ConfigError(
-                f"--workers {workers}: has no effect with --executor inline; remove one of them"
-            )
         return InlineExecutor()
     return LocalExecutor(workers or max(1, available_cores() // cores_per_point))
 
@@ -194,8 +180,8 @@ def _outcome_of(future, job):
 @contextmanager
 def single_threaded_children():
     """Give processes started meanwhile one compute thread each: the points are the parallelism."""
-    earlier = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    earlier = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
@@ -208,8 +194,8 @@ def single_threaded_children():
 
 @contextmanager
 def _signals_held():
-    """Hold SIGINT and SIGTERM back; a process started meanwhile does so until `_start_worker` is ready."""
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    """Hold the stop signals back; a process started meanwhile does so until `_start_worker` is ready."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -220,12 +206,17 @@ _worker = {}
 
 
 def _start_worker(flag, parent):
-    """Prepare a worker: Ctrl-C is the parent's business, SIGTERM means stop at a checkpoint."""
+    """Prepare a worker: Ctrl-C is the parent's business, the other signals mean stop at a checkpoint."""
     _worker.update(flag=flag, parent=parent, terminated=False, at_work=threading.Lock())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: _worker.update(terminated=True))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    for number in STOP_SIGNALS - {signal.SIGINT}:
+        signal.signal(number, _note_termination)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+
+
+def _note_termination(number, frame):
+    _worker["terminated"] = True
 
 
 def _leave_with_the_parent():

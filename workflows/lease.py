@@ -12,9 +12,9 @@ file is.
 
 import errno
 import json
+import math
 import os
 import secrets
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -22,12 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtools.core.errors import LeaseLostError, RunFailedError
+from workflows.lease_owner import describe_self, has_ended
 
 __all__ = ["BEAT_S", "FOLDER", "PATIENCE_S", "Lease", "LeaseHeldError", "hold_lease"]
 
 FOLDER = "lease"
 BEAT_S = 5.0
 PATIENCE_S = 60.0
+_ASK_S = 15.0  # between two questions to Slurm
 _WIDTH = 20  # digits of the counter: rewritten in place, so a full disk does not silence an owner
 _RELEASED = b"released".ljust(_WIDTH)
 
@@ -79,7 +81,8 @@ def hold_lease(directory, *, beat_s=BEAT_S, patience_s=PATIENCE_S, should_stop=N
         Between two heartbeats, s.
     patience_s
         How long a heartbeat must stand still before its owner is taken for dead, s. Owners that are known to
-        be dead (same machine, no such process) and those that let go are not waited for.
+        be dead (same machine, no such process; Slurm has ended their job or started it again) and those that
+        let go are not waited for.
     should_stop
         Polled while waiting; true gives up.
 
@@ -108,14 +111,16 @@ def hold_lease(directory, *, beat_s=BEAT_S, patience_s=PATIENCE_S, should_stop=N
 
 def _take(directory, patience_s, should_stop):
     folder = directory / FOLDER
-    watched, seen, since = None, None, None
+    watched, seen, since, asked = None, None, None, -math.inf
     poll_s = min(0.5, patience_s / 20)
     while True:
         numbers = _numbers(folder)
         newest = numbers[-1] if numbers else 0
         if newest == 0:
             folder.mkdir(exist_ok=True)
-        if newest == 0 or _is_free(folder, newest):
+        ask = time.monotonic() - asked >= _ASK_S
+        asked = time.monotonic() if ask else asked
+        if newest == 0 or _is_free(folder, newest, ask):
             lease = _create(directory, newest + 1)
             if lease is not None:
                 return lease
@@ -142,7 +147,7 @@ def _create(directory, number):
     """Make lease `number` and return it, or None if another process was faster."""
     folder = directory / FOLDER
     lease = Lease(directory, number, secrets.token_hex(4))
-    record = {"nonce": lease.nonce, "pid": os.getpid(), "host": socket.gethostname(), **_process(os.getpid())}
+    record = {"nonce": lease.nonce, **describe_self()}
     beat = folder / f"{number:06d}-{lease.nonce}.beat"
     draft = folder / f"{number:06d}-{lease.nonce}.draft"
     try:
@@ -206,18 +211,20 @@ def _write_beat(lease, content):
 
 
 def _let_go(lease):
-    """Say that the lease is free; where that cannot be written its successor has to wait."""
+    """Say that the lease is free; where that cannot be written its successor has to wait, and tidies up."""
     try:
+        _delete_partials(lease, own=True)
         _write_beat(lease, _RELEASED)
     except OSError:
         return
 
 
-def _delete_partials(lease):
+def _delete_partials(lease, *, own=False):
+    """Delete the temporary files of all other owners, or this owner's own, if it was ended in between."""
     for folder in (lease.directory, lease.directory / "trajectory"):
         names = os.listdir(folder) if folder.is_dir() else ()
         for name in names:
-            if name.endswith(".partial") and lease.mark not in name:
+            if name.endswith(".partial") and (lease.mark in name) == own:
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -247,27 +254,6 @@ def _read_beat(folder, number):
         return None
 
 
-def _is_free(folder, number):
-    """Return whether the owner let go or is certainly dead: a process of this machine that is no more."""
-    if _read_beat(folder, number) == _RELEASED:
-        return True
-    owner = _owner(folder, number)
-    if owner is None or owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
-        return False
-    here = _process(os.getpid())
-    if not here or any(owner.get(key) != here[key] for key in ("boot", "namespace")):
-        return False
-    then = _process(owner["pid"])
-    return not then or then["started"] != owner.get("started")
-
-
-def _process(pid):
-    """Return what tells a process from all others of this machine (Linux), or nothing if there is none."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        namespace = os.readlink("/proc/self/ns/pid")
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return {}
-    ended = state[0] in "ZX"
-    return {} if ended else {"boot": boot, "namespace": namespace, "started": state[19]}
+def _is_free(folder, number, ask_slurm):
+    """Return whether the owner let go or has certainly ended."""
+    return _read_beat(folder, number) == _RELEASED or has_ended(_owner(folder, number), ask_slurm=ask_slurm)

@@ -171,7 +171,7 @@ def _run(job, lease, should_stop, on_progress):
             calculator,
             stages,
             directory,
-            progress=ProgressFile(directory, on_write=on_progress, mark=lease.mark),
+            progress=ProgressFile(directory, on_write=on_progress, fence=lease),
             should_stop=should_stop,
             info=_trajectory_info(job, atoms),
             rigid=_rigid_molecules(spec),

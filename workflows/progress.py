@@ -41,10 +41,15 @@ class PointProgress:
 
 
 class ProgressFile:
-    """The `progress` callable given to the dynamics: notes where a run stands, at most twice a second."""
+    """The `progress` callable given to the dynamics: notes where a run stands, at most twice a second.
 
-    def __init__(self, directory, *, on_write=None, mark=""):
+    `fence` is the point's lease: an owner that has lost it learns so here, and notes nothing.
+    """
+
+    def __init__(self, directory, *, on_write=None, fence=None):
         self.path = Path(directory) / "progress.json"
+        self._fence = fence
+        mark = "" if fence is None else fence.mark
         self._partial = self.path.with_name(f"progress.json{mark}.partial")
         self.on_write = on_write
         self._written = -float("inf")
@@ -67,6 +72,8 @@ class ProgressFile:
             "steps_per_s": round(float(rate), 3),
         }
         self._partial.write_text(json.dumps(record), encoding="utf-8")
+        if self._fence is not None:
+            self._fence()
         self._partial.replace(self.path)
         if self.on_write is not None:
             self.on_write()

@@ -17,6 +17,8 @@ from simtools.structures.prototypes import PROTOTYPES
 from workflows import values as v
 from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
 from workflows.quick import take_quick
+from workflows.safety import refuse_deep
+from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable, check_hop
 
 __all__ = [
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 _SHIPPED = Path(__file__).parent / "recipes"
-_OPTIONAL_TABLES = {"energetics": EnergeticsTable}
+_OPTIONAL_TABLES = {"energetics": EnergeticsTable, "slurm": SlurmTable}
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.+/-]+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 MIN_FRAMES = 10
@@ -160,6 +162,7 @@ class Recipe:
     analysis: AnalysisTable
     source: Path
     energetics: EnergeticsTable | None = None
+    slurm: SlurmTable | None = None
     hops: tuple[HopTable, ...] = ()
     counterfactual: tuple[CounterfactualTable, ...] = ()
 
@@ -233,6 +236,7 @@ def read_record(name_or_path, overrides=(), *, quick=False):
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    refuse_deep(record, path)
     record = take_quick(record, source=path, wanted=quick)
     return path, record, [_apply_override(record, override) for override in overrides]
 

@@ -1,13 +1,39 @@
-"""A run directory from someone else must not lead out of itself: no symbolic link is written through."""
+"""Files from someone else: no symbolic link leads out of a run directory, and no record is bottomless."""
 
 import os
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["inside", "printable", "refuse_links"]
+__all__ = ["inside", "printable", "refuse_deep", "refuse_links"]
 
 _INNER = ("trajectory", "lease", "figures", "results")
+_DEEPEST = 32
+
+
+def refuse_deep(record, source):
+    """Refuse a parsed record whose tables and lists are nested deeper than any of ours.
+
+    What walks a record calls itself; 32 levels are far from Python's limit and from what a recipe needs.
+
+    Raises
+    ------
+    ConfigError
+        Naming `source` and the key.
+    """
+    for key, value in record.items():
+        level = [value]
+        for _ in range(_DEEPEST):
+            level = [
+                inner
+                for outer in level
+                if isinstance(outer, (dict, list))
+                for inner in (outer.values() if isinstance(outer, dict) else outer)
+            ]
+            if not level:
+                break
+        else:
+            raise ConfigError(f"{source}: {key[:60]!r}: nested deeper than {_DEEPEST} levels")
 
 
 def refuse_links(root, *folders):

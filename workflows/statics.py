@@ -21,6 +21,7 @@ from workflows.recipe import (
     read_title,
     table_to_dict,
 )
+from workflows.slurm_settings import SlurmTable
 from workflows.static_tables import EnergeticsTable, HopTable
 
 __all__ = [
@@ -37,7 +38,7 @@ DEFAULT_ACCURACY = 1e-5
 
 _TABLES = {"structure": StructureTable, "potential": PotentialTable, "energetics": EnergeticsTable}
 _LISTS = ("defects", "hops")
-_RUN_TABLES = {"md": MDTable, "analysis": AnalysisTable}
+_RUN_TABLES = {"md": MDTable, "analysis": AnalysisTable, "slurm": SlurmTable}
 
 
 @dataclass(frozen=True, kw_only=True)

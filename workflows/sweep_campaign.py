@@ -63,9 +63,10 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
         display.note(f"{title}: {len(cases)} cases, {n_points} points, {done} done; {directory}")
 
         def before_first():
-            for campaign in {str(item.forces.identity()): item for item in campaigns}.values():
-                warm_up(campaign.recipe, campaign.forces)
-            display.note(planned_cost(campaigns, measure=True).text())
+            if executor.runs_here:
+                for campaign in {str(item.forces.identity()): item for item in campaigns}.values():
+                    warm_up(campaign.recipe, campaign.forces)
+            display.note(planned_cost(campaigns, measure=executor.runs_here).text())
 
         ended = supervise(
             campaigns,

@@ -12,6 +12,7 @@ from simtools.core.errors import ConfigError
 __all__ = [
     "ValueKind",
     "anion_list",
+    "checked",
     "choice",
     "choice_or_whole",
     "flag",
@@ -52,6 +53,17 @@ class ValueKind:
 def key(kind, *, default=MISSING):
     """Declare a key of a recipe table: a dataclass field that knows which values it takes."""
     return field(metadata={"kind": kind}, **({} if default is MISSING else {"default": default}))
+
+
+def checked(expected, fits, convert=None):
+    """Return the kind of a value for which ``fits(value)``, turned into its final type by `convert`."""
+
+    def read(value):
+        if not fits(value):
+            return _MISFIT
+        return value if convert is None else convert(value)
+
+    return ValueKind(expected, read)
 
 
 def text(longest=1000):

@@ -343,7 +343,8 @@ def _worker_of(executor):
     return max(workers)
 
 
-def test_sigterm_stops_in_time_and_the_same_command_continues(argon, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_in_time_and_the_same_command_continues(argon, tmp_path, number):
     directory = tmp_path / "run"
     command = [sys.executable, "-m", "workflows", "run", str(argon), "-o", str(directory)]
     command += ["--workers", "1", "--set", "md.production_ps=200", "--set", "md.replicas=1"]
@@ -352,7 +353,7 @@ def test_sigterm_stops_in_time_and_the_same_command_continues(argon, tmp_path):
     deadline = time.monotonic() + 60
     while not list(directory.glob("points/*/progress.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
     assert "the same command continues" in err
@@ -395,12 +396,6 @@ def test_shipped_recipes_run_at_toy_size(name, run_inline, tmp_path):
     overrides += [f"defects.{i}.count=1" for i, row in enumerate(recipe.defects) if row.count is not None]
     directory = run_inline(name, tmp_path / "run", *overrides)
     assert len(summary_of(directory)["transport"]) == 1
-
-
-def test_slurm_is_refused_in_one_line(argon, simtools, tmp_path):
-    status, _, err = simtools("run", argon, "-o", tmp_path / "run", "--executor", "slurm")
-    assert status == 2
-    assert "not available yet" in err
 
 
 def test_threads_of_the_workers_are_limited_only_meanwhile(monkeypatch):

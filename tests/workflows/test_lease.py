@@ -15,6 +15,7 @@ from workflows.campaign import prepare
 from workflows.lease import FOLDER, LeaseHeldError, hold_lease
 from workflows.point import run_point
 from workflows.recipe import read_recipe
+from workflows.slurm_queue import QueueUnavailableError
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -39,13 +40,19 @@ STOP_BETWEEN = """
     except FileNotFoundError:
         print("refused", flush=True)
 """
-RUN_POINT = """
-import sys
-from workflows import lease, point
+RUN_POINT_AND_SLEEP = """
+import os, signal, sys
 from workflows.campaign import open_campaign
-lease.hold_lease.__wrapped__.__kwdefaults__.update(beat_s=0.1, patience_s=1.0)
+from workflows.point import run_point
 (job,) = [job for job, _ in open_campaign(sys.argv[1]).points()]
-outcome = point.run_point(job)
+second = job.directory / "trajectory" / "production-000002.h5md"
+def sleep_once(slept=[]):
+    if not slept and second.exists():
+        slept.append(True)
+        print("sleeps", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return False
+outcome = run_point(job, should_stop=sleep_once)
 print(outcome.status, outcome.message, flush=True)
 """
 
@@ -123,6 +130,64 @@ def test_an_owner_on_another_machine_is_dead_when_its_counter_stands_still(tmp_p
     assert time.monotonic() - began > 1.0
 
 
+@pytest.fixture
+def held_elsewhere(tmp_path, monkeypatch):
+    """A lease of the second life of Slurm job 70_3 on another machine; it cannot be seen to be dead there."""
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "here")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "70")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with hold_lease(tmp_path):
+        record_file = tmp_path / FOLDER / "000001.lease"
+        record = {**json.loads(record_file.read_text()), "host": "elsewhere"}
+    next((tmp_path / FOLDER).glob("*.beat")).write_bytes(b"7".rjust(20))
+    record_file.write_text(json.dumps(record))
+    return tmp_path
+
+
+def taken_at_once(folder):
+    """Return whether a lease is had without waiting."""
+    try:
+        with hold_lease(folder, patience_s=600, should_stop=lambda: True) as lease:
+            return lease.number == 2
+    except LeaseHeldError:
+        return False
+
+
+@pytest.mark.parametrize(("restarts", "free"), [("0", False), ("1", False), ("2", True)])
+def test_a_slurm_job_started_again_does_not_wait_for_its_earlier_life(
+    held_elsewhere, monkeypatch, restarts, free
+):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    assert taken_at_once(held_elsewhere) is free
+
+
+@pytest.mark.parametrize(
+    ("answer", "free"), [("COMPLETING\n", False), ("", True), ("NODE_FAIL\n", True), (None, False)]
+)
+def test_the_owners_slurm_job_is_asked_for(held_elsewhere, monkeypatch, answer, free):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "71")
+    asked = []
+
+    def output(command):
+        asked.append(command)
+        if answer is None:
+            raise QueueUnavailableError("squeue: Unable to contact slurm controller")
+        return answer
+
+    monkeypatch.setattr("workflows.slurm_queue._output", output)
+    assert taken_at_once(held_elsewhere) is free
+    assert [command[command.index("--jobs") + 1] for command in asked] == ["70_3"]
+
+
+@pytest.mark.parametrize("name", ["SLURM_CLUSTER_NAME", "SLURM_ARRAY_JOB_ID"])
+def test_of_another_clusters_jobs_and_outside_slurm_nothing_is_believed(held_elsewhere, monkeypatch, name):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "9")
+    monkeypatch.delenv(name)
+    monkeypatch.setattr("workflows.slurm_queue._output", lambda command: pytest.fail("asked"))
+    assert not taken_at_once(held_elsewhere)
+
+
 def test_an_owner_stopped_between_its_last_look_and_the_rename_publishes_nothing(tmp_path):
     owner = start(HOLD.format(body=STOP_BETWEEN), tmp_path, 60)
     assert owner.stdout.readline() == "holds 1\n"
@@ -160,22 +225,25 @@ def test_a_file_that_cannot_be_read_as_a_lease_is_waited_for_and_overruled(tmp_p
         assert lease.number == 8
 
 
-def test_a_point_whose_owner_slept_is_finished_by_another_and_the_sleeper_changes_nothing(argon, tmp_path):
-    overrides = ["md.replicas=1", "md.temperatures_K=[130]", "md.production_ps=80"]
+def test_a_point_whose_owner_slept_is_finished_by_another_and_the_sleeper_changes_nothing(
+    argon, tmp_path, monkeypatch
+):
+    overrides = ["md.replicas=1", "md.temperatures_K=[130]"]
     with prepare(read_recipe(argon, overrides), tmp_path / "run") as campaign:
         ((job, _),) = campaign.points()
     with prepare(read_recipe(argon, overrides), tmp_path / "alone") as campaign:
         ((alone, _),) = campaign.points()
-    sleeper = start(RUN_POINT, tmp_path / "run")
-    deadline = time.monotonic() + 60
-    while not list(job.directory.glob("trajectory/production-000002.h5md")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    sleeper.send_signal(signal.SIGSTOP)
-    successor = start(RUN_POINT, tmp_path / "run")
-    assert successor.communicate(timeout=120)[0].startswith("done")
-    before = {path: path.read_bytes() for path in job.directory.rglob("*") if path.is_file()}
-    sleeper.send_signal(signal.SIGCONT)
-    said, _ = sleeper.communicate(timeout=60)
+    monkeypatch.setitem(hold_lease.__wrapped__.__kwdefaults__, "patience_s", 1.0)
+    sleeper = start(RUN_POINT_AND_SLEEP, tmp_path / "run")
+    try:
+        assert sleeper.stdout.readline() == "sleeps\n"
+        assert not (job.directory / "done.json").exists()
+        assert run_point(job).status == "done"
+        before = {path: path.read_bytes() for path in job.directory.rglob("*") if path.is_file()}
+        sleeper.send_signal(signal.SIGCONT)
+        said, _ = sleeper.communicate(timeout=60)
+    finally:
+        sleeper.kill()
     assert said.startswith("stopped")
     assert "nothing more is written" in said or "replaced" in said
     after = {path: path.read_bytes() for path in job.directory.rglob("*") if path.is_file()}
