@@ -51,7 +51,8 @@ def test_fifty_repeats_without_coupling_keep_the_level(case):
     verdicts = [row["verdict"] for row in rows]
     assert "paddlewheel" not in verdicts
     if confounded:
-        assert all(share(rows, test) > 0.9 for test in crude)
+        least = stats.binom.ppf(0.001, 50, 0.93) / 50  # the band finds 93 % of the 2000 of the record, others all
+        assert all(share(rows, test) >= least for test in crude)
         assert verdicts.count("co-triggered") >= 40
     elif case != "fast rotors":
         assert verdicts.count("uncoupled") >= 40
@@ -80,6 +81,7 @@ def test_the_committed_calibration_is_within_what_is_promised():
     cases = {row["case"]: row for row in json.loads(COMMITTED.read_text(encoding="utf-8"))["cases"]}
     for case in calibration.NULL_CASES:
         n = cases[case]["repeats"]
+        assert n >= 2000
         low, high = stats.binom.ppf(0.001, n, 0.03) / n, stats.binom.ppf(0.999, n, 0.07) / n
         for test in calibration.TESTS:
             if case != "vacancy triggers both" or test in calibration.CONFOUNDED_TESTS:
@@ -89,6 +91,7 @@ def test_the_committed_calibration_is_within_what_is_promised():
     assert low <= cases["dipoles leave vacancies"]["positive"]["carry, polar"] <= high
     assert cases["10 % swept by dipoles"]["positive"]["carry, polar"] >= 0.9
     for case in ("10 % coupled", "10 % coupled and carried", "10 % coupled, vacancy"):
+        assert cases[case]["repeats"] >= 500
         assert cases[case]["positive"]["adjusted hazard"] >= 0.9
         fewest = stats.binom.ppf(0.001, cases[case]["repeats"], 0.93) / cases[case]["repeats"]
         assert cases[case]["hazard_ratio_coverage"] >= fewest
