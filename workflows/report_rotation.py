@@ -21,7 +21,7 @@ _MOTION = {
     "large jumps": "large jumps",
     "between": "neither small steps (3) nor jumps to anywhere (1)",
     "wide wobble": "bonds wobble widely about a direction that turns slowly",
-    "not relaxed": "not relaxed within the longest lag, so extrapolated",
+    "not relaxed": "not relaxed within the longest lag",
 }
 
 
@@ -201,11 +201,11 @@ def _rotation_rows(records):
             "rotors × replicas",
             lambda r: f"{r['reorientation'].n_rotors} in {r['reorientation'].n_replicas}",
         ),
-        row("τ₁", lambda r: format_estimate(r["reorientation"].tau1, "ps")),
-        row("τ₂", lambda r: format_estimate(r["reorientation"].tau2, "ps")),
+        row("τ₁", lambda r: _time(r["reorientation"], 1)),
+        row("τ₂", lambda r: _time(r["reorientation"], 2)),
         row(
             "τ₁/τ₂ (3 small steps, 1 large jumps)",
-            lambda r: f"{format_estimate(r['reorientation'].ratio)}: {_MOTION[r['reorientation'].motion]}",
+            lambda r: _ratio(r["reorientation"]),
         ),
         row("order parameter S² (plateau of C₂)", lambda r: format_estimate(r["reorientation"].plateau2)),
         row("rotations per rotor", rate),
@@ -238,6 +238,21 @@ def _rotation_rows(records):
             )
         )
     return rows + _pointing_rows(records)
+
+
+def _time(functions, order):
+    """Return a relaxation time; where the run does not reach it, only the fit that is drawn on beyond it."""
+    tau = getattr(functions, f"tau{order}")
+    if functions.relaxed[order - 1]:
+        return format_estimate(tau, "ps")
+    longest = functions.lag_times_ps[-1]
+    return f"not relaxed within {format_number(longest)} ps (extrapolated: {format_number(tau.value)} ps)"
+
+
+def _ratio(functions):
+    if not all(functions.relaxed):
+        return _MOTION[functions.motion]
+    return f"{format_estimate(functions.ratio)}: {_MOTION[functions.motion]}"
 
 
 def _landscape(rotation):

@@ -8,7 +8,6 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.relaxation_fits import (
-    RELAXED,
     check_alike,
     fit_relaxation,
     jackknife_estimate,
@@ -16,7 +15,9 @@ from simtools.analysers.relaxation_fits import (
     left_out_means,
     plateau_estimate,
     shown_lags,
+    time_estimate,
     unit_correlations,
+    unknown,
 )
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -35,17 +36,19 @@ class ReorientationResult(Result):
     c1, c2, c1_stderr, c2_stderr
         :math:`C_l(t) = \langle P_l(\hat u(0) \cdot \hat u(t)) \rangle` over bonds, rotors, replicas and time.
     tau1, tau2 : Estimate
-        Relaxation time of the fitted slow part, :math:`\tau \Gamma(1/\beta)/\beta` of
-        :math:`A_0 + A e^{-(t/\tau)^\beta}`, ps.
+        Integral time of the slow part over its own amplitude, :math:`\tau \Gamma(1/\beta)/\beta` of
+        :math:`A_0 + A e^{-(t/\tau)^\beta}`, ps; libration left out. Where an exponential agrees with the data
+        beta is 1 and it is the decay time. See `fit_relaxation` for where the fit begins.
     integral1, integral2 : Estimate
         :math:`\int (C_l - A_0)/(1 - A_0)\,dt` to the longest lag: fast libration included.
     plateau1, plateau2 : Estimate
-        A_0; that of C_2 is the squared order parameter S².
+        A_0, 0 at least and not above the end of C; that of C_2 is the squared order parameter S².
     stretching : ndarray
-        Exponents beta of the two fits.
+        Exponents beta of the two fits, 1 where the data do not ask for another.
     relaxed : tuple of bool
-        Whether each fit has come within a tenth of its amplitude of the plateau by the longest lag. Where
-        not, its time is an extrapolation.
+        Whether each slow part has fallen to a tenth by the longest lag, with neither beta nor the plateau on
+        a bound, and an interval of its time within a factor of 100. Where not, the time is an extrapolation
+        without interval, and so is the ratio.
     ratio : Estimate
         tau1/tau2: 3 for small steps, 1 for jumps to anywhere.
     motion : str
@@ -156,13 +159,15 @@ def reorientation(
     times_ps = interval_ps * lags
     mean = units.mean(axis=0)
     stderr = units.std(axis=0, ddof=1) / np.sqrt(len(units)) if len(units) > 1 else np.full_like(mean, np.nan)
-    fits = [fit_relaxation(interval_ps, mean[which]) for which in (0, 1)]
+    fits = [fit_relaxation(interval_ps, mean[which], units_uk=units[:, which]) for which in (0, 1)]
     left_out = np.array(
         [
             [
                 (fit.tau_ps, fit.integral_ps, fit.plateau)
                 for which in (0, 1)
-                for fit in [fit_relaxation(interval_ps, sample[which], start=fits[which].parameters)]
+                for fit in [
+                    fit_relaxation(interval_ps, sample[which], units_uk=units[:, which], like=fits[which])
+                ]
             ]
             for sample in left_out_means(units, seed)
         ]
@@ -171,13 +176,8 @@ def reorientation(
     method = f"jackknife over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}, Student"
     estimates = [
         [
-            jackknife_estimate(
-                fits[which].tau_ps,
-                left_out[:, which, 0],
-                len(units),
-                method,
-                without=without[:, which, 0],
-                logarithmic=True,
+            time_estimate(
+                fits[which], left_out[:, which, 0], len(units), method, without=without[:, which, 0]
             ),
             jackknife_estimate(
                 fits[which].integral_ps,
@@ -200,7 +200,9 @@ def reorientation(
         without=without[:, 0, 0] / without[:, 1, 0],
         logarithmic=True,
     )
-    relaxed = tuple(fit.left < RELAXED for fit in fits)
+    relaxed = tuple(fit.relaxed(times[0]) for fit, times in zip(fits, estimates, strict=True))
+    if not all(relaxed):
+        ratio = unknown(ratio)
     return ReorientationResult(
         name=parts[0].name,
         n_rotors=sum(part.n_rotors for part in parts),
@@ -236,7 +238,7 @@ def _without_replicas(units, parts, interval_ps, fits):
     total, found = units.sum(axis=0), []
     for run in np.split(np.arange(len(units)), ends[:-1]):
         sample = (total - units[run].sum(axis=0)) / (len(units) - len(run))
-        again = [fit_relaxation(interval_ps, sample[i], start=fits[i].parameters) for i in (0, 1)]
+        again = [fit_relaxation(interval_ps, sample[i], units_uk=units[:, i], like=fits[i]) for i in (0, 1)]
         found.append([(fit.tau_ps, fit.integral_ps, fit.plateau) for fit in again])
     return np.array(found)
 

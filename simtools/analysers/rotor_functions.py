@@ -8,14 +8,13 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.relaxation_fits import (
-    RELAXED,
     check_alike,
     fit_relaxation,
-    jackknife_estimate,
     lag_count,
     left_out_means,
     plateau_estimate,
     shown_lags,
+    time_estimate,
     unit_correlations,
 )
 from simtools.core.errors import ConfigError, ShapeError
@@ -222,11 +221,13 @@ def rotor_functions(
     units = units / size
     mean = units.mean(axis=0)
     stderr = units.std(axis=0, ddof=1) / np.sqrt(len(units)) if len(units) > 1 else np.full_like(mean, np.nan)
-    fit = fit_relaxation(interval_ps, mean)
+    fit = fit_relaxation(interval_ps, mean, units_uk=units)
     others = [
-        fit_relaxation(interval_ps, sample, start=fit.parameters) for sample in left_out_means(units, seed)
+        fit_relaxation(interval_ps, sample, units_uk=units, like=fit)
+        for sample in left_out_means(units, seed)
     ]
     method = f"jackknife over {len(units)} {'rotors' if stretches == 1 else 'stretches of rotors'}, Student"
+    tau = time_estimate(fit, np.array([item.tau_ps for item in others]), len(units), method)
     values = [cubic_harmonics(part.vectors @ axes.T, order).sum(axis=2) / np.sqrt(size) for part in parts]
     weights = [value.shape[0] * value.shape[1] for value in values]
     means, squares = (
@@ -244,11 +245,9 @@ def rotor_functions(
         lag_times_ps=interval_ps * lags,
         c=mean[lags],
         c_stderr=stderr[lags],
-        tau=jackknife_estimate(
-            fit.tau_ps, np.array([item.tau_ps for item in others]), len(units), method, logarithmic=True
-        ),
+        tau=tau,
         plateau=plateau_estimate(fit, np.array([item.plateau for item in others]), len(units), method),
-        relaxed=fit.left < RELAXED,
+        relaxed=fit.relaxed(tau),
         means=means,
         mean_squares=squares,
         provenance=collect_provenance(
