@@ -37,7 +37,7 @@ class CounterfactualTable:
 
     kind: str = v.key(v.choice(*_KEYS))
     angle_deg: float | tuple[float, ...] | None = v.key(
-        v.one_or_more(0, 179, "degrees", above=True), default=None
+        v.one_or_more(0, 90, "degrees", above=True), default=None
     )
     stiffness_eV_per_rad2: float | None = v.key(v.number(0, 1000, "eV/rad²", above=True), default=None)
     inertia_scale: float | tuple[float, ...] | None = v.key(v.one_or_more(0, 1e6, above=True), default=None)
@@ -146,6 +146,11 @@ def _check(table, tables, where):
         )
     if table.kind == "heavy_rotor" and 1.0 in _listed(table.inertia_scale):
         raise ConfigError(f"{where} inertia_scale = 1 is the free run itself; leave it out")
+    if table.kind == "heavy_rotor" and min(_listed(table.inertia_scale)) < 1:
+        raise ConfigError(
+            f"{where} inertia_scale = {min(_listed(table.inertia_scale)):g}: expected above 1; lighter "
+            "rotors turn faster than [md] timestep_fs was chosen for"
+        )
     known = tables["md"].temperatures_K
     for temperature in table.temperatures_K or ():
         if temperature not in known:
@@ -232,10 +237,20 @@ def check_counterfactuals(recipe, cell):
         elif not molecular:
             raise ConfigError(f"{where}: {recipe.structure.formula} holds no molecules; remove it")
         elif "masses_amu" in variant.alteration:
+            masses = variant.alteration["masses_amu"]
             try:
-                with_molecular_masses(cell.copy(), variant.alteration["masses_amu"])
+                with_molecular_masses(cell.copy(), masses)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {error}") from error
+            for name, mass in masses.items():
+                own = float(cell.get_masses()[symbols.index(name)])
+                if variant.kind == "heavy_atoms":
+                    own = (recipe.md.masses_amu or {}).get(name, own)
+                if mass < own:
+                    raise ConfigError(
+                        f"{where} masses_amu: {name} = {mass:g} amu is lighter than the {own:g} amu of the "
+                        "free run; expected a larger mass"
+                    )
 
 
 def _expanded(table, tables):

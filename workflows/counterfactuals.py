@@ -14,6 +14,7 @@ from simtools.analysers.counterfactuals import (
     compare_counterfactual,
     counterfactuals_for_verdict,
 )
+from simtools.analysers.energy_shift import energy_difference
 from simtools.analysers.inertia_law import InertiaExponent, inertia_exponent
 from simtools.analysers.molecules import find_molecules
 from simtools.analysers.orientations import orientations_of
@@ -27,6 +28,7 @@ __all__ = ["CounterfactualRuns", "counterfactuals_of", "n_altered_points", "reor
 
 LONGEST_LAG_PS = 5.0
 LAG_FRACTION = 0.25
+CONE_DRIFT_EV_PER_ATOM_PER_NS = 0.01
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,7 +64,9 @@ class CounterfactualRuns:
         return counterfactuals_for_verdict(self.results, self.exponents, temperature_K=temperature_K)
 
 
-def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, notes, anions=None):
+def counterfactuals_of(
+    recipe, transports, *, trajectories_of, transport_of, notes, anions=None, outcomes_of=None
+):
     """Return the `CounterfactualRuns` of a campaign.
 
     Parameters
@@ -80,12 +84,20 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
     anions
         (centre, ligands, number of ligands) of the molecules whose C_l is told; by default those that
         ``molecule_id`` of the trajectories names.
+    outcomes_of
+        ``outcomes_of(temperature_K, variant label or None)``: (name, outcome) of finished points, for
+        energies and their drift; by default nothing is said of these.
     """
     variants = variants_of(recipe)
     if not variants:
         return CounterfactualRuns()
     found = {(None, item.temperature_K): item for item in transports}
-    turned = {}
+    turned, n_anions = {}, 0
+
+    def energies(label, temperature):
+        points = outcomes_of(temperature, label) if outcomes_of is not None else []
+        means = [outcome["stages"][-1]["potential_energy_eV"] for _, outcome in points]
+        return [(item["value"], item["stderr"]) for item in means if item is not None]
 
     def turn(label, temperature, trajectories):
         try:
@@ -107,6 +119,8 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
             notes.append(f"{temperature:g} K: {label} is not analysed: {error}")
             continue
         turn(label, temperature, trajectories)
+        if trajectories[0].molecule_id is not None:
+            n_anions = len(np.unique(trajectories[0].molecule_id[trajectories[0].molecule_id >= 0]))
         if (None, temperature) in found and (None, temperature) not in turned:
             turn(None, temperature, trajectories_of(temperature, None))
     results = []
@@ -120,6 +134,8 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
                 continue
             lag, values = turned[item.label, temperature]
             before_lag, before = turned[item.reference, temperature]
+            both = energies(item.label, temperature), energies(item.reference, temperature)
+            known = n_anions > 0 and all(both)
             results.append(
                 compare_counterfactual(
                     altered,
@@ -131,16 +147,22 @@ def counterfactuals_of(recipe, transports, *, trajectories_of, transport_of, not
                     turned=values,
                     reference_turned=before if before_lag == lag else None,
                     lag_ps=lag,
+                    energy_difference_eV_per_anion=energy_difference(*both, n_anions=n_anions)
+                    if known
+                    else None,
                 )
             )
+            if item.kind == "cone_restraint" and outcomes_of is not None:
+                notes += _cone_drifts(outcomes_of(temperature, item.label))
     for (label, temperature), item in found.items():
         if label is not None:
             notes += [_named(note, label, temperature) for note in item.warnings]
-    exponents = tuple(_exponents(variants, found))
-    notes += [note for item in (*results, *exponents) for note in item.warnings]
+    exponents = tuple(_exponents(variants, found, notes))
+    differences = tuple(_differences(variants, found))
+    notes += [note for item in (*results, *differences, *exponents) for note in item.warnings]
     return CounterfactualRuns(
         results=tuple(sorted(results, key=lambda item: item.temperature_K)),
-        differences=tuple(_differences(variants, found)),
+        differences=differences,
         exponents=exponents,
     )
 
@@ -167,7 +189,25 @@ def _differences(variants, found):
             yield result
 
 
-def _exponents(variants, found):
+def _cone_drifts(points):
+    """Return a line for each point in a cone whose energy drifts; long runs have told it themselves."""
+    found = []
+    for name, outcome in points:
+        stage = outcome["stages"][-1]
+        drift = stage["conserved_drift_eV_per_atom_per_ns"]
+        if drift is None or any("drifts by" in text for text in stage["warnings"]):
+            continue
+        low, high = drift["ci95"]
+        if abs(drift["value"]) > CONE_DRIFT_EV_PER_ATOM_PER_NS and not low <= 0 <= high:
+            found.append(
+                f"{name}: the conserved energy drifts by {drift['value']:.2g} eV/atom/ns, more than "
+                f"{CONE_DRIFT_EV_PER_ATOM_PER_NS:g}: molecules bounce off the edge of the cone; "
+                "halve timestep_fs"
+            )
+    return found
+
+
+def _exponents(variants, found, notes):
     heavy = [item for item in variants if item.kind == "heavy_rotor"]
     for temperature in sorted({t for item in heavy for t in item.temperatures_K}):
         at = {
@@ -181,6 +221,13 @@ def _exponents(variants, found):
         result = inertia_exponent(at, temperature_K=temperature)
         if result is not None:
             yield result
+            continue
+        still = [f"{scale:g}" for scale in sorted(at) if at[scale].upper_limit is not None]
+        if still:
+            notes.append(
+                f"{temperature:g} K: no exponent of inertia: ions did not diffuse measurably at inertia x "
+                f"{', '.join(still)}"
+            )
 
 
 def reorientation_at(trajectories, *, anions=None):

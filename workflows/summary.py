@@ -78,6 +78,13 @@ def analyse(campaign):
             trajectories_of=lambda temperature, label: _trajectories(listed, temperature, notes, label),
             transport_of=lambda temperature, found: _transport(campaign, temperature, found),
             notes=notes,
+            outcomes_of=lambda temperature, label: [
+                (job.spec.label, outcome)
+                for job, outcome in listed
+                if outcome
+                and (job.spec.role, job.spec.temperature_K, job.spec.variant)
+                == ("production", temperature, label)
+            ],
         )
         for temperature in (item.temperature_K for item in transports if anions):
             rotations += temperature_rotations(

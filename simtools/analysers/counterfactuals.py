@@ -13,6 +13,7 @@ import numpy as np
 from simtools.analysers.inertia_law import InertiaExponent
 from simtools.analysers.replica_ratios import (
     MeanDiffusivity,
+    bounded_by_limits,
     combined_logs,
     diffusivity_ratio,
     mean_diffusivity,
@@ -33,6 +34,9 @@ __all__ = [
     "compare_counterfactual",
     "counterfactuals_for_verdict",
 ]
+
+_WIDEST_CONE_DEG = 60.0
+_KEPT = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,6 +59,9 @@ class CounterfactualResult(Result):
         D altered over D reference, or an upper limit where the altered runs did not diffuse.
     replica_diffusivities_cm2_per_s, reference_replicas_cm2_per_s : ndarray
         What the interval of the ratio rests on.
+    energy_difference_eV_per_anion : Estimate or None
+        Mean potential energy, altered less reference, over the number of molecules; with the energy of a
+        cone. Far from 0 the altered runs are in states that the free ones do not visit.
     c1, c2, reference_c1, reference_c2 : dict
         {anion: C_l at `lag_ps`}: 1 is frozen, 0 relaxed. Empty without molecules.
     """
@@ -73,6 +80,7 @@ class CounterfactualResult(Result):
     replica_diffusivities_cm2_per_s: np.ndarray = quantity("cm^2/s", shape="(n_replicas,)")
     reference_replicas_cm2_per_s: np.ndarray = quantity("cm^2/s", shape="(n_reference_replicas,)")
     lag_ps: float | None = quantity("ps", default=None)
+    energy_difference_eV_per_anion: Estimate | None = quantity("eV", default=None)
     c1: dict
     c2: dict
     reference_c1: dict
@@ -93,6 +101,9 @@ class CounterfactualResult(Result):
             "tracer_diffusivity_cm2_per_s": self.diffusivity_cm2_per_s.to_dict(),
             "reference_diffusivity_cm2_per_s": self.reference_diffusivity_cm2_per_s.to_dict(),
             "diffusivity_ratio": self.ratio.to_dict(),
+            "potential_energy_difference_eV_per_anion": None
+            if self.energy_difference_eV_per_anion is None
+            else self.energy_difference_eV_per_anion.to_dict(),
             "reorientation": {
                 name: {
                     "lag_ps": self.lag_ps,
@@ -114,6 +125,8 @@ class ActivationDifference(Result):
     ----------
     difference_eV : Estimate
         Positive where what was taken away had lowered the barrier.
+    omitted_temperatures_K
+        Temperatures at which altered or reference runs did not diffuse.
     """
 
     variant: str
@@ -121,6 +134,8 @@ class ActivationDifference(Result):
     reference: str
     temperatures_K: np.ndarray = quantity("K", shape="(n_temperatures,)")
     difference_eV: Estimate = quantity("eV")
+    omitted_temperatures_K: tuple = quantity("K", default=())
+    warnings: tuple = ()
 
     def to_summary(self):
         """Return the entry of ``summary.json``."""
@@ -130,6 +145,7 @@ class ActivationDifference(Result):
             "reference": self.reference,
             "temperatures_K": self.temperatures_K.tolist(),
             "activation_energy_difference_eV": self.difference_eV.to_dict(),
+            "omitted_temperatures_K": list(self.omitted_temperatures_K),
         }
 
 
@@ -142,7 +158,8 @@ def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", k
     ----------
     ratios
         {temperature in K: (altered, reference)}, each a `MeanDiffusivity` or replica diffusivities; at least
-        two temperatures. Temperatures where either did not move are left out.
+        two temperatures. Temperatures where either did not move are left out, with a warning. Where the limit
+        of their ratio lies off the line, the end of the interval that it would move is infinite.
     variant, kind, reference
         Names, kept with the result.
 
@@ -152,11 +169,13 @@ def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", k
         None with fewer than two temperatures that moved. Every temperature counts alike: weights taken from
         few replicas would make the interval too narrow.
     """
-    used = {}
+    used, still = {}, {}
     for temperature, pair in ratios.items():
         means = [item if isinstance(item, MeanDiffusivity) else mean_of_replicas(item) for item in pair]
         if all(item.upper_limit is None for item in means):
             used[float(temperature)] = means
+        else:
+            still[float(temperature)] = means
     if len(used) < 2:
         return None
     temperatures = np.array(sorted(used))
@@ -170,14 +189,43 @@ def activation_energy_difference(ratios: Mapping[float, tuple], *, variant="", k
         np.repeat(weights, 2),
         method=f"line through ln(D/D reference) at {len(temperatures)} temperatures, each alike",
     )
+    centre, level = x.mean(), logs.mean()
+    sides = set()
+    for temperature, means in still.items():
+        away = 1 / (BOLTZMANN_EV_PER_K * temperature) - centre
+        off = _off_the_line(*means, level - estimate.value * away)
+        sides.add(int(-off * np.sign(away)))
+    sides -= {0}
+    notes = ()
+    if still:
+        where = ", ".join(f"{temperature:g}" for temperature in sorted(still))
+        said = "; their limits do not contradict the line"
+        if sides:
+            kind = "not bounded" if len(sides) > 1 else "a lower bound" if 1 in sides else "an upper bound"
+            said = f"; the ratio of D there is off the line, so the difference of E_a is {kind}"
+        notes = (
+            f"{variant or 'altered'}: altered or reference runs did not diffuse measurably at {where} K, "
+            f"which the difference of E_a leaves out{said}",
+        )
     return ActivationDifference(
         variant=variant,
         kind=kind,
         reference=reference,
         temperatures_K=temperatures,
-        difference_eV=estimate,
+        difference_eV=bounded_by_limits(estimate, sides),
+        omitted_temperatures_K=tuple(sorted(still)),
+        warnings=notes,
         provenance=collect_provenance(variant=variant, reference=reference),
     )
+
+
+def _off_the_line(altered, reference, predicted):
+    """Return -1 where a limit puts ln(D/D reference) below `predicted`, 1 above, 0 where it does not tell."""
+    if altered.upper_limit is not None and reference.upper_limit is not None:
+        return 0
+    if altered.upper_limit is not None:
+        return -1 if log(altered.upper_limit / reference.value) < predicted else 0
+    return 1 if log(altered.value / reference.upper_limit) > predicted else 0
 
 
 def compare_counterfactual(
@@ -191,6 +239,7 @@ def compare_counterfactual(
     turned: Mapping[str, tuple] | None = None,
     reference_turned: Mapping[str, tuple] | None = None,
     lag_ps: float | None = None,
+    energy_difference_eV_per_anion: Estimate | None = None,
 ) -> CounterfactualResult:
     """Return altered runs beside their reference at one temperature.
 
@@ -204,6 +253,8 @@ def compare_counterfactual(
         {anion: (C_1, C_2) at `lag_ps`} of either.
     lag_ps
         ps.
+    energy_difference_eV_per_anion
+        From `energy_difference`, if known.
 
     Raises
     ------
@@ -238,6 +289,7 @@ def compare_counterfactual(
         replica_diffusivities_cm2_per_s=_replicas_or_none(altered),
         reference_replicas_cm2_per_s=_replicas_or_none(reference),
         lag_ps=lag_ps,
+        energy_difference_eV_per_anion=energy_difference_eV_per_anion,
         c1={name: float(pair[0]) for name, pair in turned.items()},
         c2={name: float(pair[1]) for name, pair in turned.items()},
         reference_c1={name: float(pair[0]) for name, pair in before.items()},
@@ -272,27 +324,48 @@ def counterfactuals_for_verdict(
     Returns
     -------
     Counterfactuals or None
-        ``restrained``: the narrowest cone (no choice by result). ``frozen``: frozen orientations. Exponent:
-        d ln D / d ln I, which is -p. Ratios to a reference that did not move are left out.
+        ``restrained``: the narrowest cone (no choice by result) of up to 60 degrees, or a wider one that was
+        seen to keep at least half of the C_2 that its reference loses by the same lag. ``frozen``: frozen
+        orientations. Exponent: d ln D / d ln I, which is -p. Ratios to a reference that did not move are left
+        out. Of two temperatures equally near the lower counts.
     """
 
     def nearest(items):
-        near = min((abs(item.temperature_K - temperature_K) for item in items), default=0.0)
-        return [item for item in items if abs(item.temperature_K - temperature_K) == near]
+        kelvins = {item.temperature_K for item in items}
+        near = min(kelvins, key=lambda kelvin: (abs(kelvin - temperature_K), kelvin), default=None)
+        return [item for item in items if item.temperature_K == near]
 
     usable = [item for item in results if not item.ratio.is_limit or np.isfinite(item.ratio.upper_limit)]
-    cones = nearest([item for item in usable if item.kind == "cone_restraint"])
+    every = [item for item in usable if item.kind == "cone_restraint"]
+    cones = nearest([item for item in every if _holds_back(item)])
+    wide = [] if cones else every
     frozen = nearest([item for item in usable if item.kind == "frozen_orientation"])
     slopes = nearest(list(exponents))
+    kelvin = slopes[0].temperature_K if slopes else None
+    heavy = [item for item in usable if item.kind == "heavy_rotor" and item.temperature_K == kelvin]
+    heaviest = max(heavy, key=lambda item: item.parameter, default=None)
     used = [*cones, *frozen, *slopes]
-    if not used:
+    if not used and not wide:
         return None
     elsewhere = [item.temperature_K for item in used if item.temperature_K != temperature_K]
     return Counterfactuals(
         restrained=min(cones, key=lambda item: item.parameter).ratio if cones else None,
         frozen=frozen[0].ratio if frozen else None,
         inertia_exponent=_negative(slopes[0].exponent) if slopes else None,
+        heaviest_scale=None if heaviest is None else heaviest.parameter,
+        heaviest=None if heaviest is None else heaviest.ratio,
+        too_wide_deg=min((item.parameter for item in wide), default=None),
         elsewhere_K=elsewhere[0] if elsewhere else None,
+    )
+
+
+def _holds_back(cone):
+    """Return whether a cone takes large rotations away: by its angle, or by what is left of C_2."""
+    if cone.parameter <= _WIDEST_CONE_DEG:
+        return True
+    return bool(cone.c2) and all(
+        name in cone.reference_c2 and 1 - c2 <= _KEPT * (1 - cone.reference_c2[name])
+        for name, c2 in cone.c2.items()
     )
 
 

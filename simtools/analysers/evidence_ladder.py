@@ -1,6 +1,7 @@
 """The ladder of evidence that a verdict climbs: what is asked, in which order, and what each answer means."""
 
 from dataclasses import dataclass
+from math import inf
 
 from simtools.core.results import Estimate
 
@@ -45,6 +46,12 @@ class Counterfactuals:
         Large rotations prevented; all rotation prevented. An upper limit where ions then did not diffuse.
     inertia_exponent : Estimate or None
         d ln D / d ln I of rotors made heavier.
+    heaviest_scale : float or None
+        The largest factor on the inertia.
+    heaviest : Estimate or None
+        D at that factor over that of its reference.
+    too_wide_deg : float or None
+        The narrowest cone where every cone is too wide to take large rotations away.
     elsewhere_K : float or None
         The temperature of these runs where it is not that of the verdict: they then confirm nothing.
     """
@@ -52,6 +59,9 @@ class Counterfactuals:
     restrained: Estimate | None = None
     frozen: Estimate | None = None
     inertia_exponent: Estimate | None = None
+    heaviest_scale: float | None = None
+    heaviest: Estimate | None = None
+    too_wide_deg: float | None = None
     elsewhere_K: float | None = None
 
 
@@ -183,8 +193,34 @@ class Ladder:
         if clear and lead.value < 0:
             self.say("Does the rotation not follow the hop?", "no", text)
             return "co-triggered", "rotors turn after ions have hopped: they follow, they do not drive"
+        text += self._both_ways()
         self.say("Does the rotation not follow the hop?", "yes" if clear else "open", text)
+        if not clear and self._follows():
+            return "undetermined", (
+                "rotations come with hops beyond what vacancies do, but they follow hops at least as much as "
+                "they precede them"
+            )
         return self._who_carries(clear)
+
+    def _follows(self):
+        """Return whether a rotation after a hop is significant and more than a hop after a rotation."""
+        return (
+            self._reversed()
+            and self.reverse.ratio.ci95[0] > 1
+            and self.reverse.ratio.value > self.adjusted.ratio.value
+        )
+
+    def _both_ways(self):
+        """Return the words on rotations that follow hops where these are significant too."""
+        if not self._reversed():
+            return ""
+        behind, ahead = self.reverse.ratio, self.adjusted.ratio
+        overlap = behind.ci95[0] <= ahead.ci95[1] and ahead.ci95[0] <= behind.ci95[1]
+        return (
+            f"; rotations also follow hops: hazard ratio {behind.value:.3g} ({behind.ci95[0]:.3g} to "
+            f"{behind.ci95[1]:.3g}), q = {self.q[REVERSE]:.2g}, beside {ahead.value:.3g} of hops after "
+            f"rotations{', whose interval overlaps' if overlap else ''}"
+        )
 
     def _who_carries(self, leads):
         question = "Do ions go where the rotor carries them?"
@@ -217,7 +253,9 @@ class Ladder:
         if not leads:
             rests += "; which comes first is not resolved"
         if runs is None or runs.restrained is None:
-            self.say(_RUNS, "open", "no such runs")
+            wide = None if runs is None else runs.too_wide_deg
+            told = "" if wide is None else f": a cone of {wide:g} degrees lets rotors turn too far to count"
+            self.say(_RUNS, "open", f"no such runs{told}")
             return "paddlewheel", f"{rests}; not yet tested by runs without large rotations"
         answer = self._ask_runs()
         if answer == "yes":
@@ -287,8 +325,19 @@ class Ladder:
         """Say whether ions are slower beside heavier rotors, which turn more slowly: "yes" or "open"."""
         slope = self.counterfactuals.inertia_exponent
         low, high = slope.ci95
-        text = f"d ln D / d ln I {slope.value:.2g} ({low:.2g} to {high:.2g}; 0 none, -0.5 all){self._where}"
+        interval = f"{low:.2g} to {high:.2g}" if low > -inf else f"{high:.2g} or less"
+        text = f"d ln D / d ln I {slope.value:.2g} ({interval}; 0 none, -0.5 all){self._where}"
+        text += self._fall()
         return self.say(_HEAVY, "yes" if high < 0 else "open", text)
+
+    def _fall(self):
+        """Return in words what is left of D at the largest inertia."""
+        ratio = self.counterfactuals.heaviest
+        if ratio is None:
+            return ""
+        low, high = _bounds(ratio)
+        left = f"below {high:.2g}" if ratio.is_limit else f"{ratio.value:.2g} ({low:.2g} to {high:.2g})"
+        return f"; at {self.counterfactuals.heaviest_scale:g} times the inertia D is {left} of its reference"
 
 
 def _bounds(ratio):

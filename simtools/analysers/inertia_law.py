@@ -7,7 +7,12 @@ from math import log, nan
 import numpy as np
 from scipy import stats
 
-from simtools.analysers.replica_ratios import MeanDiffusivity, combined_logs, mean_of_replicas
+from simtools.analysers.replica_ratios import (
+    MeanDiffusivity,
+    bounded_by_limits,
+    combined_logs,
+    mean_of_replicas,
+)
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
 
@@ -29,8 +34,10 @@ class InertiaExponent(Result):
         fewer than three inertias.
     misfit_p_value
         Chance of that or more if D follows one power of I.
+    omitted_scales
+        Factors at which only an upper limit of D is known: no part of the line.
     warnings
-        Where it does not.
+        Where it does not, and what was left out.
     """
 
     temperature_K: float = quantity("K")
@@ -38,6 +45,7 @@ class InertiaExponent(Result):
     exponent: Estimate = quantity("1")
     misfit: float = nan
     misfit_p_value: float = nan
+    omitted_scales: tuple = ()
     warnings: tuple = ()
 
     def to_summary(self):
@@ -50,6 +58,7 @@ class InertiaExponent(Result):
             "inertia_exponent": self.exponent.to_dict(),
             "misfit": self.misfit,
             "misfit_p_value": self.misfit_p_value,
+            "omitted_inertia_scales": list(self.omitted_scales),
         }
 
 
@@ -60,7 +69,8 @@ def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: fl
     ----------
     diffusivities
         {factor on the inertia: `MeanDiffusivity` or replica diffusivities}; 1 is the reference. Factors at
-        which nothing moved are left out.
+        which nothing moved are left out of the line, with a warning. Where the limit of such a factor lies
+        below the line, the end of the interval that it would move is infinite: p is then a bound.
     temperature_K
         K, kept with the result.
 
@@ -75,11 +85,13 @@ def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: fl
     -----
     Limits: p = 0 for a static landscape; an ion that waits for a rotor which turns ballistically has p = 1/2.
     """
-    used = {}
+    used, still = {}, {}
     for scale, item in diffusivities.items():
         mean = item if isinstance(item, MeanDiffusivity) else mean_of_replicas(item)
         if mean.upper_limit is None:
             used[float(scale)] = mean
+        else:
+            still[float(scale)] = mean.upper_limit
     if len(used) < 2:
         return None
     scales = np.array(sorted(used))
@@ -89,11 +101,11 @@ def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: fl
     weights = -n * away / np.sum(n * away**2)
     logs = np.array([log(item.value) for item in means])
     misfit, chance = _misfit(logs + (weights @ logs) * x, n, means)
-    notes = ()
+    notes = []
     if chance < _BENT:
-        notes = (
+        notes.append(
             f"{temperature_K:g} K: ln D* against ln I is no line (p = {chance:.2g}): the exponent is a mean "
-            "slope, not a law",
+            "slope, not a law"
         )
     estimate = combined_logs(
         weights @ logs,
@@ -101,15 +113,40 @@ def inertia_exponent(diffusivities: Mapping[float, object], *, temperature_K: fl
         weights,
         method=f"line through ln D* against ln I at {len(scales)} inertias, weighted by replicas",
     )
+    intercept = np.average(logs + estimate.value * x, weights=n)
+    below = {
+        scale: float(np.sign(round(log(scale) - np.average(x, weights=n), 9)))
+        for scale, limit in still.items()
+        if log(limit) < intercept - estimate.value * log(scale)
+    }
+    if still:
+        where = ", ".join(f"{scale:g}" for scale in sorted(still))
+        notes.append(
+            f"{temperature_K:g} K: ions did not diffuse measurably at inertia x {where}, which the exponent "
+            f"leaves out{_meaning(set(below.values()))}"
+        )
+    estimate = bounded_by_limits(estimate, set(below.values()) - {0.0})
     return InertiaExponent(
         temperature_K=float(temperature_K),
         inertia_scales=scales,
         exponent=estimate,
         misfit=misfit,
         misfit_p_value=chance,
-        warnings=notes,
+        omitted_scales=tuple(sorted(still)),
+        warnings=tuple(notes),
         provenance=collect_provenance(temperature_K=temperature_K),
     )
+
+
+def _meaning(sides):
+    """Return what limits below the line say of the exponent, as words."""
+    if not sides:
+        return "; their limits do not contradict the line"
+    if sides == {1.0}:
+        return "; D is below the line there, so p is a lower bound"
+    if sides == {-1.0}:
+        return "; D is below the line there, so p is an upper bound"
+    return "; D is below the line there, so no interval of p is known"
 
 
 def _misfit(level, n, means):

@@ -1,7 +1,7 @@
 """Mean diffusivities of replicas, ratios and lines through them; the error is the scatter of replicas."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -15,6 +15,7 @@ from simtools.core.results import Estimate
 __all__ = [
     "MeanDiffusivity",
     "basis_of",
+    "bounded_by_limits",
     "combined_logs",
     "diffusivity_ratio",
     "mean_diffusivity",
@@ -228,3 +229,28 @@ def combined_logs(value, means, weights, *, method):
         method=f"{method}; Student, {basis_of(means)}, {dof:.1f} degrees of freedom",
         n_eff=float(min(item.n_replicas for item in means)),
     )
+
+
+def bounded_by_limits(estimate, sides):
+    """Return the slope of a line with an end of its interval opened, where left-out limits would tilt it.
+
+    Parameters
+    ----------
+    estimate
+        Of the slope, as reported.
+    sides
+        1 where a left-out point would raise it, -1 where it would lower it; empty for none.
+
+    Returns
+    -------
+    Estimate
+        With an end at infinity on each side named: the other end is then a bound.
+    """
+    if not sides:
+        return estimate
+    low, high = estimate.ci95
+    ends = (-inf if -1 in sides else low, inf if 1 in sides else high)
+    kind = (
+        "neither bound known" if len(set(sides)) > 1 else "a lower bound" if 1 in sides else "an upper bound"
+    )
+    return replace(estimate, ci95=ends, method=f"{estimate.method}; {kind}, for upper limits left out")

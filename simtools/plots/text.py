@@ -46,6 +46,10 @@ def format_estimate(estimate, unit=""):
     if not math.isfinite(value):
         return "not determined"
     low, high = estimate.ci95
+    if math.isfinite(low) and high == math.inf:
+        return f"{format_number(value)} ({format_number(low)} or more){tail}"
+    if math.isfinite(high) and low == -math.inf:
+        return f"{format_number(value)} ({format_number(high)} or less){tail}"
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{format_number(value)}{tail} (interval unknown)"
     if value == low == high == 0:

@@ -15,6 +15,7 @@ from simtools.runs import load_run
 from workflows.campaign import Campaign
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
+from workflows.counterfactuals import _cone_drifts
 from workflows.molecular import held_framework
 from workflows.point import PointJob, _system, run_point
 from workflows.recipe import read_recipe, recipe_from_dict, to_toml
@@ -108,6 +109,11 @@ def test_rigid_free_runs_need_no_other_reference_and_references_follow_all_tempe
         (['kind = "cone_restraint"\nangle_deg = 180'], {}, "angle_deg = 180: expected a number above 0"),
         (['kind = "heavy_rotor"'], {}, r"needs inertia_scale, such as"),
         (['kind = "heavy_rotor"\ninertia_scale = [1, 4]'], {}, "is the free run itself"),
+        (['kind = "heavy_rotor"\ninertia_scale = [4, 0.25]'], {}, "0.25: expected above 1; lighter rotors"),
+        (['kind = "cone_restraint"\nangle_deg = 91'], {}, "angle_deg = 91: expected a number above 0.* 90"),
+        (['kind = "heavy_atoms"\nmasses_amu = { H = 0.5 }'], {}, "H = 0.5 amu is lighter than the 1.008 amu"),
+        (["atoms"], {"md": "masses_amu = { H = 20.0 }"}, "lighter than the 20 amu of the free run"),
+        (['kind = "even_mass"\nmasses_amu = { H = 0.5 }'], {}, "H = 0.5 amu is lighter"),
         (['kind = "frozen_orientation"\nangle_deg = 30'], {}, "has no effect with kind = .*, only with cone"),
         (['kind = "even_mass"'], {}, "expected masses_amu here or in"),
         (['kind = "heavy_atoms"\nmasses_amu = { H = -1 }'], {}, "a table of masses in amu"),
@@ -246,6 +252,13 @@ def test_a_campaign_grows_by_counterfactual_runs_and_tells_what_they_change(tmp_
     for row in block.values():
         assert set(row["diffusivity_ratio"]) >= {"method", "n_eff"}
         assert row["n_replicas"] == 1
+    shifts = {name: block[name]["potential_energy_difference_eV_per_anion"]["value"] for name in names}
+    ends = {
+        name: json.loads((points[name] / "done.json").read_text())["outcome"]["stages"][-1]
+        for name in ("700K-r01", "700K-cone30-r01")
+    }
+    between = [ends[name]["potential_energy_eV"]["value"] for name in ends]
+    assert shifts["cone30"] == pytest.approx((between[1] - between[0]) / 27)
     assert block["frozen"]["reorientation"]["OH"]["c1"] == pytest.approx(1.0, abs=1e-9)
     assert block["inertia16"]["reorientation"]["OH"]["c1"] > block["rigid"]["reorientation"]["OH"]["c1"]
     page = (out / "report.html").read_text()
@@ -262,6 +275,25 @@ def test_a_campaign_grows_by_counterfactual_runs_and_tells_what_they_change(tmp_
     assert (
         json.loads((points["700K-framework-r01"] / "inputs.json").read_text())["held_atoms"]["n_atoms"] == 54
     )
+
+
+def test_cones_whose_energy_drifts_are_named_one_by_one():
+    def outcome(value, half, said=()):
+        drift = {"value": value, "stderr": half / 2, "ci95": [value - half, value + half]}
+        return {"stages": [{"conserved_drift_eV_per_atom_per_ns": drift, "warnings": list(said)}]}
+
+    points = [
+        ("a", outcome(0.03, 0.005)),
+        ("b", outcome(0.03, 0.04)),
+        ("c", outcome(0.005, 0.001)),
+        ("d", outcome(-0.02, 0.005)),
+        ("e", outcome(0.03, 0.005, ["stage 'production': the conserved energy drifts by 0.03 eV/atom/ns"])),
+        ("f", {"stages": [{"conserved_drift_eV_per_atom_per_ns": None, "warnings": []}]}),
+    ]
+    lines = _cone_drifts(points)
+    assert [line[:2] for line in lines] == ["a:", "d:"]
+    assert "0.03 eV/atom/ns, more than 0.01" in lines[0]
+    assert "halve timestep_fs" in lines[0]
 
 
 def test_quenched_orientations_stay_and_differ_between_replicas(tmp_path):

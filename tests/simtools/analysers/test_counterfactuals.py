@@ -9,6 +9,7 @@ from simtools.analysers.counterfactuals import (
     compare_counterfactual,
     counterfactuals_for_verdict,
 )
+from simtools.analysers.energy_shift import energy_difference
 from simtools.analysers.inertia_law import inertia_exponent
 from simtools.analysers.replica_ratios import (
     MeanDiffusivity,
@@ -18,6 +19,7 @@ from simtools.analysers.replica_ratios import (
 )
 from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_EV_PER_K
+from simtools.plots.text import format_estimate
 from tests.synthetic_results import transport_result
 
 N_REPEATS = 2000
@@ -181,3 +183,113 @@ def test_a_comparison_survives_json_and_reaches_the_verdict():
     assert counterfactuals_for_verdict([], temperature_K=700.0) is None
     with pytest.raises(ConfigError, match="expected the same"):
         compare_counterfactual(transport_result(800), free, variant="x", kind="cone_restraint")
+
+
+def still(limit, n=3):
+    return MeanDiffusivity(value=0.0, relative_variance=np.inf, dof=1.0, n_replicas=n, upper_limit=limit)
+
+
+def test_heavy_rotors_that_stopped_ions_make_the_exponent_a_bound():
+    """D(x64) is only known to be 50 times below the line through the others."""
+    moved = {scale: [0.99 * scale**-0.1, scale**-0.1, 1.01 * scale**-0.1] for scale in (1, 4, 16)}
+    found = inertia_exponent({**moved, 64: still(64**-0.1 / 50)}, temperature_K=700.0)
+    low, high = found.exponent.ci95
+    assert found.exponent.value == pytest.approx(0.1, abs=1e-9)
+    assert 0.08 < low < 0.1
+    assert high == np.inf
+    assert "a lower bound" in found.exponent.method
+    assert found.omitted_scales == (64.0,)
+    assert found.inertia_scales.tolist() == [1.0, 4.0, 16.0]
+    (line,) = found.warnings
+    assert "did not diffuse measurably at inertia x 64" in line
+    assert "p is a lower bound" in line
+    assert type(found).from_json(found.to_json()).exponent == found.exponent
+    assert format_estimate(found.exponent).endswith("or more)")
+    verdict = counterfactuals_for_verdict([], [found], temperature_K=700.0).inertia_exponent
+    assert verdict.ci95 == (-np.inf, -low)
+    vague = inertia_exponent({**moved, 64: still(5.0)}, temperature_K=700.0)
+    assert vague.exponent.ci95[1] < 0.12
+    assert "do not contradict" in vague.warnings[0]
+    stopped = inertia_exponent({4: moved[4], 16: moved[16], 1: still(1 / 50)}, temperature_K=700.0)
+    assert stopped.exponent.ci95[0] == -np.inf
+    assert "p is an upper bound" in stopped.warnings[0]
+    assert inertia_exponent(moved, temperature_K=700.0).omitted_scales == ()
+
+
+@pytest.mark.parametrize(("at_K", "ends"), [(500.0, (False, True)), (1000.0, (True, False))])
+def test_temperatures_at_which_altered_runs_stopped_make_the_difference_a_bound(at_K, ends):
+    pairs = {
+        t: ([0.99 * ratio, ratio, 1.01 * ratio], [0.99, 1.0, 1.01])
+        for t in (600.0, 700.0, 800.0)
+        for ratio in (np.exp(-0.1 / (BOLTZMANN_EV_PER_K * t)),)
+    }
+    line = np.exp(-0.1 / (BOLTZMANN_EV_PER_K * at_K))
+    free = [0.99, 1.0, 1.01]
+    found = activation_energy_difference({**pairs, at_K: (still(line / 50), free)}, variant="cone30")
+    assert found.difference_eV.value == pytest.approx(0.1, abs=1e-9)
+    assert tuple(np.isinf(found.difference_eV.ci95).tolist()) == ends
+    assert found.omitted_temperatures_K == (at_K,)
+    assert "did not diffuse measurably" in found.warnings[0]
+    assert type(found).from_json(found.to_json()).difference_eV == found.difference_eV
+    stuck = activation_energy_difference({**pairs, at_K: ([1.0, 1.01], still(1e-3))}, variant="cone30")
+    assert tuple(np.isinf(stuck.difference_eV.ci95).tolist()) == ends[::-1]
+    vague = activation_energy_difference({**pairs, at_K: (still(9.0), free)}, variant="cone30")
+    assert np.isfinite(vague.difference_eV.ci95).all()
+    assert "do not contradict" in vague.warnings[0]
+
+
+def cone_of(angle, *, c2=(0.5, 0.1), kelvin=700, seed=1):
+    return compare_counterfactual(
+        transport_result(kelvin, seed=seed), transport_result(kelvin, seed=9), variant=f"cone{angle}",
+        kind="cone_restraint", parameter=float(angle), turned={"OH": (0.9, c2[0])},
+        reference_turned={"OH": (0.2, c2[1])}, lag_ps=5.0,
+    )  # fmt: skip
+
+
+def test_wide_cones_count_only_where_orientations_were_seen_to_be_kept():
+    loose, held = cone_of(80, c2=(0.2, 0.1)), cone_of(75, c2=(0.7, 0.1))
+    found = counterfactuals_for_verdict([loose], temperature_K=700.0)
+    assert found.restrained is None
+    assert found.too_wide_deg == 80.0
+    assert counterfactuals_for_verdict([loose, held], temperature_K=700.0).restrained == held.ratio
+    narrow = cone_of(60, c2=(0.2, 0.1), seed=2)
+    found = counterfactuals_for_verdict([loose, narrow], temperature_K=700.0)
+    assert found.restrained == narrow.ratio
+    assert found.too_wide_deg is None
+
+
+def test_of_two_temperatures_equally_near_one_is_used():
+    low, high = cone_of(30, kelvin=600), cone_of(20, kelvin=800)
+    for order in ([low, high], [high, low]):
+        found = counterfactuals_for_verdict(order, temperature_K=700.0)
+        assert found.restrained == low.ratio
+        assert found.elsewhere_K == 600.0
+
+
+def test_the_verdict_gets_what_is_left_at_the_largest_inertia():
+    heavy = [
+        compare_counterfactual(
+            transport_result(700, seed=seed), transport_result(700, seed=9), variant=f"inertia{scale}",
+            kind="heavy_rotor", parameter=float(scale), reference_name="rigid",
+        )
+        for seed, scale in ((1, 64), (2, 4))
+    ]  # fmt: skip
+    exponent = inertia_exponent({1: [1.0, 1.1], 4: [0.5, 0.55]}, temperature_K=700.0)
+    found = counterfactuals_for_verdict(heavy, [exponent], temperature_K=700.0)
+    assert found.heaviest_scale == 64.0
+    assert found.heaviest == heavy[0].ratio
+
+
+def test_differences_of_energies_hold_the_planted_one():
+    rng, hits = np.random.default_rng(12), 0
+    for _ in range(600):
+        altered, free = rng.normal(-500.0, 0.5, 4), rng.normal(-502.7, 0.2, 3)
+        found = energy_difference([(e, 0.1) for e in altered], [(e, 0.1) for e in free], n_anions=27)
+        hits += covered(found, 0.1)
+    assert 0.93 < hits / 600 < 0.98
+    one = energy_difference([(-500.0, 0.3)], [(-502.7, 0.4)], n_anions=27)
+    assert one.value == pytest.approx(0.1)
+    assert one.stderr == pytest.approx(0.5 / 27)
+    assert "errors within runs" in one.method
+    with pytest.raises(ConfigError, match="expected replicas of both"):
+        energy_difference([], [(1.0, 0.1)], n_anions=1)

@@ -223,3 +223,52 @@ def test_the_typical_angle_is_that_of_rotations_with_hops(carried):
     assert carried["coupled_angle_deg"] == pytest.approx(90.0, abs=3.0)
     run = RotorHops(**planted_events(seed=1, duration_ps=60.0, hop_rate_per_ps=1e-6).events)
     assert typical_angle_deg([run], radius_A=2.2, window_ps=1.0) is None
+
+
+def test_rotations_that_follow_hops_as_much_as_they_precede_them_are_no_paddlewheel(carried):
+    unsettled = replace(carried["correlogram"], lead_p_value=0.4)
+    ahead = replace(carried["adjusted"], p_value=1e-4, ratio=estimate(2.0, 1.5, 2.6))
+    behind = replace(carried["reverse"], p_value=1e-4, ratio=estimate(3.0, 2.0, 4.0))
+    slower = Counterfactuals(restrained=estimate(0.5, 0.4, 0.6))
+    both = {"correlogram": unsettled, "adjusted": ahead, "counterfactuals": slower}
+    found = reached(carried, reverse=behind, **both)
+    assert (found.verdict, found.confirmed) == ("undetermined", False)
+    assert "follow hops at least as much as they precede them" in found.reason
+    less = replace(behind, ratio=estimate(1.7, 1.2, 2.2))
+    found = reached(carried, reverse=less, **both)
+    assert (found.verdict, found.confirmed) == ("paddlewheel", False)
+    told = found.rungs[3]["evidence"]
+    assert "rotations also follow hops: hazard ratio 1.7 (1.2 to 2.2)" in told
+    assert "whose interval overlaps" in told
+    unsure = replace(behind, ratio=estimate(3.0, 0.9, 9.0))
+    assert reached(carried, reverse=unsure, **both).verdict == "paddlewheel"
+    none = replace(behind, p_value=0.6)
+    quiet_rung = reached(carried, reverse=none, **both).rungs[3]["evidence"]
+    assert "follow" not in quiet_rung
+
+
+def test_the_rung_of_heavy_rotors_says_what_is_left_at_the_largest_inertia(carried):
+    cone = Counterfactuals(
+        restrained=estimate(0.5, 0.4, 0.7),
+        inertia_exponent=estimate(-0.1, -0.15, -0.05),
+        heaviest_scale=64.0,
+        heaviest=estimate(0.66, 0.55, 0.8),
+    )
+    rung = reached(carried, counterfactuals=cone).rungs[-1]
+    assert rung["answer"] == "yes"
+    assert "at 64 times the inertia D is 0.66 (0.55 to 0.8) of its reference" in rung["evidence"]
+    bound = replace(
+        cone,
+        inertia_exponent=estimate(-0.1, -np.inf, -0.05),
+        heaviest=Estimate.limit(0.02, method="did not move"),
+    )
+    rung = reached(carried, counterfactuals=bound).rungs[-1]
+    assert rung["answer"] == "yes"
+    assert "-0.05 or less" in rung["evidence"]
+    assert "D is below 0.02 of its reference" in rung["evidence"]
+
+
+def test_a_cone_that_is_too_wide_is_named_but_not_heard(carried):
+    found = reached(carried, counterfactuals=Counterfactuals(too_wide_deg=80.0))
+    assert "not yet tested" in found.reason
+    assert "a cone of 80 degrees" in found.rungs[-1]["evidence"]
