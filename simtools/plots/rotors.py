@@ -62,7 +62,8 @@ def plot_rotation_arrhenius(points, line=None, *, transports=(), hop_length_A=No
     Parameters
     ----------
     points
-        (temperature in K, `ReorientationRates`, `ReorientationResult`) of each temperature.
+        (temperature in K, `ReorientationRates`, `ReorientationResult`) of each temperature. A tau_1 that was
+        extrapolated beyond the longest lag is left out.
     line
         `RotationArrhenius`: the fit of the rate of rotation and its band.
     transports
@@ -80,7 +81,7 @@ def plot_rotation_arrhenius(points, line=None, *, transports=(), hop_length_A=No
     ax = new_axes(width_in=7.2, height_in=4.8) if ax is None else ax
     ax.set_yscale("log")
     series = [("rotations per rotor", "o", BLUE, [(t, rates.rate_per_rotor) for t, rates, _ in points])]
-    known = [(t, f.tau1) for t, _, f in points if is_value(f.tau1)]
+    known = [(t, f.tau1) for t, _, f in points if is_value(f.tau1) and f.relaxed[0]]
     relaxation = [
         (t, replace(tau, value=1 / tau.value, ci95=(1 / tau.ci95[1], 1 / tau.ci95[0]))) for t, tau in known
     ]
