@@ -51,9 +51,9 @@ def rotation_figures(records, lines=(), transports=(), hop_length_A=None):
             single_figure(
                 f"rotation-arrhenius-{anion}",
                 f"Rotation of {anion} beside diffusion",
-                "Rates with 95 % intervals; arrows point down from 95 % upper limits. Line and band: "
-                "Arrhenius fit of the rate of rotation. Diffusion is drawn as 6D*/d², the rate of "
-                "independent hops of length d that would give D*.",
+                "Rates with 95 % intervals; arrows point down from 95 % upper limits. 1/τ₁ is drawn only "
+                "where C₁ was seen to relax. Line and band: Arrhenius fit of the rate of rotation. Diffusion "
+                "is drawn as 6D*/d², the rate of independent hops of length d that would give D*.",
                 plots.plot_rotation_arrhenius,
                 [
                     (item.temperature_K, item.rotation["reorientation_rates"], item.rotation["reorientation"])

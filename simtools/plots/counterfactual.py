@@ -18,6 +18,14 @@ from simtools.plots.style import (
     temperature_colours,
 )
 
+_WORDS = {
+    "cone_restraint": "cone {:g}°",
+    "frozen_orientation": "orientations frozen",
+    "quenched_orientations": "random, frozen",
+    "frozen_framework": "framework held",
+    "heavy_rotor": "inertia × {:g}",
+}
+
 
 def plot_counterfactual_ratios(results, *, ax=None):
     """Draw D altered over D reference with 95 % intervals on a logarithmic axis and return the Axes.
@@ -62,10 +70,17 @@ def plot_counterfactual_ratios(results, *, ax=None):
     ax.set_yticks(range(len(results)), [plain(_name(item)) for item in results])
     ax.set_ylim(len(results) - 0.5, -0.5)
     low, high = ax.get_xlim()
-    ax.set_xlim(min(low, 0.3), max(high, 3.0))
+    low, high = min(low, 0.3), max(high, 3.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    digits = (1, 2, 5) if len(decades) <= 3 else (1,)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(low, high)
     dress(ax, xlabel="D altered / D reference")
     return add_legend(ax, loc="best")
 
 
 def _name(item):
-    return item.variant if item.reference == "free" else f"{item.variant} / {item.reference}"
+    name = _WORDS[item.kind].format(item.parameter) if item.kind in _WORDS else item.variant
+    return name if item.reference == "free" else f"{name} / {item.reference}"

@@ -113,7 +113,7 @@ def plot_event_correlogram(result, *, shell=0, ax=None):
     )
     ax.set_ylim(0, 1.35 * max(np.nanmax(high, initial=1.0), np.nanmax(result.ratio[shell], initial=1.0)))
     add_legend(ax, loc="upper left")
-    return dress(ax, xlabel="from rotation to hop (ps)", ylabel="pairs over chance")
+    return dress(ax, xlabel="time of hop less time of rotation (ps)", ylabel="pairs over chance")
 
 
 def plot_tilt_at_hops(result, *, ax=None):
@@ -137,9 +137,7 @@ def plot_tilt_at_hops(result, *, ax=None):
     ax.plot(result.lags_ps, result.tilts_deg, color=BLUE)
     ax.axvline(0.0, color=GREY, linestyle="--", linewidth=0.8)
     ax.set_title(f"{result.n_pairs} hops beside rotors, p = {result.p_value:.2g}", fontsize=NOTE_SIZE)
-    return dress(
-        ax, xlabel="from hop (ps)", ylabel=f"mean tilt in {result.span_ps:.2g} ps (degrees, below 45)"
-    )
+    return dress(ax, xlabel="from hop (ps)", ylabel=f"tilt in {result.span_ps:.2g} ps, below 45°")
 
 
 def plot_bottleneck_at_hops(result, *, ax=None):

@@ -51,7 +51,7 @@ def test_fifty_repeats_without_coupling_keep_the_level(case):
     verdicts = [row["verdict"] for row in rows]
     assert "paddlewheel" not in verdicts
     if confounded:
-        least = stats.binom.ppf(0.001, 50, 0.93) / 50  # the band finds 93 % of the 2000 of the record, others all
+        least = stats.binom.ppf(0.001, 50, 0.93) / 50  # the band finds 93 % of the record's 2000
         assert all(share(rows, test) >= least for test in crude)
         assert verdicts.count("co-triggered") >= 40
     elif case != "fast rotors":
