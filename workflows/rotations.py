@@ -1,8 +1,11 @@
 """Rotating anions and their coupling to hops, from trajectory files: ``simtools rotations``."""
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
+from simtools.analysers.evidence_ladder import LEVEL
+from simtools.analysers.rotation import parse_anion
 from simtools.analysers.rotor_records import records_of
 from simtools.analysers.rotor_study import study_rotors
 from simtools.analysers.tilt_study import study_tilts
@@ -20,6 +23,9 @@ from workflows.statepoints import check_directory, write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
 __all__ = ["FileRotations", "analyse_rotation_files", "rotations_text", "write_rotations"]
+
+_USUAL_ORDER = ("B", "Si", "C", "P", "N", "Te", "Se", "S", "I", "Br", "Cl", "O", "F", "H")
+"""Central atom of two first: by rising electronegativity as formulas are written, hydrogen always last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,9 @@ def analyse_rotation_files(
         One (temperature in K or None, replicas) for each temperature; replicas are one list of files each,
         and files of one list follow one another.
     anion
-        Formula with the central atom first, as ``"OH"``, ``"BH4"`` or ``"PS4"``; None for tilts alone.
+        Formula with the central atom first, as ``"OH"``, ``"BH4"`` or ``"PS4"``; None for tilts alone. Two
+        atoms the other way round (``"HO"``, ``"NC"``) are taken in the usual order, with a warning: the
+        direction of the dipole depends on it.
     tilts
         Octahedra whose tilts to analyse, centre first, as ``"OLi6"``.
     mobile
@@ -113,6 +121,9 @@ def analyse_rotation_files(
     names = ("radius_A", "site_symmetry", "threshold_deg", "n_shifts", "seed")
     study = {name: options.pop(name) for name in names if name in options}
     studies, tilted, notes, frames, about = [], [], [], [], {}
+    if anion is not None:
+        anion, said = _in_usual_order(anion)
+        notes += said
     for temperature_K, replicas in sorted(groups, key=lambda group: group[0] or 0.0):
         trajectories = [_loaded(files, temperature_K, options) for files in replicas]
         first = trajectories[0]
@@ -135,6 +146,8 @@ def analyse_rotation_files(
                 )
             )
             notes += studies[-1].warnings
+            for coupling in studies[-1].couplings:
+                notes += _few_shifts(coupling.correlogram.n_shifts, len(coupling.verdict.tests))
         known_K = first.temperature_K if temperature_K is None else temperature_K
         tilted += [study_tilts(trajectories, octahedra=name, temperature_K=known_K) for name in tilts]
     lines = rotation_lines(studies, None, notes)
@@ -152,6 +165,35 @@ def analyse_rotation_files(
         **study,
     }
     return FileRotations(tuple(studies), tuple(lines), tuple(tilted), source, tuple(dict.fromkeys(notes)))
+
+
+def _in_usual_order(anion):
+    """Return the formula with its central atom first, and a line where that was not so."""
+    centre, ligands, n_ligands = parse_anion(anion)
+    if centre in ligands:
+        raise ConfigError(
+            f"anion = {anion!r}: {centre} is both the central atom and a ligand; expected one central atom "
+            "first, as OH, BH4 or PS4"
+        )
+    pair = (centre, *ligands)
+    if n_ligands > 1 or not set(pair) <= set(_USUAL_ORDER):
+        return anion, []
+    usual = "".join(sorted(pair, key=_USUAL_ORDER.index))
+    if usual == anion:
+        return anion, []
+    return usual, [f"{anion} is taken as {usual}, {min(pair, key=_USUAL_ORDER.index)} being the central atom"]
+
+
+def _few_shifts(n_shifts, n_tests):
+    """Return a line where no p of that many shifts alone can be told from chance among so many tests."""
+    smallest = n_tests / (n_shifts + 1)
+    if smallest <= LEVEL:
+        return []
+    return [
+        f"{n_shifts} shifts are few for {n_tests} tests: a test that stands alone cannot have q below "
+        f"{min(smallest, 1.0):.2g}, so nothing it finds reaches {LEVEL:g}; take --shifts "
+        f"{ceil(n_tests / LEVEL) - 1} or more"
+    ]
 
 
 def _loaded(files, temperature_K, reading):

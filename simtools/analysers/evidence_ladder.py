@@ -325,8 +325,7 @@ class Ladder:
         """Say whether ions are slower beside heavier rotors, which turn more slowly: "yes" or "open"."""
         slope = self.counterfactuals.inertia_exponent
         low, high = slope.ci95
-        interval = f"{low:.2g} to {high:.2g}" if low > -inf else f"{high:.2g} or less"
-        text = f"d ln D / d ln I {slope.value:.2g} ({interval}; 0 none, -0.5 all){self._where}"
+        text = f"d ln D / d ln I {slope.value:.2g} ({_interval(low, high)}; 0 none, -0.5 all){self._where}"
         text += self._fall()
         return self.say(_HEAVY, "yes" if high < 0 else "open", text)
 
@@ -338,6 +337,15 @@ class Ladder:
         low, high = _bounds(ratio)
         left = f"below {high:.2g}" if ratio.is_limit else f"{ratio.value:.2g} ({low:.2g} to {high:.2g})"
         return f"; at {self.counterfactuals.heaviest_scale:g} times the inertia D is {left} of its reference"
+
+
+def _interval(low, high):
+    """Return an interval in words, of which an end may be unknown."""
+    if -inf < low and high < inf:
+        return f"{low:.2g} to {high:.2g}"
+    if low == -inf and high == inf:
+        return "no interval known"
+    return f"{high:.2g} or less" if low == -inf else f"{low:.2g} or more"
 
 
 def _bounds(ratio):

@@ -15,6 +15,7 @@ from simtools.core.units import BOLTZMANN_EV_PER_K
 from simtools.testing.rigid_rotors import rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from workflows.cli import BAD_INPUT, DONE, main
+from workflows.rotations import _few_shifts, _in_usual_order
 
 
 def write_extxyz(path, trajectory):
@@ -95,6 +96,29 @@ def test_molecules_across_the_faces_of_a_triclinic_cell_are_the_same(
     assert stored[1].c1[1:4] == pytest.approx(direct, abs=1e-5)
 
 
+def test_two_atoms_the_other_way_round_are_turned_with_a_line(tmp_path, following):
+    files, wanted = [following, "--frame-interval", 0.05, "--temperature", 600], "HO is taken as OH"
+    plain, _ = rotations(tmp_path, "plain", *files, "--anion", "OH")
+    turned, _ = rotations(tmp_path, "turned", *files, "--anion", "HO")
+    assert turned["rotation"] == plain["rotation"]
+    assert turned["source"]["anion"] == "OH"
+    assert any(wanted in line and "O being the central atom" in line for line in turned["warnings"])
+    assert not any(wanted in line for line in plain["warnings"])
+    assert [_in_usual_order(name)[0] for name in ("CN", "NC", "SH", "HS", "NO2", "BH4", "ClO", "OCl")] == [
+        "CN", "CN", "SH", "SH", "NO2", "BH4", "ClO", "ClO",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="O is both the central atom and a ligand"):
+        _in_usual_order("ONO")
+
+
+def test_few_shifts_are_named_only_where_no_test_could_say_yes():
+    assert _few_shifts(1000, 20) == []
+    assert _few_shifts(399, 20) == []
+    (line,) = _few_shifts(398, 20)
+    assert "take --shifts 399 or more" in line
+    assert "q below 1," in _few_shifts(9, 20)[0]
+
+
 def legendre(u, lag):
     return np.einsum("tmbc,tmbc->tmb", u[:-lag], u[lag:]).mean()
 
@@ -131,6 +155,10 @@ def test_hydroxides_that_follow_vacancies_are_called_co_triggered(tmp_path, foll
     assert verdict["ladder"][0]["answer"] == "yes"
     assert "OH and Li at 600 K: co-triggered" in text
     assert "sites of Li were taken from where its density peaks" in text
+    n_tests = len(coupling["tests"])
+    assert f"199 shifts are few for {n_tests} tests" in text
+    assert f"--shifts {20 * n_tests - 1} or more" in text
+    assert f"cannot have q below {n_tests / 200:.2g}" in text
     page = (out / "report.html").read_text()
     assert "co-triggered" in page
     assert "Do they come together beyond chance?" in page

@@ -1,4 +1,5 @@
-"""Rotation-hop coupling held against planted truth; 2000 repeats are in benchmarks/results."""
+"""Rotation-hop coupling held against planted truth; the full record, which says how many
+repeats were made, is benchmarks/results/paddlewheel_calibration.json."""
 
 import json
 from dataclasses import replace

@@ -266,6 +266,10 @@ def test_the_rung_of_heavy_rotors_says_what_is_left_at_the_largest_inertia(carri
     assert rung["answer"] == "yes"
     assert "-0.05 or less" in rung["evidence"]
     assert "D is below 0.02 of its reference" in rung["evidence"]
+    for ends, words in (((-0.15, np.inf), "-0.15 or more"), ((-np.inf, np.inf), "no interval known")):
+        unsure = replace(cone, inertia_exponent=estimate(-0.1, *ends))
+        rung = reached(carried, counterfactuals=unsure).rungs[-1]
+        assert (rung["answer"], words in rung["evidence"]) == ("open", True)
 
 
 def test_a_cone_that_is_too_wide_is_named_but_not_heard(carried):
