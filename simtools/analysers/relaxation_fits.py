@@ -114,6 +114,9 @@ def fit_relaxation(interval_ps, c_k, *, units_uk=None, like=None):
     standard errors and 0.002. Where a stretched exponential without plateau agrees too and has a time over
     25 % away, the run cannot tell a plateau from slower relaxation, and `left` is 1.
 
+    The integral of a function that relaxes to 0 takes off what fits best, by three standard errors below 0 at
+    most.
+
     Limits: plateau + A exp(-t/tau) + (1 - A - plateau) exp(-t/t_fast) gives tau, where t_fast is a hundredth
     of the longest lag or less. 0.002 bends tau by up to 4 % with 40 lags and no noise.
     """
@@ -125,16 +128,23 @@ def fit_relaxation(interval_ps, c_k, *, units_uk=None, like=None):
     last = len(c_k) - 1
     tail = slice(last - last // 10, None)
     highest = min(1.0, max(0.0, c_k[tail].mean() + 3 * error_k[tail].mean()) + _FINEST)
-    if like is not None:
-        start = like.parameters
-        return _fit_from(interval_ps, c_k, noise_uk, like.start_lag, like.stretched, highest, start)[0]
-    lags = _spaced(1, last)
-    starts = lags[lags <= max(1, _LATEST_START * last)]
-    fit = _first_that_agrees(interval_ps, c_k, noise_uk, starts, highest)
-    bare, deviation = _fit_from(interval_ps, c_k, noise_uk, fit.start_lag, True, _NO_PLATEAU)
-    if deviation <= _AGREES and fit.determined and not 1 / _ALIKE < bare.tau_ps / fit.tau_ps < _ALIKE:
-        return replace(fit, left=1.0)
-    return fit
+    if like is None:
+        lags = _spaced(1, last)
+        starts = lags[lags <= max(1, _LATEST_START * last)]
+        fit = _first_that_agrees(interval_ps, c_k, noise_uk, starts, highest)
+        bare, deviation = _fit_from(interval_ps, c_k, noise_uk, fit.start_lag, True, _NO_PLATEAU)
+        if deviation <= _AGREES and fit.determined and not 1 / _ALIKE < bare.tau_ps / fit.tau_ps < _ALIKE:
+            fit = replace(fit, left=1.0)
+    else:
+        form, start = (like.start_lag, like.stretched, highest), like.parameters
+        fit, _ = _fit_from(interval_ps, c_k, noise_uk, *form, start)
+    lowest = -3 * error_k[tail].mean()
+    if lowest == 0 or fit.plateau > _AT_BOUND or (like or fit).left >= RELAXED:
+        return fit
+    # a plateau that may not be below 0 would make the integral too small on average
+    form, start = (fit.start_lag, fit.stretched, highest), fit.parameters
+    free, _ = _fit_from(interval_ps, c_k, noise_uk, *form, start, lowest)
+    return replace(fit, integral_ps=free.integral_ps)
 
 
 def _first_that_agrees(interval_ps, c_k, noise_uk, starts, highest):
@@ -152,7 +162,7 @@ def _spaced(first, last):
     return np.unique(np.round(np.geomspace(first, last, _N_FITTED)).astype(int))
 
 
-def _fit_from(interval_ps, c_k, noise_uk, start_lag, stretched, highest, start=None):
+def _fit_from(interval_ps, c_k, noise_uk, start_lag, stretched, highest, start=None, lowest=0.0):
     """Return the fit from one lag on, and the root mean square of its deviations in standard errors."""
     last = len(c_k) - 1
     lags = _spaced(start_lag, last)
@@ -165,7 +175,7 @@ def _fit_from(interval_ps, c_k, noise_uk, start_lag, stretched, highest, start=N
 
     beta = _STRETCHING if stretched else (1.0 - 1e-9, 1.0 + 1e-9)
     longest = np.log(100 * t[-1])
-    low, high = [0.0, 0.0, np.log(interval_ps / 20), beta[0]], [highest, 1.1, longest, beta[1]]
+    low, high = [lowest, 0.0, np.log(interval_ps / 20), beta[0]], [highest, 1.1, longest, beta[1]]
     if start is None:
         below = np.flatnonzero(y - y[-1] < (y[0] - y[-1]) / np.e)
         guess = t[below[0]] if len(below) else t[-1]
