@@ -2,8 +2,8 @@
 
 16 rotors, 1500 frames each: rotational diffusion (tau_1 = 25 frames), jumps to random directions (25 frames),
 and wobbling in a cone of 40 degrees.
-Estimates without interval (not relaxed) are counted apart. Writes
-benchmarks/results/rotation_calibration.json.
+Estimates without interval (not relaxed) are counted apart.
+Writes benchmarks/results/rotation_calibration.json.
 """
 
 import argparse

@@ -218,7 +218,7 @@ def _fit_from(interval_ps, c_k, noise_uk, start_lag, stretched, highest, start=N
 def time_estimate(fit, left_out, n_units, method, *, without=()):
     """Return the relaxation time; its interval is unknown where the run does not reach it."""
     estimate = jackknife_estimate(fit.tau_ps, left_out, n_units, method, without=without, logarithmic=True)
-    return estimate if fit.relaxed(estimate) else unknown(estimate)
+    return estimate if fit.left < RELAXED and fit.determined else unknown(estimate)
 
 
 def unknown(estimate):

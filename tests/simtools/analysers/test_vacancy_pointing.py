@@ -98,6 +98,7 @@ def test_relaxation_times_of_unlike_replicas_are_wide():
     alike = reorientation([first, second])
     unlike = reorientation([first, second, third, fourth])
     assert "replicas, which differ" in unlike.tau1.method
+    assert unlike.relaxed[0] == (unlike.tau1.ci95[1] < 100 * unlike.tau1.ci95[0])
     assert "rotors" in alike.tau1.method
 
 
