@@ -33,6 +33,7 @@ _N_LAGS = 120
 _N_FITTED = 40
 _SHORTEST_STEPS = 3
 _LATEST_START = 0.1
+_LEAST_LEFT = 0.25
 _AGREES = 1.5
 _FINEST = 0.002
 _LEAST_SLOW = 0.02
@@ -106,9 +107,10 @@ def fit_relaxation(interval_ps, c_k, *, units_uk=None, like=None):
     begins at the first of 40 lags, evenly in their logarithm, from which an exponential and a plateau agree
     with all later lags: the root mean square of the deviations is at most 1.5 of their standard errors. Those
     follow from the scatter of the units less what the fit takes up, as errors of neighbouring lags are alike;
-    0.002 is added in squares. The first lag is at most a tenth of the longest, and 0.02 and three standard
-    errors of C must be left to decay at it. Where no exponential agrees, a stretched one, 0.4 < beta < 2, is
-    fitted under the same rule, and else the one that deviates least.
+    0.002 is added in squares. The first lag is at most a tenth of the longest and before C falls to 0.25, so
+    that no decay is taken for a drop, and 0.02 and three standard errors of C must be left to decay at it.
+    Where no exponential agrees, a stretched one, 0.4 < beta < 2, is fitted under the same rule, and else the
+    one that deviates least.
 
     The plateau is a mean square: 0 at least, and at most the mean of the last tenth of C plus three of its
     standard errors and 0.002. Where a stretched exponential without plateau agrees too and has a time over
@@ -130,7 +132,9 @@ def fit_relaxation(interval_ps, c_k, *, units_uk=None, like=None):
     highest = min(1.0, max(0.0, c_k[tail].mean() + 3 * error_k[tail].mean()) + _FINEST)
     if like is None:
         lags = _spaced(1, last)
-        starts = lags[lags <= max(1, _LATEST_START * last)]
+        above = np.flatnonzero(c_k < _LEAST_LEFT)
+        latest = min(_LATEST_START * last, above[0] - 1 if len(above) else last)
+        starts = lags[lags <= max(1, latest)]
         fit = _first_that_agrees(interval_ps, c_k, noise_uk, starts, highest)
         bare, deviation = _fit_from(interval_ps, c_k, noise_uk, fit.start_lag, True, _NO_PLATEAU)
         if deviation <= _AGREES and fit.determined and not 1 / _ALIKE < bare.tau_ps / fit.tau_ps < _ALIKE:

@@ -288,19 +288,6 @@ def test_shells_need_a_short_step_and_follow_their_ions(tmp_path):
     assert np.ptp(theirs["conserved_energy_eV"]) < 5e-3
 
 
-def test_other_masses_than_the_force_fields_are_refused(tmp_path):
-    field, atoms = small()
-    atoms.set_masses(
-        [
-            9.0 if symbol == "Li" else mass
-            for symbol, mass in zip(atoms.get_chemical_symbols(), atoms.get_masses(), strict=True)
-        ]
-    )
-    stage = Stage(ensemble="NVE", duration_ps=0.02, **PRODUCTION, **SAMPLES)
-    with pytest.raises(ConfigError, match="masses differ from the force field's"):
-        run(atoms, LammpsEngine(field), (stage,), tmp_path, field)
-
-
 def test_an_error_of_lammps_and_its_log_are_named_in_one_line(tmp_path):
     process = LammpsProcess(find_lammps(), mpi_ranks=1, folder=tmp_path, log=tmp_path / "lammps.log")
     with pytest.raises(LammpsError, match=r"^LAMMPS: ERROR: Unknown command: nonsense.*lammps\.log$"):
