@@ -121,13 +121,13 @@ mourners() {
     local process words
     for process in /proc/[0-9]*; do
         mapfile -d '' -t words 2>/dev/null <"$process/cmdline" || continue
-        if [ "${words[2]-}" = watch ] && [ "${words[1]##*/}" = cluster.sh ] && ! kill -0 "${words[4]}" 2>/dev/null; then
-            echo "${process#/proc/}"
-        fi
+        if [ "${words[2]-}" != watch ] || [ "${words[1]##*/}" != cluster.sh ]; then continue; fi
+        if [ ! -e "/proc/${words[4]}" ]; then echo "${process#/proc/}"; fi
     done
 }
 
 settle() {
+    sleep 3 # a process that was killed just now is not yet gone
     for _ in $(seq 90); do
         if [ -z "$(mourners)" ]; then return; fi
         sleep 1
