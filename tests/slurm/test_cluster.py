@@ -11,6 +11,7 @@ from tests.slurm.campaigns import (
     driver,
     inline,
     log_of,
+    owner,
     points_of,
     requeues,
     simtools,
@@ -80,23 +81,15 @@ def test_requeued_points_of_a_killed_driver_end_with_the_bits_of_one_process(clu
     print(f"requeues: {mine}")
 
 
-def test_volumes_come_first(cluster, volumes, tmp_path):
-    _, environment = cluster
-    recipe, expected = volumes
-    done = call(through_slurm(recipe, tmp_path / "slurm", "--max-concurrent", 3), environment, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert_same_bits(expected, tmp_path / "slurm")
-
-
-@pytest.mark.parametrize("how", [[], ["--signal=KILL"]], ids=["scancel", "scancel --signal=KILL"])
-def test_a_cancelled_job_is_checkpointed_and_stays_cancelled_until_the_next_command(cluster, tmp_path, how):
+def test_cancelled_jobs_are_checkpointed_and_stay_cancelled_until_the_next_command(cluster, tmp_path):
     _, environment = cluster
     recipe = write_slow_recipe(tmp_path, production_ps=3, time_limit_min=5)
     directory = tmp_path / "slurm"
     command = through_slurm(recipe, directory)
     with driver(command, slow(environment), tmp_path / "driver.log") as first:
         wait_for(lambda: len(list(directory.glob("points/*/progress.json"))) == 2, 300)
-        assert call(["scancel", "--me", *how], environment).returncode == 0
+        for point, how in zip(points_of(directory), ([], ["--signal=KILL"]), strict=True):
+            assert call(["scancel", *how, owner(point)[1]], environment).returncode == 0
         assert first.wait(120) == 75
     assert (tmp_path / "driver.log").read_text().count("was cancelled") == 2
     for point in points_of(directory):
@@ -108,6 +101,14 @@ def test_a_cancelled_job_is_checkpointed_and_stays_cancelled_until_the_next_comm
     for point in points_of(directory):
         assert log_of(point).count("continuing from step") == 1
     assert_same_bits(inline(recipe, tmp_path / "inline", environment), directory)
+
+
+def test_volumes_come_first(cluster, volumes, tmp_path):
+    _, environment = cluster
+    recipe, expected = volumes
+    done = call(through_slurm(recipe, tmp_path / "slurm", "--max-concurrent", 3), environment, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert_same_bits(expected, tmp_path / "slurm")
 
 
 def test_exported_scripts_run_the_campaign_without_a_driver(cluster, volumes, tmp_path):
