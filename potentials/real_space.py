@@ -1,5 +1,6 @@
 """Energy, forces and virial of everything summed over pairs. Reciprocal space: ewald_sum.py, mesh.py."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,18 @@ from potentials.errors import CloseContactError, NonFiniteError
 from potentials.kernels import pair as kernels
 from potentials.neighbours import NeighbourList
 from potentials.tables import ORDINARY_FORCE_EV_PER_A, fit_tables, pair_energy_and_slope, pair_ranges
+
+FEWEST_IONS_FOR_TWO_THREADS = 150
+"""Below this, waking a second thread takes longer than what it saves."""
+PATIENCE = 50_000
+"""How often one thread looks for the end of the other, some 50 microseconds, before it goes to sleep."""
+
+
+def blocks_of(n_ions):
+    """Return in how many parts the pairs are summed: as many for one thread as for two, which share them."""
+    if n_ions < FEWEST_IONS_FOR_TWO_THREADS:
+        return 1
+    return 4 if n_ions < 1000 else 8
 
 
 class RealSpace:
@@ -87,27 +100,91 @@ class RealSpace:
                 self.tables.index_tt, self.tables.top_tt, self._inverse_inner2, self.tables.base,
                 self.tables.shift_bits,
             )  # fmt: skip
-        self._f_xc = np.empty((0, 4))
+            coefficients_pbk = np.ascontiguousarray(self.tables.coefficients_pbk)
+            n_bins = coefficients_pbk.shape[1]
+            self._tables = (coefficients_pbk.reshape(-1), n_bins, *self._table_arguments[1:])
+        n_blocks = blocks_of(len(type_n))
+        self._start_b = np.arange(n_blocks + 1) * len(type_n) // n_blocks
+        self._touched_bc = np.zeros((n_blocks, 4), dtype=np.int64)
+        self._energy_b = np.empty(n_blocks)
+        self._next_block = np.full(1, n_blocks, dtype=np.int64)
+        self._left = np.zeros(1, dtype=np.int64)
+        self._followed_build = None
+        self._r_x, self._f_x = np.empty(0), np.empty(0)
+        self._f_bx = np.empty((n_blocks, 0))
         self._virial_cc = np.empty((3, 3))
 
     def compute(self, positions_nc, cell, force_nc):
         """Add the pair forces to `force_nc` (eV/Å) and return energy (eV) and dE/dstrain (eV, (3, 3))."""
-        return self.add_forces(self.sum_pairs(positions_nc, cell), force_nc)
+        self.sum_pairs(positions_nc, cell)
+        return self.add_forces(force_nc)
 
-    def sum_pairs(self, positions_nc, cell):
-        """Sum over pairs and keep their forces for `add_forces`; return the energy, eV."""
+    def expect_pairs(self):
+        """Say that a `sum_pairs` is to come, for `help_with_pairs`; before either of them."""
+        self._left[0] = 0
+
+    def sum_pairs(self, positions_nc, cell, prepared=None):
+        """Sum over pairs and keep their forces for `add_forces`.
+
+        `prepared()` is called, whatever happens, when `help_with_pairs` in another thread can take its part.
+        """
+        try:
+            if self.tables is None:
+                self._sum_exactly(positions_nc, cell)
+                return
+            places = self.neighbours.places(positions_nc, cell)
+            if places is not None:
+                self._follow_list()
+                if kernels.place_and_sum(places, self._force_arguments(), self._left):
+                    return
+            self._rebuild(positions_nc, cell)
+        finally:
+            if prepared is not None:
+                prepared()
+        kernels.table_forces(*self._force_arguments())
+
+    def _sum_exactly(self, positions_nc, cell):
+        self.neighbours.update(positions_nc, cell)
+        self._f_xc = np.zeros_like(self.neighbours.r_xc)
+        self._exact_energy = float(self._exact().sum())
+
+    def _rebuild(self, positions_nc, cell):
+        self.neighbours.rebuild(positions_nc, cell)
+        self._follow_list()
+        self._next_block[0] = 0
+
+    def _follow_list(self):
+        """Make what has the shape of the list anew after the list was, by whomever."""
         nb = self.neighbours
-        nb.update(positions_nc, cell)
-        if len(self._f_xc) != len(nb.r_xc):
-            self._f_xc = np.empty_like(nb.r_xc)
-        if self.tables is None:
-            return float(self._exact().sum())
-        return kernels.table_forces(
-            nb.r_xc, nb.type_x, nb.first_it, nb.neighbour_k, *self._table_arguments, self._f_xc
+        if self._followed_build == nb.n_builds:
+            return
+        self._followed_build = nb.n_builds
+        self._r_x = nb.r_xc.reshape(-1)
+        if len(self._f_x) != len(self._r_x):
+            self._f_x = np.empty_like(self._r_x)
+            self._f_bx = np.empty((len(self._energy_b), nb.r_xc.size))
+        kernels.touched_atoms(
+            self._start_b, nb.first_it, nb.neighbour_k, nb.n_types, nb.n_local, self._touched_bc
         )
 
-    def add_forces(self, energy, force_nc):
-        """Add what `sum_pairs` kept to `force_nc`; return its `energy`, eV, and dE/dstrain, eV, (3, 3).
+    def help_with_pairs(self):
+        """Sum the blocks of pairs that `sum_pairs` in another thread has not come to.
+
+        Returns True when that thread is known to have done with them. To be called after `expect_pairs`.
+        """
+        if not kernels.has_begun(self._next_block, len(self._energy_b), self._left, PATIENCE):
+            return False
+        return kernels.help_and_wait(self._force_arguments(), self._left, PATIENCE)
+
+    def _force_arguments(self):
+        nb = self.neighbours
+        return (
+            self._r_x, nb.type_x, nb.first_it, nb.neighbour_k, *self._tables,
+            self._start_b, self._touched_bc, self._next_block, self._f_bx, self._energy_b,
+        )  # fmt: skip
+
+    def add_forces(self, force_nc):
+        """Add what `sum_pairs` kept to `force_nc`; return the energy, eV, and dE/dstrain, eV, (3, 3).
 
         Raises
         ------
@@ -115,9 +192,16 @@ class RealSpace:
             Where energy or forces are no numbers.
         """
         nb = self.neighbours
-        factor = 1.0 if self.tables is None else 2.0 * self._inverse_inner2
-        finite = kernels.fold_forces(self._f_xc, nb.r_xc, nb.owner_x, factor, force_nc, self._virial_cc)
-        if not (finite and np.isfinite(energy)):
+        if self.tables is None:
+            energy = self._exact_energy
+            if not kernels.fold_forces(self._f_xc, nb.r_xc, nb.owner_x, 1.0, force_nc, self._virial_cc):
+                energy = np.nan
+        else:
+            energy = kernels.join_blocks(
+                self._f_bx, self._touched_bc, self._energy_b, self._f_x, (nb.r_xc, nb.owner_x),
+                2.0 * self._inverse_inner2, force_nc, self._virial_cc,
+            )  # fmt: skip
+        if not math.isfinite(energy):
             self._explain(force_nc)
         return energy, self._virial_cc
 

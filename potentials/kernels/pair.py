@@ -6,7 +6,8 @@ for local atoms and their images together; the virial is then the sum of force t
 
 import numpy as np
 
-from simtools.core.accelerate import kernel
+from potentials.kernels.neighbours import move_atoms
+from simtools.core.accelerate import kernel, look, publish, take_next
 
 REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
 """Fast-math flags of the force kernel. NaN and infinity stay themselves: the callers look for them."""
@@ -14,46 +15,159 @@ REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
 
 @kernel(fastmath=REASSOCIATING)
 def table_forces(
-    r_xc, type_x, first_it, neighbour_k, coefficients_pbk, index_tt, top_tt, inverse_inner2, base, shift, f_xc
+    r_x,
+    type_x,
+    first_it,
+    neighbour_k,
+    coefficients,
+    n_bins,
+    index_tt,
+    top_tt,
+    inverse_inner2,
+    base,
+    shift,
+    start_b,
+    touched_bc,
+    next_block,
+    f_bx,
+    energy_b,
 ):
-    """Write dE/ds (r_j - r_i) sums into `f_xc` (zeroed here) and return the energy.
+    """Sum the blocks of atoms that no other thread has taken from `next_block` yet.
 
-    The true forces are `f_xc` times 2 * `inverse_inner2`; `fold_forces` applies that.
+    Block b holds the local atoms from ``start_b[b]`` up to ``start_b[b + 1]``. Its sums of dE/ds (r_j - r_i)
+    go to ``f_bx[b]``, zeroed here where the block has neighbours (`touched_bc`, see `touched_atoms`), its
+    energy to ``energy_b[b]``. The true forces are these times 2 * inverse_inner2; `fold_forces` applies that.
+
+    `r_x`, ``f_bx[b]`` and `coefficients` are flat: four numbers per atom (the last is zero) and per bin, read
+    and written as one wide word. Indices are unsigned: whether a signed one is negative is asked each time.
     """
     n_types = top_tt.shape[0]
-    n_local = (first_it.shape[0] - 1) // n_types
-    last = coefficients_pbk.shape[1] - 1
+    n_blocks = len(energy_b)
+    last = np.uint64(n_bins - 1)
     mask = ~((np.int64(1) << shift) - np.int64(1))
-    f_xc[:] = 0.0
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    while True:
+        block = take_next(next_block)
+        if block >= n_blocks:
+            break
+        f_x = f_bx[block]
+        for part in range(2):
+            f_x[4 * touched_bc[block, 2 * part] : 4 * touched_bc[block, 2 * part + 1]] = 0.0
+        energy = 0.0
+        for i in range(start_b[block], start_b[block + 1]):
+            at_i = np.uint64(i) << two
+            x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
+            fx, fy, fz, fw = 0.0, 0.0, 0.0, 0.0
+            type_i = type_x[i]
+            for t in range(n_types):
+                row = i * n_types + t
+                table = np.uint64(index_tt[type_i, t] * n_bins)
+                top = top_tt[type_i, t]
+                for k in range(np.uint64(first_it[row]), np.uint64(first_it[row + 1])):
+                    j = np.uint64(neighbour_k[k]) << two
+                    dx, dy, dz, dw = r_x[j] - x, r_x[j + one] - y, r_x[j + two] - z, r_x[j + three]
+                    s = ((dx * dx + dy * dy) + (dz * dz + dw * dw)) * inverse_inner2
+                    bits = np.float64(s).view(np.int64)
+                    b = np.uint64(max((bits >> shift) - base, 0))
+                    b = b if s < top else last
+                    v = s - np.int64(bits & mask).view(np.float64)
+                    c = (table + b) << two
+                    c0, c1, c2, c3 = (
+                        coefficients[c],
+                        coefficients[c + one],
+                        coefficients[c + two],
+                        coefficients[c + three],
+                    )
+                    energy += c0 + v * (c1 + v * (c2 + v * c3))
+                    slope = c1 + v * (2.0 * c2 + v * (3.0 * c3))
+                    px, py, pz, pw = slope * dx, slope * dy, slope * dz, slope * dw
+                    fx += px
+                    fy += py
+                    fz += pz
+                    fw += pw
+                    f0, f1, f2, f3 = f_x[j], f_x[j + one], f_x[j + two], f_x[j + three]
+                    f_x[j] = f0 - px
+                    f_x[j + one] = f1 - py
+                    f_x[j + two] = f2 - pz
+                    f_x[j + three] = f3 - pw
+            f_x[at_i] += fx
+            f_x[at_i + one] += fy
+            f_x[at_i + two] += fz
+            f_x[at_i + three] += fw
+        energy_b[block] = energy
+
+
+@kernel
+def place_and_sum(places, forces, left):
+    """Bring the atoms of a list to new positions and sum their pairs; nothing and False for an old list.
+
+    `places` are the arguments of `neighbours.move_atoms`, `forces` those of `table_forces`: one call without
+    a stop between them, because a second thread that asks for Python's lock waits longer than they take.
+    ``left[0]`` is set to 1 when nothing is touched any more.
+    """
+    if not move_atoms(*places):
+        return False
+    publish(forces[-3], np.int64(0))
+    table_forces(*forces)
+    publish(left, np.int64(1))
+    return True
+
+
+@kernel
+def has_begun(next_block, n_blocks, left, patience):
+    """Look `patience` times whether the other thread has begun to sum, or has left already; say so."""
+    for _ in range(patience):
+        if look(next_block) < n_blocks or look(left) != 0:
+            return True
+    return False
+
+
+@kernel
+def help_and_wait(forces, left, patience):
+    """Sum the blocks that are left over; look `patience` times whether the other thread has left, and say so.
+
+    To be called after `has_begun`: before that, what `forces` holds may still be replaced.
+    """
+    table_forces(*forces)
+    for _ in range(patience):
+        if look(left) != 0:
+            return True
+    return False
+
+
+@kernel
+def touched_atoms(start_b, first_it, neighbour_k, n_types, n_local, touched_bc):
+    """Write which atoms each block of `table_forces` adds forces to: two ranges, of locals and of images."""
+    for b in range(len(start_b) - 1):
+        last, first_image, last_image = start_b[b + 1], np.int64(1) << 62, n_local
+        for k in range(first_it[start_b[b] * n_types], first_it[start_b[b + 1] * n_types]):
+            j = np.int64(neighbour_k[k])
+            if j < n_local:
+                last = max(last, j + 1)
+            else:
+                first_image = min(first_image, j)
+                last_image = max(last_image, j + 1)
+        touched_bc[b, 0] = start_b[b]
+        touched_bc[b, 1] = last
+        touched_bc[b, 2] = min(first_image, last_image)
+        touched_bc[b, 3] = last_image
+
+
+@kernel
+def join_blocks(f_bx, touched_bc, energy_b, f_x, places, factor, force_nc, virial_cc):
+    """Add the forces of all blocks, always in their order, as `fold_forces` does; return the energy.
+
+    The energy is NaN where a force is not finite. `places` are positions and owners of atoms and images.
+    """
+    f_x[:] = 0.0
     energy = 0.0
-    for i in range(n_local):
-        x, y, z = r_xc[i, 0], r_xc[i, 1], r_xc[i, 2]
-        fx, fy, fz = 0.0, 0.0, 0.0
-        type_i = type_x[i]
-        for t in range(n_types):
-            table = coefficients_pbk[index_tt[type_i, t]]
-            top = top_tt[type_i, t]
-            for k in range(first_it[i * n_types + t], first_it[i * n_types + t + 1]):
-                j = neighbour_k[k]
-                dx, dy, dz = r_xc[j, 0] - x, r_xc[j, 1] - y, r_xc[j, 2] - z
-                s = (dx * dx + dy * dy + dz * dz) * inverse_inner2
-                bits = np.float64(s).view(np.int64)
-                b = max((bits >> shift) - base, 0)
-                b = b if s < top else last
-                v = s - np.int64(bits & mask).view(np.float64)
-                c0, c1, c2, c3 = table[b, 0], table[b, 1], table[b, 2], table[b, 3]
-                energy += c0 + v * (c1 + v * (c2 + v * c3))
-                slope = c1 + v * (2.0 * c2 + v * (3.0 * c3))
-                fx += slope * dx
-                fy += slope * dy
-                fz += slope * dz
-                f_xc[j, 0] -= slope * dx
-                f_xc[j, 1] -= slope * dy
-                f_xc[j, 2] -= slope * dz
-        f_xc[i, 0] += fx
-        f_xc[i, 1] += fy
-        f_xc[i, 2] += fz
-    return energy
+    for b in range(len(touched_bc)):
+        energy += energy_b[b]
+        for part in range(2):
+            for x in range(4 * touched_bc[b, 2 * part], 4 * touched_bc[b, 2 * part + 1]):
+                f_x[x] += f_bx[b, x]
+    finite = fold_forces(f_x.reshape(-1, 4), places[0], places[1], factor, force_nc, virial_cc)
+    return energy if finite else np.nan
 
 
 @kernel
