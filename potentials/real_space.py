@@ -14,13 +14,23 @@ FEWEST_IONS_FOR_TWO_THREADS = 150
 """Below this, waking a second thread takes longer than what it saves."""
 PATIENCE = 50_000
 """How often one thread looks for the end of the other, some 50 microseconds, before it goes to sleep."""
+COURTESY = 10_000
+"""How often the second thread looks whether the first has gone on, before it asks for Python's lock."""
 
 
-def blocks_of(n_ions):
-    """Return in how many parts the pairs are summed: as many for one thread as for two, which share them."""
+SHARES = np.array([0.25, 0.2, 0.16, 0.13, 0.1, 0.08, 0.05, 0.03])
+"""Parts of the atoms whose pairs are summed at one go. The last are small: then two threads end together."""
+SHARES_OF_FEW = np.array([0.4, 0.3, 0.2, 0.1])
+"""The same for small cells, in which nearly every part touches nearly every atom."""
+FEW_IONS = 1000
+
+
+def block_starts(n_ions):
+    """Return where blocks begin and the last ends: the same for one thread and for two, which share them."""
     if n_ions < FEWEST_IONS_FOR_TWO_THREADS:
-        return 1
-    return 4 if n_ions < 1000 else 8
+        return np.array([0, n_ions])
+    shares = SHARES_OF_FEW if n_ions < FEW_IONS else SHARES
+    return np.rint(np.concatenate([[0.0], np.cumsum(shares)]) * n_ions).astype(np.int64)
 
 
 class RealSpace:
@@ -103,8 +113,8 @@ class RealSpace:
             coefficients_pbk = np.ascontiguousarray(self.tables.coefficients_pbk)
             n_bins = coefficients_pbk.shape[1]
             self._tables = (coefficients_pbk.reshape(-1), n_bins, *self._table_arguments[1:])
-        n_blocks = blocks_of(len(type_n))
-        self._start_b = np.arange(n_blocks + 1) * len(type_n) // n_blocks
+        self._start_b = block_starts(len(type_n))
+        n_blocks = len(self._start_b) - 1
         self._touched_bc = np.zeros((n_blocks, 4), dtype=np.int64)
         self._energy_b = np.empty(n_blocks)
         self._next_block = np.full(1, n_blocks, dtype=np.int64)
@@ -135,7 +145,8 @@ class RealSpace:
             places = self.neighbours.places(positions_nc, cell)
             if places is not None:
                 self._follow_list()
-                if kernels.place_and_sum(places, self._force_arguments(), self._left):
+                patience = 0 if prepared is None else COURTESY
+                if kernels.place_and_sum(places, self._force_arguments(), self._left, patience):
                     return
             self._rebuild(positions_nc, cell)
         finally:
@@ -174,7 +185,10 @@ class RealSpace:
         """
         if not kernels.has_begun(self._next_block, len(self._energy_b), self._left, PATIENCE):
             return False
-        return kernels.help_and_wait(self._force_arguments(), self._left, PATIENCE)
+        has_left = kernels.help_and_wait(self._force_arguments(), self._left, PATIENCE)
+        if has_left:
+            self._left[0] = 2
+        return has_left
 
     def _force_arguments(self):
         nb = self.neighbours

@@ -98,18 +98,22 @@ def table_forces(
 
 
 @kernel
-def place_and_sum(places, forces, left):
+def place_and_sum(places, forces, left, patience):
     """Bring the atoms of a list to new positions and sum their pairs; nothing and False for an old list.
 
     `places` are the arguments of `neighbours.move_atoms`, `forces` those of `table_forces`: one call without
     a stop between them, because a second thread that asks for Python's lock waits longer than they take.
-    ``left[0]`` is set to 1 when nothing is touched any more.
+    ``left[0]`` is set to 1 when nothing is touched any more. Then the other thread goes first: it says so
+    with 2, which is looked for `patience` times.
     """
     if not move_atoms(*places):
         return False
     publish(forces[-3], np.int64(0))
     table_forces(*forces)
     publish(left, np.int64(1))
+    for _ in range(patience):
+        if look(left) == 2:
+            break
     return True
 
 

@@ -21,12 +21,12 @@ def at_once(first, second, *, help_second=None, worth_it=True):
     `second`, and once more after `second` has called ``prepared()``; if it returns True, `second` has nothing
     left to do and is not waited for. An exception of `first` comes before one of `second`, as if one had run
     after the other; neither is at work any more when this returns or raises. On a busy machine, where the
-    second thread has not begun when `first` is done, both run in this one. `second` must call `prepared`,
-    whatever happens, and must not call `at_once`.
+    second thread has not begun when `first` is done, both run in this one, and `prepared` is None. `second`
+    must call it otherwise, whatever happens, and must not call `at_once`.
     """
     if not worth_it or compute_threads() < 2:
         found = first()
-        second(_nothing)
+        second(None)
         return found
     prepared = threading.Event()
     beside = _second_thread(os.getpid()).submit(second, prepared.set)
@@ -37,7 +37,7 @@ def at_once(first, second, *, help_second=None, worth_it=True):
             wait((beside,))
         raise
     if beside.cancel():
-        second(_nothing)
+        second(None)
         return found
     if help_second is not None:
         if help_second():
@@ -46,10 +46,6 @@ def at_once(first, second, *, help_second=None, worth_it=True):
         help_second()
     beside.result()
     return found
-
-
-def _nothing():
-    """Stand for ``prepared`` where nobody waits."""
 
 
 @cache
