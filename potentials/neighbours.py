@@ -45,8 +45,10 @@ class NeighbourList:
     r_xc : ndarray
         Current positions of local atoms (spatially sorted), then of their images, Å, shape
         (n_local + n_images, 4); the last column is unused.
-    type_x, owner_x : ndarray
-        Type, and index in the caller's order, of each of these.
+    type_x, owner_x, home_x : ndarray
+        Type, index in the caller's order and in the sorted order (of an image: of its atom) of each of these.
+    order_n : ndarray
+        Index in the caller's order of every local atom, sorted.
     first_it, neighbour_k : ndarray
         Neighbours of type t of sorted atom i: ``neighbour_k[first_it[i * n_types + t]:first_it[... + 1]]``.
     n_builds : int
@@ -67,7 +69,7 @@ class NeighbourList:
         self._last_cell = None
         self._shape_of = None
         self._reach_tt = np.where(self.cutoff_tt > 0.0, self.cutoff_tt + self.skin_A, 0.0)
-        self._neighbour_k = np.empty(0, dtype=np.int32)
+        self._neighbour_k = np.empty(0, dtype=np.uint32)
 
     def update(self, positions_nc, cell):
         """Bring `r_xc` to these positions (n_atoms, 3) and cell, Å; return True if the list was remade."""
@@ -90,7 +92,7 @@ class NeighbourList:
                 self._inverse_norm = float(max(np.linalg.norm(np.linalg.inv(self._deformation), 2), 1.0))
         return (
             positions_nc, self.reference_positions_nc, self._deformation, self._inverse_norm, self.cutoff_A,
-            self.skin_A, self._order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc,
+            self.skin_A, self.order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc,
         )  # fmt: skip
 
     def rebuild(self, positions_nc, cell):
@@ -106,11 +108,12 @@ class NeighbourList:
         if bad >= 0:
             raise NonFiniteError("position", int(bad))
         fractional_nc, self.type_x, start_local_b, start_image_b = sorted_atoms
-        self._order_n, self._offset_nc, self._owner_g, self._shift_gc, self.owner_x, self.r_xc = placed
+        self.order_n, self._offset_nc, self._owner_g, self._shift_gc, self.owner_x, self.r_xc = placed
         self.reference_positions_nc, self.reference_cell = positions_nc, cell
         self._last_cell = cell.tobytes()
         self._deformation, self._inverse_norm = np.eye(3), 1.0
         self.n_local = len(positions_nc)
+        self.home_x = np.concatenate([np.arange(self.n_local), self._owner_g]).astype(np.int32)
         first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
         while True:
             total = kernels.fill_list(
@@ -128,7 +131,7 @@ class NeighbourList:
             )
             if total >= 0:
                 break
-            self._neighbour_k = np.empty(int(-total), dtype=np.int32)
+            self._neighbour_k = np.empty(int(-total), dtype=np.uint32)
         self.first_it = first_it
         if self.partner_n is not None:
             total = kernels.drop_partners(

@@ -116,21 +116,23 @@ class RealSpace:
         self._start_b = block_starts(len(type_n))
         n_blocks = len(self._start_b) - 1
         self._touched_bc = np.zeros((n_blocks, 4), dtype=np.int64)
-        self._energy_b = np.empty(n_blocks)
+        self._energy_b, self._virial_bs = np.empty(n_blocks), None
         self._next_block = np.full(1, n_blocks, dtype=np.int64)
         self._left = np.zeros(1, dtype=np.int64)
         self._followed_build = None
-        self._r_x, self._f_x = np.empty(0), np.empty(0)
-        self._f_bx = np.empty((n_blocks, 0))
+        self._r_x, self._slot_x = np.empty(0), np.empty(0, dtype=np.uint32)
+        self._f_bi, self._f_i = np.empty((n_blocks, 4 * len(type_n))), np.empty(4 * len(type_n))
         self._virial_cc = np.empty((3, 3))
 
     def compute(self, positions_nc, cell, force_nc):
         """Add the pair forces to `force_nc` (eV/Å) and return energy (eV) and dE/dstrain (eV, (3, 3))."""
+        self.expect_pairs(True)
         self.sum_pairs(positions_nc, cell)
         return self.add_forces(force_nc)
 
-    def expect_pairs(self):
-        """Say that a `sum_pairs` is to come, for `help_with_pairs`; before either of them."""
+    def expect_pairs(self, stress):
+        """Say that a `sum_pairs` is to come, with the virial or without; before it and `help_with_pairs`."""
+        self._virial_bs = np.empty((len(self._energy_b), 6)) if stress else None
         self._left[0] = 0
 
     def sum_pairs(self, positions_nc, cell, prepared=None):
@@ -170,12 +172,9 @@ class RealSpace:
         if self._followed_build == nb.n_builds:
             return
         self._followed_build = nb.n_builds
-        self._r_x = nb.r_xc.reshape(-1)
-        if len(self._f_x) != len(self._r_x):
-            self._f_x = np.empty_like(self._r_x)
-            self._f_bx = np.empty((len(self._energy_b), nb.r_xc.size))
+        self._r_x, self._slot_x = nb.r_xc.reshape(-1), (4 * nb.home_x).astype(np.uint32)
         kernels.touched_atoms(
-            self._start_b, nb.first_it, nb.neighbour_k, nb.n_types, nb.n_local, self._touched_bc
+            self._start_b, nb.first_it, nb.neighbour_k, nb.home_x, nb.n_types, self._touched_bc
         )
 
     def help_with_pairs(self):
@@ -193,8 +192,8 @@ class RealSpace:
     def _force_arguments(self):
         nb = self.neighbours
         return (
-            self._r_x, nb.type_x, nb.first_it, nb.neighbour_k, *self._tables,
-            self._start_b, self._touched_bc, self._next_block, self._f_bx, self._energy_b,
+            self._r_x, nb.type_x, nb.first_it, nb.neighbour_k, *self._tables, self._slot_x,
+            self._start_b, self._touched_bc, self._virial_bs, self._next_block, self._f_bi, self._energy_b,
         )  # fmt: skip
 
     def add_forces(self, force_nc):
@@ -212,8 +211,8 @@ class RealSpace:
                 energy = np.nan
         else:
             energy = kernels.join_blocks(
-                self._f_bx, self._touched_bc, self._energy_b, self._f_x, (nb.r_xc, nb.owner_x),
-                2.0 * self._inverse_inner2, force_nc, self._virial_cc,
+                self._f_bi, self._touched_bc, self._virial_bs, self._energy_b, nb.order_n,
+                2.0 * self._inverse_inner2, self._f_i, force_nc, self._virial_cc,
             )  # fmt: skip
         if not math.isfinite(energy):
             self._explain(force_nc)

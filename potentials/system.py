@@ -131,13 +131,13 @@ class IonicSystem:
 
     def _sum(self, positions_nc, cell, stress):
         """Return energy, forces, dE/dstrain (None unless wanted) and reciprocal energies of the particles."""
+        self.real_space.expect_pairs(stress)
         if self.reciprocal is None:
             energy, reciprocal_n = 0.0, 0.0
             forces_nc = np.zeros((len(positions_nc), 3))
             virial_cc = np.zeros((3, 3))
             self.real_space.sum_pairs(positions_nc, cell)
         else:
-            self.real_space.expect_pairs()
             energy, reciprocal_n, forces_nc, virial_cc = at_once(
                 lambda: self.reciprocal.compute(positions_nc, cell, stress=stress),
                 lambda prepared: self.real_space.sum_pairs(positions_nc, cell, prepared),

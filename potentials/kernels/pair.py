@@ -26,19 +26,23 @@ def table_forces(
     inverse_inner2,
     base,
     shift,
+    slot_x,
     start_b,
     touched_bc,
+    virial_bs,
     next_block,
-    f_bx,
+    f_bi,
     energy_b,
 ):
     """Sum the blocks of atoms that no other thread has taken from `next_block` yet.
 
     Block b holds the local atoms from ``start_b[b]`` up to ``start_b[b + 1]``. Its sums of dE/ds (r_j - r_i)
-    go to ``f_bx[b]``, zeroed here where the block has neighbours (`touched_bc`, see `touched_atoms`), its
-    energy to ``energy_b[b]``. The true forces are these times 2 * inverse_inner2; `fold_forces` applies that.
+    go to ``f_bi[b]``, zeroed here where the block has neighbours (`touched_bc`, see `touched_atoms`): those
+    of an image to its local atom (`slot_x` says where these four numbers begin). Its energy goes to ``energy_b[b]``, its sums of
+    dE/ds (r_j - r_i) (r_j - r_i) to ``virial_bs[b]``, xx, yy, zz, yz, xz, xy, unless that is None. The true forces are these
+    times 2 * inverse_inner2; `join_blocks` applies that.
 
-    `r_x`, ``f_bx[b]`` and `coefficients` are flat: four numbers per atom (the last is zero) and per bin, read
+    `r_x`, ``f_bi[b]`` and `coefficients` are flat: four numbers per atom (the last is zero) and per bin, read
     and written as one wide word. Indices are unsigned: whether a signed one is negative is asked each time.
     """
     n_types = top_tt.shape[0]
@@ -50,10 +54,10 @@ def table_forces(
         block = take_next(next_block)
         if block >= n_blocks:
             break
-        f_x = f_bx[block]
+        f_i = f_bi[block]
         for part in range(2):
-            f_x[4 * touched_bc[block, 2 * part] : 4 * touched_bc[block, 2 * part + 1]] = 0.0
-        energy = 0.0
+            f_i[4 * touched_bc[block, 2 * part] : 4 * touched_bc[block, 2 * part + 1]] = 0.0
+        energy = xx = yy = zz = yz = xz = xy = 0.0
         for i in range(start_b[block], start_b[block + 1]):
             at_i = np.uint64(i) << two
             x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
@@ -64,7 +68,8 @@ def table_forces(
                 table = np.uint64(index_tt[type_i, t] * n_bins)
                 top = top_tt[type_i, t]
                 for k in range(np.uint64(first_it[row]), np.uint64(first_it[row + 1])):
-                    j = np.uint64(neighbour_k[k]) << two
+                    place = np.uint64(neighbour_k[k])
+                    j, home = place << two, np.uint64(slot_x[place])
                     dx, dy, dz, dw = r_x[j] - x, r_x[j + one] - y, r_x[j + two] - z, r_x[j + three]
                     s = ((dx * dx + dy * dy) + (dz * dz + dw * dw)) * inverse_inner2
                     bits = np.float64(s).view(np.int64)
@@ -85,16 +90,26 @@ def table_forces(
                     fy += py
                     fz += pz
                     fw += pw
-                    f0, f1, f2, f3 = f_x[j], f_x[j + one], f_x[j + two], f_x[j + three]
-                    f_x[j] = f0 - px
-                    f_x[j + one] = f1 - py
-                    f_x[j + two] = f2 - pz
-                    f_x[j + three] = f3 - pw
-            f_x[at_i] += fx
-            f_x[at_i + one] += fy
-            f_x[at_i + two] += fz
-            f_x[at_i + three] += fw
+                    f0, f1, f2, f3 = f_i[home], f_i[home + one], f_i[home + two], f_i[home + three]
+                    f_i[home] = f0 - px
+                    f_i[home + one] = f1 - py
+                    f_i[home + two] = f2 - pz
+                    f_i[home + three] = f3 - pw
+                    if virial_bs is not None:
+                        xx += px * dx
+                        yy += py * dy
+                        zz += pz * dz
+                        yz += py * dz
+                        xz += px * dz
+                        xy += px * dy
+            f_i[at_i] += fx
+            f_i[at_i + one] += fy
+            f_i[at_i + two] += fz
+            f_i[at_i + three] += fw
         energy_b[block] = energy
+        if virial_bs is not None:
+            virial = virial_bs[block]
+            virial[0], virial[1], virial[2], virial[3], virial[4], virial[5] = xx, yy, zz, yz, xz, xy
 
 
 @kernel
@@ -140,38 +155,51 @@ def help_and_wait(forces, left, patience):
 
 
 @kernel
-def touched_atoms(start_b, first_it, neighbour_k, n_types, n_local, touched_bc):
-    """Write which atoms each block of `table_forces` adds forces to: two ranges, of locals and of images."""
+def touched_atoms(start_b, first_it, neighbour_k, home_x, n_types, touched_bc):
+    """Write which local atoms each block of `table_forces` adds forces to: two ranges, without an overlap."""
     for b in range(len(start_b) - 1):
-        last, first_image, last_image = start_b[b + 1], np.int64(1) << 62, n_local
+        n_local = start_b[-1]
+        end, low, high = start_b[b + 1], n_local, 0
         for k in range(first_it[start_b[b] * n_types], first_it[start_b[b + 1] * n_types]):
             j = np.int64(neighbour_k[k])
             if j < n_local:
-                last = max(last, j + 1)
+                end = max(end, j + 1)
             else:
-                first_image = min(first_image, j)
-                last_image = max(last_image, j + 1)
-        touched_bc[b, 0] = start_b[b]
-        touched_bc[b, 1] = last
-        touched_bc[b, 2] = min(first_image, last_image)
-        touched_bc[b, 3] = last_image
+                low = min(low, np.int64(home_x[j]))
+                high = max(high, np.int64(home_x[j]) + 1)
+        begin = start_b[b]
+        if low < high and low <= end and begin <= high:
+            begin, end, low, high = min(begin, low), max(end, high), 0, 0
+        touched_bc[b, 0], touched_bc[b, 1] = begin, end
+        touched_bc[b, 2], touched_bc[b, 3] = min(low, high), high
 
 
 @kernel
-def join_blocks(f_bx, touched_bc, energy_b, f_x, places, factor, force_nc, virial_cc):
-    """Add the forces of all blocks, always in their order, as `fold_forces` does; return the energy.
+def join_blocks(f_bi, touched_bc, virial_bs, energy_b, order_n, factor, total_i, force_nc, virial_cc):
+    """Add `factor` times the forces of all blocks, always in their order, to `force_nc`; return the energy.
 
-    The energy is NaN where a force is not finite. `places` are positions and owners of atoms and images.
+    Writes dE/dstrain into `virial_cc` unless `virial_bs` is None. The energy is NaN where a force is not finite.
     """
-    f_x[:] = 0.0
-    energy = 0.0
+    total_i[:] = 0.0
+    energy = check = 0.0
     for b in range(len(touched_bc)):
         energy += energy_b[b]
         for part in range(2):
             for x in range(4 * touched_bc[b, 2 * part], 4 * touched_bc[b, 2 * part + 1]):
-                f_x[x] += f_bx[b, x]
-    finite = fold_forces(f_x.reshape(-1, 4), places[0], places[1], factor, force_nc, virial_cc)
-    return energy if finite else np.nan
+                total_i[x] += f_bi[b, x]
+    if virial_bs is not None:
+        virial_v = factor * virial_bs.sum(axis=0)
+        for c in range(3):
+            virial_cc[c, c] = virial_v[c]
+        virial_cc[1, 2] = virial_cc[2, 1] = virial_v[3]
+        virial_cc[0, 2] = virial_cc[2, 0] = virial_v[4]
+        virial_cc[0, 1] = virial_cc[1, 0] = virial_v[5]
+    for i in range(len(order_n)):
+        for c in range(3):
+            force = factor * total_i[4 * i + c]
+            force_nc[order_n[i], c] += force
+            check += force
+    return energy if np.isfinite(check) else np.nan
 
 
 @kernel

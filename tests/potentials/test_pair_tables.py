@@ -26,8 +26,9 @@ def energy_and_force(tables, type_a, type_b, r):
     first_it[type_b + 1 :] = 1
     neighbour_k = np.array([1], dtype=np.int32)
     start_b, touched_bc = np.array([0, 2]), np.zeros((1, 4), dtype=np.int64)
-    kernels.touched_atoms(start_b, first_it, neighbour_k, n_types, 2, touched_bc)
-    f_bx, energy_b = np.full((1, 8), np.nan), np.empty(1)
+    home_x = np.array([0, 1], dtype=np.int32)
+    kernels.touched_atoms(start_b, first_it, neighbour_k, home_x, n_types, touched_bc)
+    f_bi, energy_b = np.full((1, 8), np.nan), np.empty(1)
     kernels.table_forces(
         r_xc.reshape(-1),
         np.array([type_a, type_b]),
@@ -40,13 +41,15 @@ def energy_and_force(tables, type_a, type_b, r):
         1.0 / tables.inner_A**2,
         tables.base,
         tables.shift_bits,
+        4 * home_x.astype(np.uint32),
         start_b,
         touched_bc,
+        None,
         np.zeros(1, dtype=np.int64),
-        f_bx,
+        f_bi,
         energy_b,
     )
-    return energy_b[0], f_bx[0, 0] * 2.0 / tables.inner_A**2
+    return energy_b[0], f_bi[0, 0] * 2.0 / tables.inner_A**2
 
 
 def expected_energy(field, a, b, r, *, alpha, coulomb_A):
