@@ -174,25 +174,24 @@ def fill_list(
     """
     n_local = fractional_nc.shape[0]
     n_types = reach2_tt.shape[0]
-    n_places = np.uint64(type_x.shape[0] + 1)
-    near_tk = np.empty(n_types * (type_x.shape[0] + 1), dtype=np.int32)
-    end_t = np.empty(n_types, dtype=np.uint64)
+    near_k = np.empty(type_x.shape[0] + 1, dtype=np.uint32)
+    near2_k = np.empty(type_x.shape[0] + 1)
     present_t = np.zeros(n_types, dtype=np.bool_)
     for n in range(n_local):
         present_t[type_x[n]] = True
     bin_c = np.empty(3, dtype=np.int64)
-    reach2_t = np.empty(n_types)
     one, two = np.uint64(1), np.uint64(2)
-    total = 0
+    total = np.uint64(0)
     first_it[0] = 0
     for i in range(n_local):
         bin_index(fractional_nc[i, 0], fractional_nc[i, 1], fractional_nc[i, 2], margin_c, bins_c, bin_c)
         at_i = np.uint64(i) << two
         x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
         type_i = type_x[i]
+        reach2 = 0.0
         for t in range(n_types):
-            reach2_t[t] = reach2_tt[type_i, t] if present_t[t] else 0.0
-            end_t[t] = np.uint64(t) * n_places
+            reach2 = max(reach2, reach2_tt[type_i, t])
+        n_near = np.uint64(0)
         for row in range(row_start_t[type_i], row_start_t[type_i + 1]):
             a, b = bin_c[0] + row_ra[row, 0], bin_c[1] + row_ra[row, 1]
             if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
@@ -210,19 +209,19 @@ def fill_list(
                 for j in range(np.uint64(begin), np.uint64(max(end, begin))):
                     at_j = j << two
                     dx, dy, dz = r_x[at_j] - x, r_x[at_j + one] - y, r_x[at_j + two] - z
-                    t = np.uint64(type_x[j])
-                    place = end_t[t]
-                    near_tk[place] = j
-                    end_t[t] = place + np.uint64(dx * dx + dy * dy + dz * dz < reach2_t[t])
-        n_near = np.uint64(0)
+                    d2 = dx * dx + dy * dy + dz * dz
+                    near_k[n_near] = j
+                    near2_k[n_near] = d2
+                    n_near += np.uint64(d2 < reach2)
+        if np.int64(total + n_near) >= neighbour_k.shape[0]:
+            return -1.2 * (total + n_near) * (n_local / (i + 1)) - 64.0
         for t in range(n_types):
-            n_near += end_t[t] - np.uint64(t) * n_places
-        if total + np.int64(n_near) > neighbour_k.shape[0]:
-            return -1.2 * (total + np.int64(n_near)) * (n_local / (i + 1)) - 64.0
-        for t in range(n_types):
-            for place in range(np.uint64(t) * n_places, end_t[t]):
-                neighbour_k[np.uint64(total)] = near_tk[place]
-                total += 1
+            reach2 = reach2_tt[type_i, t]
+            if present_t[t] and reach2 > 0.0:
+                for k in range(n_near):
+                    j = near_k[k]
+                    neighbour_k[total] = j
+                    total += np.uint64((type_x[np.uint64(j)] == t) & (near2_k[k] < reach2))
             first_it[i * n_types + t + 1] = total
     return float(total)
 

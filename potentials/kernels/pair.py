@@ -1,7 +1,9 @@
 """Pair energies and forces over a neighbour list: from tables (production) or pair by pair (reference).
 
-No units or defaults here: the lists come from neighbours.py, the tables from tables.py. Forces are written
-for local atoms and their images together; the virial is then the sum of force times position over both.
+No units or defaults here: the lists come from neighbours.py, the tables from tables.py. Table forces are
+summed in blocks of atoms that two threads can share: each block has an array of its own, and these are added
+in one order, whoever summed them. Reference forces are written for local atoms and their images together; the
+virial is then the sum of force times position over both.
 """
 
 import numpy as np
@@ -38,9 +40,9 @@ def table_forces(
 
     Block b holds the local atoms from ``start_b[b]`` up to ``start_b[b + 1]``. Its sums of dE/ds (r_j - r_i)
     go to ``f_bi[b]``, zeroed here where the block has neighbours (`touched_bc`, see `touched_atoms`): those
-    of an image to its local atom (`slot_x` says where these four numbers begin). Its energy goes to ``energy_b[b]``, its sums of
-    dE/ds (r_j - r_i) (r_j - r_i) to ``virial_bs[b]``, xx, yy, zz, yz, xz, xy, unless that is None. The true forces are these
-    times 2 * inverse_inner2; `join_blocks` applies that.
+    of an image to its local atom (`slot_x` says where these four numbers begin). Its energy goes to
+    ``energy_b[b]``, its sums of dE/ds (r_j - r_i) (r_j - r_i) to ``virial_bs[b]``, xx, yy, zz, yz, xz, xy,
+    unless that is None. The true forces are these times 2 * inverse_inner2; `join_blocks` applies that.
 
     `r_x`, ``f_bi[b]`` and `coefficients` are flat: four numbers per atom (the last is zero) and per bin, read
     and written as one wide word. Indices are unsigned: whether a signed one is negative is asked each time.
@@ -178,7 +180,8 @@ def touched_atoms(start_b, first_it, neighbour_k, home_x, n_types, touched_bc):
 def join_blocks(f_bi, touched_bc, virial_bs, energy_b, order_n, factor, total_i, force_nc, virial_cc):
     """Add `factor` times the forces of all blocks, always in their order, to `force_nc`; return the energy.
 
-    Writes dE/dstrain into `virial_cc` unless `virial_bs` is None. The energy is NaN where a force is not finite.
+    Writes dE/dstrain into `virial_cc` unless `virial_bs` is None. The energy is NaN where a force is not
+    finite.
     """
     total_i[:] = 0.0
     energy = check = 0.0
