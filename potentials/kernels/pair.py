@@ -9,13 +9,10 @@ virial is then the sum of force times position over both.
 import numpy as np
 
 from potentials.kernels.neighbours import move_atoms
-from simtools.core.accelerate import kernel, look, publish, take_next
-
-REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
-"""Fast-math flags of the force kernel. NaN and infinity stay themselves: the callers look for them."""
+from simtools.core.accelerate import fma, kernel, look, publish, take_next
 
 
-@kernel(fastmath=REASSOCIATING)
+@kernel
 def table_forces(
     r_x,
     type_x,
@@ -46,6 +43,7 @@ def table_forces(
 
     `r_x`, ``f_bi[b]`` and `coefficients` are flat: four numbers per atom (the last is zero) and per bin, read
     and written as one wide word. Indices are unsigned: whether a signed one is negative is asked each time.
+    No fast-math flags: forces have the same bits with the virial and without.
     """
     n_types = top_tt.shape[0]
     n_blocks = len(energy_b)
@@ -73,7 +71,7 @@ def table_forces(
                     place = np.uint64(neighbour_k[k])
                     j, home = place << two, np.uint64(slot_x[place])
                     dx, dy, dz, dw = r_x[j] - x, r_x[j + one] - y, r_x[j + two] - z, r_x[j + three]
-                    s = ((dx * dx + dy * dy) + (dz * dz + dw * dw)) * inverse_inner2
+                    s = ((dx * dx + dz * dz) + (dy * dy + dw * dw)) * inverse_inner2
                     bits = np.float64(s).view(np.int64)
                     b = np.uint64(max((bits >> shift) - base, 0))
                     b = b if s < top else last
@@ -85,8 +83,9 @@ def table_forces(
                         coefficients[c + two],
                         coefficients[c + three],
                     )
-                    energy += c0 + v * (c1 + v * (c2 + v * c3))
-                    slope = c1 + v * (2.0 * c2 + v * (3.0 * c3))
+                    cubic = v * c3
+                    energy += fma(v, fma(v, c2 + cubic, c1), c0)
+                    slope = fma(v, fma(3.0, cubic, c2 + c2), c1)
                     px, py, pz, pw = slope * dx, slope * dy, slope * dz, slope * dw
                     fx += px
                     fy += py

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["compute_threads", "kernel", "look", "prange", "publish", "take_next"]
+__all__ = ["compute_threads", "fma", "kernel", "look", "prange", "publish", "take_next"]
 
 prange = numba.prange
 
@@ -56,9 +56,24 @@ def _is_counter(counter):
     return isinstance(counter, types.Array) and counter.dtype == types.int64 and counter.layout == "C"
 
 
+def _fma(a, b, c):
+    return a * b + c
+
+
 if numba.config.DISABLE_JIT:
-    take_next, publish, look = _take_next, _publish, _look
+    take_next, publish, look, fma = _take_next, _publish, _look, _fma
 else:
+
+    @intrinsic
+    def fma(typing_context, a, b, c):
+        """Return a b + c, rounded once, in every loop alike: "contract" leaves it to the compiler."""
+        if (a, b, c) != (types.float64,) * 3:
+            return None
+
+        def generate(context, builder, signature, arguments):
+            return builder.fma(*arguments)
+
+        return types.float64(a, b, c), generate
 
     @intrinsic
     def take_next(typing_context, counter):
