@@ -69,8 +69,8 @@ def _defects(arguments):
 
 
 def _build(arguments):
+    from workflows.cell_files import build_for_export, write_cell
     from workflows.recipe import read_recipe
-    from workflows.systems import build_for_export, write_cell
 
     recipe = read_recipe(arguments.recipe, arguments.overrides)
     atoms = build_for_export(recipe)

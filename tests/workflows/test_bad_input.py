@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from simtools.core.errors import ConfigError
 from workflows.cli import main
 from workflows.cli_base import STOPPED
+from workflows.forces import forces_of
 from workflows.recipe import recipe_from_dict, to_toml
-from workflows.systems import check_recipe, forces_of
+from workflows.system_checks import check_recipe
 
 GOOD = tomllib.loads(
     """
