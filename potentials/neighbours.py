@@ -107,7 +107,7 @@ class NeighbourList:
         )
         if bad >= 0:
             raise NonFiniteError("position", int(bad))
-        fractional_nc, self.type_x, start_local_b, start_image_b = sorted_atoms
+        self.type_x, start_local_b, start_image_b = sorted_atoms
         self.order_n, self._offset_nc, self._owner_g, self._shift_gc, self.owner_x, self.r_xc = placed
         self.reference_positions_nc, self.reference_cell = positions_nc, cell
         self._last_cell = cell.tobytes()
@@ -118,11 +118,9 @@ class NeighbourList:
         while True:
             total = kernels.fill_list(
                 self.r_xc.reshape(-1),
-                fractional_nc,
                 self.type_x,
                 start_local_b,
                 start_image_b,
-                margin_c,
                 bins_c,
                 self._reach_tt**2,
                 *rows,

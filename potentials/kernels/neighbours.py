@@ -143,7 +143,7 @@ def arrange(positions_nc, type_n, cell, inverse_cell, margin_c, reach_c, bins_c)
     r_xc = np.zeros((n_local + n_images, 4))
     place_atoms(positions_nc, order_n, offset_nc, owner_g, shift_gc, cell, r_xc)
     return (
-        (fractional_nc, type_n[owner_x], start_local_b, start_image_b),
+        (type_n[owner_x], start_local_b, start_image_b),
         (order_n, offset_nc, owner_g, shift_gc, owner_x, r_xc),
         bad,
     )
@@ -152,11 +152,9 @@ def arrange(positions_nc, type_n, cell, inverse_cell, margin_c, reach_c, bins_c)
 @kernel
 def fill_list(
     r_x,
-    fractional_nc,
     type_x,
     start_local_b,
     start_image_b,
-    margin_c,
     bins_c,
     reach2_tt,
     row_ra,
@@ -168,61 +166,91 @@ def fill_list(
 
     `r_x` holds locals then images, both in bin order, four numbers each.
     ``row_ra[row_start_t[t]:row_start_t[t + 1]]`` are the rows of bins (steps along the first two axes, first
-    and last step along the third) within reach of an atom of type t. `first_it[i * n_types + t]` is where the
-    neighbours of type t of atom i start in `neighbour_k`. A negative return says that `neighbour_k` was too
-    short, and how long it should be.
+    and last step along the third) within reach of an atom of type t. What is near a bin is gathered once for
+    all its atoms, by type; their distances are then taken many at a time. `first_it[i * n_types + t]` is
+    where the neighbours of type t of atom i start in `neighbour_k`. A negative return says that
+    `neighbour_k` was too short, and how long it should be.
     """
-    n_local = fractional_nc.shape[0]
     n_types = reach2_tt.shape[0]
-    near_k = np.empty(type_x.shape[0] + 1, dtype=np.uint32)
-    near2_k = np.empty(type_x.shape[0] + 1)
+    n_local = start_local_b[-1]
     present_t = np.zeros(n_types, dtype=np.bool_)
+    widest = 0
     for n in range(n_local):
         present_t[type_x[n]] = True
-    bin_c = np.empty(3, dtype=np.int64)
+    for t in range(n_types):
+        if reach2_tt[t].max() > reach2_tt[widest].max():
+            widest = t
+    row_low = np.empty(row_start_t[-1], dtype=np.int64)
+    row_high = np.empty(row_start_t[-1], dtype=np.int64)
+    end_t = np.empty(n_types, dtype=np.uint64)
+    x_k, y_k, z_k, d2_k = np.empty(0), np.empty(0), np.empty(0), np.empty(0)
+    index_k = np.empty(0, dtype=np.uint32)
+    room = np.uint64(0)
     one, two = np.uint64(1), np.uint64(2)
     total = np.uint64(0)
     first_it[0] = 0
-    for i in range(n_local):
-        bin_index(fractional_nc[i, 0], fractional_nc[i, 1], fractional_nc[i, 2], margin_c, bins_c, bin_c)
-        at_i = np.uint64(i) << two
-        x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
-        type_i = type_x[i]
-        reach2 = 0.0
-        for t in range(n_types):
-            reach2 = max(reach2, reach2_tt[type_i, t])
-        n_near = np.uint64(0)
-        for row in range(row_start_t[type_i], row_start_t[type_i + 1]):
-            a, b = bin_c[0] + row_ra[row, 0], bin_c[1] + row_ra[row, 1]
-            if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
-                continue
-            low = max(bin_c[2] + row_ra[row, 2], 0)
-            high = min(bin_c[2] + row_ra[row, 3], bins_c[2] - 1)
-            first_bin = (a * bins_c[1] + b) * bins_c[2]
-            for part in range(2):
-                if part == 0:
-                    begin = max(start_local_b[first_bin + low], i + 1)
-                    end = start_local_b[first_bin + high + 1]
-                else:
-                    begin = n_local + start_image_b[first_bin + low]
-                    end = n_local + start_image_b[first_bin + high + 1]
-                for j in range(np.uint64(begin), np.uint64(max(end, begin))):
-                    at_j = j << two
-                    dx, dy, dz = r_x[at_j] - x, r_x[at_j + one] - y, r_x[at_j + two] - z
-                    d2 = dx * dx + dy * dy + dz * dz
-                    near_k[n_near] = j
-                    near2_k[n_near] = d2
-                    n_near += np.uint64(d2 < reach2)
-        if np.int64(total + n_near) >= neighbour_k.shape[0]:
-            return -1.2 * (total + n_near) * (n_local / (i + 1)) - 64.0
-        for t in range(n_types):
-            reach2 = reach2_tt[type_i, t]
-            if present_t[t] and reach2 > 0.0:
-                for k in range(n_near):
-                    j = near_k[k]
-                    neighbour_k[total] = j
-                    total += np.uint64((type_x[np.uint64(j)] == t) & (near2_k[k] < reach2))
-            first_it[i * n_types + t + 1] = total
+    for b0 in range(bins_c[0]):
+        for b1 in range(bins_c[1]):
+            for b2 in range(bins_c[2]):
+                here = (b0 * bins_c[1] + b1) * bins_c[2] + b2
+                first_atom, end_atom = start_local_b[here], start_local_b[here + 1]
+                if first_atom == end_atom:
+                    continue
+                n_rows = n_candidates = 0
+                for row in range(row_start_t[widest], row_start_t[widest + 1]):
+                    a, b = b0 + row_ra[row, 0], b1 + row_ra[row, 1]
+                    if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
+                        continue
+                    first_bin = (a * bins_c[1] + b) * bins_c[2]
+                    low = first_bin + max(b2 + row_ra[row, 2], 0)
+                    high = first_bin + min(b2 + row_ra[row, 3], bins_c[2] - 1) + 1
+                    row_low[n_rows], row_high[n_rows] = low, high
+                    n_rows += 1
+                    n_candidates += max(start_local_b[high] - max(start_local_b[low], first_atom), 0)
+                    n_candidates += start_image_b[high] - start_image_b[low]
+                if n_candidates > room:
+                    room = np.uint64(2 * n_candidates)
+                    x_k, y_k, z_k = (
+                        np.empty(n_types * room),
+                        np.empty(n_types * room),
+                        np.empty(n_types * room),
+                    )
+                    d2_k, index_k = np.empty(room), np.empty(n_types * room, dtype=np.uint32)
+                for t in range(n_types):
+                    end_t[t] = np.uint64(t) * room
+                for row in range(n_rows):
+                    low, high = row_low[row], row_high[row]
+                    for part in range(2):
+                        if part == 0:
+                            begin, end = max(start_local_b[low], first_atom), start_local_b[high]
+                        else:
+                            begin, end = n_local + start_image_b[low], n_local + start_image_b[high]
+                        for j in range(np.uint64(begin), np.uint64(max(end, begin))):
+                            at_j = j << two
+                            t = np.uint64(type_x[j])
+                            place = end_t[t]
+                            x_k[place], y_k[place], z_k[place] = r_x[at_j], r_x[at_j + one], r_x[at_j + two]
+                            index_k[place] = j
+                            end_t[t] = place + one
+                if np.int64(total) + (end_atom - first_atom) * n_candidates >= neighbour_k.shape[0]:
+                    done = max(first_atom, 1)
+                    return -1.2 * (total * (n_local / done) + (end_atom - first_atom) * n_candidates) - 64.0
+                for i in range(first_atom, end_atom):
+                    at_i = np.uint64(i) << two
+                    x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
+                    for t in range(n_types):
+                        reach2 = reach2_tt[type_x[i], t]
+                        if present_t[t] and reach2 > 0.0:
+                            start = np.uint64(t) * room
+                            n_near = end_t[t] - start
+                            for k in range(n_near):
+                                dx, dy, dz = x_k[start + k] - x, y_k[start + k] - y, z_k[start + k] - z
+                                d2_k[k] = dx * dx + dy * dy + dz * dz
+                            for k in range(n_near):
+                                j = index_k[start + k]
+                                neighbour_k[total] = j
+                                total += np.uint64((d2_k[k] < reach2) & (j > i))
+                        first_it[i * n_types + t + 1] = total
     return float(total)
 
 
