@@ -178,8 +178,9 @@ def write_force_field(
     springs = bond_lines(force_field)
     lines = [
         *heading(force_field),
-        f"# include this after read_data, with units metal, atom_style {atom_style(force_field)}, these types",
-        *(["# and these bonds: they keep what is bonded from acting on itself"] if springs else []),
+        "# include this after read_data, with units metal, these types",
+        f"# and atom_style {atom_style(force_field)}"
+        + (" with these bonds: they keep what is bonded from acting on itself" if springs else ""),
         "",
     ]
     field = typed_field(force_field)
