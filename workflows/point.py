@@ -164,8 +164,9 @@ def _run(job, lease, should_stop, on_progress):
             write_json(directory / "spec.json", spec.to_dict(), fence=lease)
         atoms, calculator = _system(job)
         stages = _stages(spec, job.checkpoint_every_ps)
-        if hasattr(calculator, "settings"):
-            logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
+        sentence = engine_sentence(calculator.settings(atoms)) if hasattr(calculator, "settings") else None
+        if sentence is not None:
+            logger.info("%s: engine: %s", spec.label, sentence)
         settling = _settle(job, atoms, calculator, lease)
         outcome = run_stages(
             atoms,
