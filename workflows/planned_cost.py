@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from potentials.external import check_first_forces
 from workflows.failures import quarantined
 from workflows.progress import PointProgress
 from workflows.systems import build_cell
@@ -20,7 +21,7 @@ _BYTES_PER_POINT = 20_000
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left of one or several campaigns, one core to a point.
+    """What is left of one or several campaigns: as many cores to a point as it has MPI ranks, else one.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ def planned_cost(campaigns, *, measure):
         built and, for force fields of ours, compiled).
     """
     n_left = steps_left = 0
-    hours = disk_MB = 0.0
+    hours = core_hours = disk_MB = 0.0
     sources, unknown = set(), False
     for campaign in campaigns:
         steps = _steps_left(campaign)
@@ -79,19 +80,23 @@ def planned_cost(campaigns, *, measure):
         steps_left += sum(steps)
         disk_MB += _disk_MB(campaign, len(steps))
         ms, source = _rate_so_far(campaign)
+        cores = campaign.recipe.potential.mpi_ranks or 1
         if ms is None and measure:
-            ms, source = _measured_ms(campaign), "forces timed now"
+            ms, cores = _measured_ms(campaign), 1
+            of = " of the embedded engine" if campaign.forces.in_lammps else ""
+            source = f"forces{of} timed now"
         if ms is None:
             unknown = True
         else:
             sources.add(source)
             hours += sum(steps) * ms / 3.6e6
+            core_hours += sum(steps) * ms * cores / 3.6e6
     known = not unknown and steps_left > 0
     return Cost(
         n_points=sum(campaign.n_points for campaign in campaigns),
         n_left=n_left,
         n_steps_left=steps_left,
-        core_hours=hours if known else None,
+        core_hours=core_hours if known else None,
         disk_MB=disk_MB,
         ms_per_step=hours * 3.6e6 / steps_left if known else None,
         source=" and ".join(sorted(sources)),
@@ -131,7 +136,13 @@ def _rate_so_far(campaign):
 
 
 def _measured_ms(campaign):
-    """Return ms per evaluation of the forces on a thermally displaced cell, the median of some."""
+    """Return ms per evaluation of the forces on a thermally displaced cell, the median of some.
+
+    Raises
+    ------
+    CalculatorUnavailableError
+        If somebody else's calculator does not compute the first cell.
+    """
     recipe = campaign.recipe.to_dict()
     lattice = campaign.recipe.md.lattice_parameter_at(campaign.recipe.md.temperatures_K[0])
     cell = build_cell(
@@ -142,7 +153,10 @@ def _measured_ms(campaign):
         seed=campaign.recipe.md.seed,
     )
     cell.calc = campaign.forces.calculator()
-    cell.get_forces()
+    if campaign.forces.force_field is None:
+        check_first_forces(campaign.forces.table["calculator"], cell)
+    else:
+        cell.get_forces()
     rng = np.random.default_rng(0)
     times, began = [], time.perf_counter()
     while len(times) < 3 or (time.perf_counter() - began < _MEASURED_S and len(times) < _MEASURED_STEPS):
