@@ -10,6 +10,7 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
+from workflows.analysed import note_analysed, source_of_analysis
 from workflows.counterfactual_tables import variants_of
 from workflows.planned_cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
@@ -281,11 +282,17 @@ def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES,
 
 
 def collect(campaign):
-    """Analyse what is there, write ``summary.json`` and ``results/``, and the report; return its path."""
+    """Analyse what is there, write ``summary.json`` and ``results/``, and the report; return its path.
+
+    What they were made from is noted last: see `workflows.analysed`.
+    """
     from workflows.report import write_report
 
+    source = source_of_analysis(campaign)
     analyse(campaign)
-    return write_report(load_run(campaign.directory))
+    report = write_report(load_run(campaign.directory))
+    note_analysed(campaign, source)
+    return report
 
 
 def _opening(campaign, done):

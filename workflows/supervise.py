@@ -29,8 +29,6 @@ class Supervised:
         Of all.
     stopped
         Whether some are left for another reason than failure.
-    changed
-        Names of the cases of which a point ran.
     """
 
     failures: list = field(default_factory=list)
@@ -38,7 +36,6 @@ class Supervised:
     n_done: int = 0
     n_points: int = 0
     stopped: bool = False
-    changed: set = field(default_factory=set)
 
 
 class _Halt:
@@ -125,7 +122,6 @@ class _Supervision:
 
     def after(self, job, outcome):
         """Take note of how a point ended; return the points that this makes possible, or it again."""
-        self.result.changed.add(job.case)
         if outcome.status == "failed":
             return self._after_failure(job, outcome)
         self.failed.pop(job.name, None)

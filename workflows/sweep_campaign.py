@@ -4,7 +4,7 @@ Each case is an ordinary run directory under ``cases/``; what its points are and
 `workflows.campaign`, so a case that is there already costs nothing.
 """
 
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.plots import format_estimate
 from simtools.runs import load_run
+from workflows.analysed import is_analysed
 from workflows.campaign import CampaignResult, collect, has_production, open_campaign, prepare
 from workflows.failures import quarantined
 from workflows.planned_cost import planned_cost
@@ -23,12 +24,46 @@ from workflows.statepoints import check_directory, locked, read_json, write_json
 from workflows.summary import numbers_or_null
 from workflows.supervise import RETRIES, supervise
 from workflows.systems import check_recipe, forces_of, warm_up
-from workflows.values import shown
+from workflows.values import shown, suggestion
 
-__all__ = ["CASES", "open_cases", "report_cases", "run_cases"]
+__all__ = ["CASES", "open_case", "open_cases", "prepare_cases", "report_cases", "run_cases", "title_of"]
 
 CASES = "campaign.json"
 _FOLDER = "cases"
+
+
+@contextmanager
+def prepare_cases(title, cases, directory):
+    """Check every case, write their folders and ``campaign.json``, and hold the directory; nothing is run.
+
+    Parameters
+    ----------
+    title, cases
+        From `workflows.sweep.read_cases`.
+    directory
+        Created if need be; cases that are there already are kept.
+
+    Yields
+    ------
+    list of workflows.campaign.Campaign
+
+    Raises
+    ------
+    ConfigError
+        If a case cannot be run as asked, or the directory holds something else or is being worked in.
+    """
+    directory = Path(directory)
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
+    for case in cases:
+        _check(case)
+    check_directory(directory)
+    refuse_links(directory, directory, directory / _FOLDER)
+    (directory / _FOLDER).mkdir(exist_ok=True)
+    with locked(directory):
+        campaigns = [_prepared(case, directory) for case in cases]
+        _write_cases(title, cases, directory)
+        yield campaigns
 
 
 def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRIES, lift=False):
@@ -48,16 +83,7 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
     workflows.campaign.CampaignResult
     """
     directory = Path(directory)
-    if (directory / "recipe.toml").exists():
-        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
-    for case in cases:
-        _check(case)
-    check_directory(directory)
-    refuse_links(directory, directory, directory / _FOLDER)
-    (directory / _FOLDER).mkdir(exist_ok=True)
-    with locked(directory), ExitStack() as stack:
-        campaigns = [_prepared(case, directory, stack) for case in cases]
-        _write_cases(title, cases, directory)
+    with prepare_cases(title, cases, directory) as campaigns:
         done = sum(outcome is not None for campaign in campaigns for _, outcome in campaign.points())
         n_points = sum(campaign.n_points for campaign in campaigns)
         display.note(f"{title}: {len(cases)} cases, {n_points} points, {done} done; {directory}")
@@ -88,8 +114,7 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
         )
         if not ended.stopped:
             for campaign in campaigns:
-                stale = campaign.case in ended.changed or not (campaign.directory / "summary.json").exists()
-                if stale and has_production(campaign):
+                if has_production(campaign) and not is_analysed(campaign):
                     collect(campaign)
             result.report = report_cases(directory)
         return result
@@ -106,14 +131,34 @@ def open_cases(directory):
     directory = Path(directory)
     if not (directory / CASES).exists():
         return None
-    return [
-        replace(
-            open_campaign(inside(directory / _FOLDER, row["name"], where=f"{directory / CASES}: name")),
-            case=row["name"],
-            index_directory=directory,
-        )
-        for row in _read_cases(directory)["cases"]
-    ]
+    return [_opened(directory, row["name"]) for row in _read_cases(directory)["cases"]]
+
+
+def open_case(directory, name):
+    """Return the campaign of one case of a directory made by `run_cases`.
+
+    Raises
+    ------
+    ConfigError
+        If none is called `name`.
+    """
+    directory = Path(directory)
+    names = [row["name"] for row in _read_cases(directory)["cases"]]
+    if not name:
+        raise ConfigError(f"{directory} holds several cases: name the point CASE/POINT, {names[0]}/700K-r01")
+    if name not in names:
+        raise ConfigError(f"{directory} has no case {name!r}{suggestion(name, names)}")
+    return _opened(directory, name)
+
+
+def title_of(directory):
+    """Return the title of a campaign of cases."""
+    return _read_cases(directory)["title"]
+
+
+def _opened(directory, name):
+    folder = inside(directory / _FOLDER, name, where=f"{directory / CASES}: name")
+    return replace(open_campaign(folder), case=name, index_directory=directory)
 
 
 def report_cases(directory):
@@ -124,7 +169,7 @@ def report_cases(directory):
     runs = {
         campaign.case: load_run(campaign.directory)
         for campaign in campaigns
-        if (campaign.directory / "summary.json").exists()
+        if has_production(campaign) and (campaign.directory / "summary.json").exists()
     }
     aside = [
         (job.name, reason)
@@ -170,7 +215,7 @@ def report_cases(directory):
         "case_table": _case_table(results),
         "settings_table": _settings_table(record["cases"]),
         "quarantine_table": _table(["point", "reason"], [list(row) for row in aside], None),
-        "reports": [c.case for c in campaigns if (c.directory / "report.html").exists()],
+        "reports": list(runs),
     }
     return write_page(render_page("campaign.html.j2", context), figures, directory)
 
@@ -189,7 +234,7 @@ def _check(case):
         raise ConfigError(f"{error} (case {case.name})") from error
 
 
-def _prepared(case, directory, stack):
+def _prepared(case, directory):
     """Prepare a case's folder; its own lock is held only meanwhile, that of the whole directory stays."""
     folder = directory / _FOLDER / case.name
     with prepare(case.recipe, folder) as campaign:
@@ -230,6 +275,12 @@ def _notes(campaigns, runs, aside):
     missing = [campaign.case for campaign in campaigns if campaign.case not in runs]
     if missing:
         notes.append(f"not analysed yet: {', '.join(missing[:10])}{' and more' if len(missing) > 10 else ''}")
+    behind = [c.case for c in campaigns if c.case in runs and not is_analysed(c)]
+    if behind:
+        notes.append(
+            f"analysed before their last points were done, or by another version: {', '.join(behind[:10])}"
+            f"{' and more' if len(behind) > 10 else ''}; simtools report does it again"
+        )
     if aside:
         notes.append(f"{len(aside)} points are set aside and missing from the averages: see the table below")
     fields = {

@@ -173,3 +173,30 @@ def test_every_result_says_where_it_is_from(argon, run_inline, tmp_path):
     assert len(arguments["potential"]["sha256"]) == 64
     assert arguments["seeds"]
     assert [part["processor"] for part in arguments["parts"]] == [record["processor"]]
+
+
+def replicas_of(directory):
+    rows = json.loads((directory / "cases" / "seed=1" / "summary.json").read_text())["transport"]
+    return [(row["temperature_K"], row["n_replicas"]) for row in rows]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_no_case_keeps_numbers_of_an_older_recipe_or_of_fewer_points(
+    recipe, run_inline, tmp_path, monkeypatch
+):
+    path = recipe("[sweep]\nmd.seed = [1]\n")
+    short = ("md.production_ps=2", "md.equilibration_ps=0.5")
+    directory = run_inline(path, tmp_path / "run", *short, "md.temperatures_K=[130, 170]", "md.replicas=1")
+    assert replicas_of(directory) == [(130, 1), (170, 1)]
+    run_inline(path, directory, *short, "md.temperatures_K=[130]", "md.replicas=1")
+    assert replicas_of(directory) == [(130, 1)]
+    with monkeypatch.context() as killed:
+        killed.setattr("workflows.sweep_campaign.collect", lambda campaign: None)
+        run_inline(path, directory, *short, "md.temperatures_K=[130]", "md.replicas=2")
+        notes = json.loads((directory / "summary.json").read_text())["warnings"]
+        assert any("analysed before their last points were done" in note for note in notes)
+    run_inline(path, directory, *short, "md.temperatures_K=[130]", "md.replicas=2")
+    assert replicas_of(directory) == [(130, 2)]
+    monkeypatch.setattr("workflows.sweep_campaign.collect", None)
+    run_inline(path, directory, *short, "md.temperatures_K=[130]", "md.replicas=2")
+    assert json.loads((directory / "summary.json").read_text())["warnings"] == []
