@@ -98,14 +98,12 @@ def _prepare(recipe, directory):
     """Write the run directory of a recipe, or of all its cases, and run nothing."""
     from workflows.campaign import prepare
     from workflows.sweep import read_cases
-    from workflows.sweep_campaign import CASES, prepare_cases
+    from workflows.sweep_campaign import prepare_cases
 
     title, cases = read_cases(recipe)
     if [case.name for case in cases] != [""]:
         with prepare_cases(title, cases, directory):
             return
-    if (directory / CASES).exists():
-        raise ConfigError(f"{directory} holds several cases, and {recipe} is one without lists")
     with prepare(cases[0].recipe, directory):
         return
 

@@ -20,7 +20,7 @@ _BYTES_PER_POINT = 20_000
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left of one or several campaigns, one core to a point.
+    """What is left of one or several campaigns; a point keeps as many cores as it has MPI ranks.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def planned_cost(campaigns, *, measure):
         built and, for force fields of ours, compiled).
     """
     n_left = steps_left = 0
-    hours = disk_MB = 0.0
+    core_ms = total_ms = disk_MB = 0.0
     sources, unknown = set(), False
     for campaign in campaigns:
         steps = _steps_left(campaign)
@@ -85,15 +85,17 @@ def planned_cost(campaigns, *, measure):
             unknown = True
         else:
             sources.add(source)
-            hours += sum(steps) * ms / 3.6e6
+            cores = campaign.recipe.potential.mpi_ranks or 1
+            core_ms += sum(steps) * ms * cores
+            total_ms += sum(steps) * ms
     known = not unknown and steps_left > 0
     return Cost(
         n_points=sum(campaign.n_points for campaign in campaigns),
         n_left=n_left,
         n_steps_left=steps_left,
-        core_hours=hours if known else None,
+        core_hours=core_ms / 3.6e6 if known else None,
         disk_MB=disk_MB,
-        ms_per_step=hours * 3.6e6 / steps_left if known else None,
+        ms_per_step=total_ms / steps_left if known else None,
         source=" and ".join(sorted(sources)),
     )
 

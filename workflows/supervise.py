@@ -3,7 +3,7 @@
 What a campaign's points are is in campaign.py; what a failure means in failures.py.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workflows import failures
 from workflows.index import NAME, StatusIndex, read_index
@@ -153,7 +153,7 @@ class _Supervision:
             self.note({"event": "quarantined", **_about(job), "message": outcome.message})
             self.display.note(f"{job.label} is set aside: {outcome.message}\n  log: {outcome.log}")
             return []
-        self.failed[job.name] = outcome
+        self.failed[job.name] = replace(outcome, name=job.name)
         self.note({"event": "failed", **_about(job), "message": outcome.message})
         self.display.note(f"{job.label} failed: {outcome.message}\n  log: {outcome.log}")
         self.halt.by_disk = self.halt.by_disk or decision == "wait"

@@ -20,13 +20,22 @@ from workflows.planned_cost import planned_cost
 from workflows.report import render_page, write_page
 from workflows.report_figures import ReportFigure
 from workflows.safety import inside, refuse_links
-from workflows.statepoints import check_directory, locked, read_json, write_json
+from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import numbers_or_null
 from workflows.supervise import RETRIES, supervise
 from workflows.systems import check_recipe, forces_of, warm_up
 from workflows.values import shown, suggestion
 
-__all__ = ["CASES", "open_case", "open_cases", "prepare_cases", "report_cases", "run_cases", "title_of"]
+__all__ = [
+    "CASES",
+    "open_case",
+    "open_cases",
+    "prepare_cases",
+    "refuse_plain_run",
+    "report_cases",
+    "run_cases",
+    "title_of",
+]
 
 CASES = "campaign.json"
 _FOLDER = "cases"
@@ -53,8 +62,7 @@ def prepare_cases(title, cases, directory):
         If a case cannot be run as asked, or the directory holds something else or is being worked in.
     """
     directory = Path(directory)
-    if (directory / "recipe.toml").exists():
-        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
+    refuse_plain_run(directory)
     for case in cases:
         _check(case)
     check_directory(directory)
@@ -64,6 +72,18 @@ def prepare_cases(title, cases, directory):
         campaigns = [_prepared(case, directory) for case in cases]
         _write_cases(title, cases, directory)
         yield campaigns
+
+
+def refuse_plain_run(directory):
+    """Refuse a directory that holds something else than cases.
+
+    Raises
+    ------
+    ConfigError
+    """
+    check_owner(directory, "run")
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
 
 
 def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRIES, lift=False):

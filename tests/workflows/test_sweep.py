@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from simtools.core.errors import ConfigError
 from workflows.recipe import read_recipe
-from workflows.statepoints import production_point
+from workflows.statepoints import check_owner, production_point
 from workflows.sweep import read_cases
 
 TEST_POINTS = ("md.temperatures_K=[130]", "md.replicas=1", "md.production_ps=2")
@@ -73,6 +74,7 @@ def test_the_points_of_a_case_are_those_of_the_plain_recipe(recipe, argon):
         ("[sweep]\nmd.replicas = [1, 2]\n", "[md] replicas"),
         ("[sweep]\nmd.seed = 3\n", "[sweep] md.seed = 3: expected a list"),
         ("[sweep]\nmd.seed = []\n", "expected a list with something in it"),
+        ("[sweep]\n", "[sweep] is empty"),
         ("[sweep]\nmd.sead = [1]\n", "did you mean 'seed'"),
         ("[sweep]\nmd.seed = [1, 1]\n", "two cases are called"),
         ("[sweep]\nmd.seed = [1, -1]\n", "md.seed = -1"),
@@ -200,3 +202,62 @@ def test_no_case_keeps_numbers_of_an_older_recipe_or_of_fewer_points(
     monkeypatch.setattr("workflows.sweep_campaign.collect", None)
     run_inline(path, directory, *short, "md.temperatures_K=[130]", "md.replicas=2")
     assert json.loads((directory / "summary.json").read_text())["warnings"] == []
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_plain_recipe_does_not_write_over_a_campaign_of_cases(
+    recipe, argon, simtools, run_inline, tmp_path
+):
+    directory = run_inline(recipe("[sweep]\nmd.seed = [1]\n"), tmp_path / "run", *TEST_POINTS)
+    before = {path: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+    for more in ([], ["--plan"]):
+        status, _, err = simtools("run", argon, "-o", directory, *more)
+        assert status == 2
+        assert "holds several cases" in err
+    with pytest.raises(ConfigError, match="what simtools run wrote"):
+        check_owner(directory, "defects")
+    assert {path: path.read_bytes() for path in directory.iterdir() if path.is_file()} == before
+    plain = run_inline(argon, tmp_path / "plain", *TEST_POINTS)
+    for more in ([], ["--plan"]):
+        status, _, err = simtools("run", recipe("[sweep]\nmd.seed = [1]\n"), "-o", plain, *more)
+        assert (status, "one recipe without lists" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_plan_refuses_what_the_run_would_refuse(argon, simtools, run_inline, tmp_path):
+    directory = run_inline(argon, tmp_path / "run", *TEST_POINTS)
+    status, _, err = simtools("run", argon, "-o", directory, "--plan", "--set", "md.timestep_fs=4")
+    assert status == 2
+    assert "made from other inputs" in err
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_earlier_reproduction_is_not_taken_for_a_new_one(argon, run_inline, simtools, tmp_path):
+    directory = run_inline(argon, tmp_path / "run", *TEST_POINTS)
+    assert "not now" not in simtools("reproduce", directory, "130K-r01")[1]
+    status, out, _ = simtools("reproduce", directory, "130K-r01")
+    assert status == 0
+    assert "run again on 20" in out
+    assert "not now" in out
+    made = next((directory / "reproduced" / "points").glob("*/done.json"))
+    record = json.loads(made.read_text(encoding="utf-8"))
+    for part in record["provenance"]["arguments"]["parts"]:
+        part["git_commit"] = "0123456"
+    made.write_text(json.dumps(record), encoding="utf-8")
+    status, _, err = simtools("reproduce", directory, "130K-r01")
+    assert status == 2
+    assert "git_commit" in err
+    assert "remove it or choose another -o DIR" in err
+
+
+def test_core_hours_count_every_rank_of_a_point(argon, monkeypatch, tmp_path):
+    from workflows import plan, planned_cost
+
+    monkeypatch.setattr(planned_cost, "_measured_ms", lambda campaign: 3.6)
+    (case,) = read_cases(argon, TEST_POINTS)[1]
+    one, _ = plan.plan_of([case], tmp_path)
+    ranks = replace(case.recipe, potential=replace(case.recipe.potential, mpi_ranks=4))
+    four, _ = plan.plan_of([replace(case, recipe=ranks)], tmp_path)
+    assert one.core_hours == pytest.approx(one.n_steps_left * 1e-6)
+    assert four.core_hours == pytest.approx(4 * one.core_hours)
+    assert four.ms_per_step == one.ms_per_step
