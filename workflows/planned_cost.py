@@ -48,6 +48,8 @@ class Cost:
 
     def text(self):
         """Return one line for the terminal."""
+        if self.n_steps_left == 0:
+            return f"planned: nothing of {self.n_points} points is left to run"
         hours = "time unknown until the first point runs"
         if self.core_hours is not None:
             hours = f"{_short(self.core_hours)} core-hours ({self.ms_per_step:.3g} ms/step, {self.source})"

@@ -6,6 +6,7 @@ Each case is an ordinary run directory under ``cases/``; what its points are and
 
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from simtools import plots
@@ -39,6 +40,7 @@ __all__ = [
 
 CASES = "campaign.json"
 _FOLDER = "cases"
+_MOST_ROWS = 60  # of one figure
 
 
 @contextmanager
@@ -134,6 +136,9 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
         )
         if not ended.stopped:
             for campaign in campaigns:
+                if stop.requested and not failed:
+                    result.status = "stopped"
+                    return result
                 if has_production(campaign) and not is_analysed(campaign):
                     collect(campaign)
             result.report = report_cases(directory)
@@ -191,13 +196,16 @@ def report_cases(directory):
         for campaign in campaigns
         if has_production(campaign) and (campaign.directory / "summary.json").exists()
     }
+    listed = [pair for campaign in campaigns for pair in campaign.points()]
     aside = [
         (job.name, reason)
-        for campaign in campaigns
-        for job, outcome in campaign.points()
+        for job, outcome in listed
         if outcome is None and (reason := quarantined(job.directory)) is not None
     ]
-    notes = _notes(campaigns, runs, aside)
+    n_left = sum(campaign.n_points for campaign in campaigns) - sum(
+        outcome is not None for _, outcome in listed
+    )
+    notes = _notes(campaigns, runs, aside, n_left)
     results = {name: (_mobile(run), run.arrhenius) for name, run in runs.items()}
     summary = {
         "schema": 1,
@@ -219,23 +227,15 @@ def report_cases(directory):
         "warnings": notes,
     }
     write_json(directory / "summary.json", summary)
-    drawn = {name: pair for name, pair in results.items() if pair[0]}
-    figures = []
-    if drawn:
-        caption = (
-            "One row per case: bars are 95 % intervals, triangles point from 95 % upper limits towards zero. "
-            "Cases differ in what the table below says; force fields may differ too."
-        )
-        title = "Conductivity and activation energy of the cases"
-        figures = [ReportFigure("cases", title, caption, plots.plot_cases(drawn)[0].figure)]
+    figures = _figures({name: pair for name, pair in results.items() if pair[0]})
     context = {
         "title": record["title"],
         "notes": notes,
         "figures": figures,
         "case_table": _case_table(results),
-        "settings_table": _settings_table(record["cases"]),
+        "settings_table": _settings_table(record["cases"], campaigns),
         "quarantine_table": _table(["point", "reason"], [list(row) for row in aside], None),
-        "reports": list(runs),
+        "reports": [(name, len(run.warnings)) for name, run in runs.items()],
     }
     return write_page(render_page("campaign.html.j2", context), figures, directory)
 
@@ -290,8 +290,10 @@ def _of(results, row, part):
     return results[row["name"]][part] if row["name"] in results else None
 
 
-def _notes(campaigns, runs, aside):
+def _notes(campaigns, runs, aside, n_left):
     notes = []
+    if n_left > len(aside):
+        notes.append(f"{n_left - len(aside)} points are not done: averages rest on what there is")
     missing = [campaign.case for campaign in campaigns if campaign.case not in runs]
     if missing:
         notes.append(f"not analysed yet: {', '.join(missing[:10])}{' and more' if len(missing) > 10 else ''}")
@@ -316,9 +318,11 @@ def _notes(campaigns, runs, aside):
 
 
 def _case_table(results):
+    charged = any(item.charge_e for transports, _ in results.values() for item in transports)
+    of, kind = ("σT", "activation_energy_eV") if charged else ("D*", "tracer_activation_energy_eV")
     rows = []
     for name, (transports, arrhenius) in results.items():
-        energy = "–" if arrhenius is None else format_estimate(arrhenius.activation_energy_eV, "eV")
+        energy = "–" if arrhenius is None else format_estimate(getattr(arrhenius, kind), "eV")
         for item in transports:
             rows.append(
                 [
@@ -331,14 +335,50 @@ def _case_table(results):
                     energy,
                 ]
             )
-    columns = ["case", "ion", "T (K)", "σ, ionic (S cm⁻¹)", "D* (cm² s⁻¹)", "H_R", "Eₐ of σT"]
+    columns = ["case", "ion", "T (K)", "σ, ionic (S cm⁻¹)", "D* (cm² s⁻¹)", "H_R", f"Eₐ of {of}"]
     return _table(columns, rows, "Values with 95 % intervals; “<” is a 95 % upper limit.")
 
 
-def _settings_table(rows):
+def _figures(drawn):
+    """Return the comparison as figures of a size that can be read and saved."""
+    caption = (
+        "One row per case: bars are 95 % intervals, triangles point from 95 % upper limits towards zero. "
+        "Cases differ in what the table below says; force fields may differ too."
+    )
+    figures = []
+    for start in range(0, len(drawn), _MOST_ROWS):
+        part = dict(islice(drawn.items(), start, start + _MOST_ROWS))
+        more = f": {start + 1} to {start + len(part)} of {len(drawn)}" if len(drawn) > _MOST_ROWS else ""
+        figures.append(
+            ReportFigure(
+                f"cases-{start + 1}" if start else "cases",
+                f"Transport and activation energy of the cases{more}",
+                caption,
+                plots.plot_cases(part)[0].figure,
+            )
+        )
+    return figures
+
+
+def _settings_table(rows, campaigns):
+    """Return what the lists set in each case; where they set nothing, what the recipe says."""
     keys = list(dict.fromkeys(key for row in rows for key in row["settings"]))
-    told = [[row["name"], *(shown(row["settings"].get(key, "–")) for key in keys)] for row in rows]
+    told = []
+    for row, campaign in zip(rows, campaigns, strict=True):
+        values = (_value(campaign.recipe.to_dict(), row["settings"], key) for key in keys)
+        told.append([row["name"], *("–" if value is None else shown(value) for value in values)])
     return _table(["case", *keys], told, None)
+
+
+def _value(record, settings, key):
+    if key in settings:
+        return settings[key]
+    for part in key.split("."):
+        if isinstance(record, list) and part.isdecimal() and int(part) < len(record):
+            record = record[int(part)]
+        else:
+            record = record.get(part) if isinstance(record, dict) else None
+    return record
 
 
 def _table(columns, rows, caption):

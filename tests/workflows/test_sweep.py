@@ -1,10 +1,15 @@
 import json
+import os
+import re
+import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from simtools.core.errors import ConfigError
+from workflows import sweep_campaign
 from workflows.recipe import read_recipe
 from workflows.statepoints import check_owner, production_point
 from workflows.sweep import read_cases
@@ -261,3 +266,50 @@ def test_core_hours_count_every_rank_of_a_point(argon, monkeypatch, tmp_path):
     assert one.core_hours == pytest.approx(one.n_steps_left * 1e-6)
     assert four.core_hours == pytest.approx(4 * one.core_hours)
     assert four.ms_per_step == one.ms_per_step
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_page_of_cases_shows_what_was_left_as_it_was_and_counts_warnings(recipe, run_inline, tmp_path):
+    more = '[[case]]\nname = "a"\nmd.seed = 3\n[[case]]\nname = "b"\nmd.lattice_parameter_A = 5.9\n'
+    directory = run_inline(recipe(more), tmp_path / "run", *TEST_POINTS)
+    page = (directory / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<td[^>]*>\s*(.*?)\s*</td>", page.partition('id="cases"')[2], re.DOTALL)
+    assert rows == ["a", "3", "5.8", "b", "1", "5.9"]
+    n_warnings = len(json.loads((directory / "cases" / "a" / "summary.json").read_text())["warnings"])
+    assert n_warnings > 1
+    assert f"a</a> ({n_warnings} warnings)" in page
+
+
+def test_many_cases_are_drawn_in_figures_that_can_be_saved(monkeypatch):
+    parts = []
+
+    def plot(cases):
+        parts.append(list(cases))
+        return [SimpleNamespace(figure=None)]
+
+    monkeypatch.setattr(sweep_campaign.plots, "plot_cases", plot)
+    names = [str(number) for number in range(150)]
+    figures = sweep_campaign._figures(dict.fromkeys(names))
+    assert [name for part in parts for name in part] == names
+    assert max(map(len, parts)) <= 60
+    assert [figure.name for figure in figures] == ["cases", "cases-61", "cases-121"]
+    assert figures[1].title.endswith(": 61 to 120 of 150")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_signal_between_two_analyses_stops_in_time(recipe, simtools, tmp_path, monkeypatch):
+    collect = sweep_campaign.collect
+
+    def interrupted(campaign):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return collect(campaign)
+
+    options = [part for override in TEST_POINTS for part in ("--set", override)]
+    command = ["run", recipe("[sweep]\nmd.seed = [1, 2]\n"), "-o", tmp_path, "--executor", "inline", *options]
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_campaign, "collect", interrupted)
+        status, _, err = simtools(*command)
+    assert (status, "2 of 2 points done" in err) == (75, True)
+    assert len(list(tmp_path.glob("cases/*/summary.json"))) == 1
+    assert simtools(*command)[0] == 0
+    assert len(list(tmp_path.glob("cases/*/summary.json"))) == 2
