@@ -11,6 +11,7 @@ from workflows.systems import build_cell
 
 __all__ = ["Cost", "planned_cost"]
 
+_FORCES = "forces alone, timed now"
 _MEASURED_S = 0.3
 _MEASURED_STEPS = 20
 _BYTES_PER_CHECKPOINT_ATOM = 150  # positions, momenta, thermostat and sampler state, two files in turn
@@ -20,7 +21,7 @@ _BYTES_PER_POINT = 20_000
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left of one or several campaigns; a point keeps as many cores as it has MPI ranks.
+    """What is left of one or several campaigns.
 
     Attributes
     ----------
@@ -29,11 +30,12 @@ class Cost:
     n_steps_left
         Time steps to go.
     core_hours
-        None if no time per step is known.
+        None if no time per step is known. A point keeps as many cores as it has MPI ranks.
     disk_MB
         Of what is still to be written, roughly: compression is left out.
     ms_per_step
-        ``measured`` on this machine now, or the ``rate`` of the campaign's own points; ms.
+        Of the campaign's own points, or of the forces alone on one core of this machine now: integration and
+        writing come on top. ms.
     source
         Where the time per step is from.
     """
@@ -82,12 +84,13 @@ def planned_cost(campaigns, *, measure):
         disk_MB += _disk_MB(campaign, len(steps))
         ms, source = _rate_so_far(campaign)
         if ms is None and measure:
-            ms, source = _measured_ms(campaign), "forces timed now"
+            ms, source = _measured_ms(campaign), _FORCES
         if ms is None:
             unknown = True
         else:
             sources.add(source)
-            cores = campaign.recipe.potential.mpi_ranks or 1
+            ranks = campaign.recipe.potential.mpi_ranks or 1
+            cores = 1 if source == _FORCES else ranks  # the forces are timed on one core
             core_ms += sum(steps) * ms * cores
             total_ms += sum(steps) * ms
     known = not unknown and steps_left > 0

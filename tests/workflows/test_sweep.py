@@ -258,7 +258,7 @@ def test_an_earlier_reproduction_is_not_taken_for_a_new_one(argon, run_inline, s
 def test_core_hours_count_every_rank_of_a_point(argon, monkeypatch, tmp_path):
     from workflows import plan, planned_cost
 
-    monkeypatch.setattr(planned_cost, "_measured_ms", lambda campaign: 3.6)
+    monkeypatch.setattr(planned_cost, "_rate_so_far", lambda campaign: (3.6, "from its own points"))
     (case,) = read_cases(argon, TEST_POINTS)[1]
     one, _ = plan.plan_of([case], tmp_path)
     ranks = replace(case.recipe, potential=replace(case.recipe.potential, mpi_ranks=4))
@@ -266,6 +266,10 @@ def test_core_hours_count_every_rank_of_a_point(argon, monkeypatch, tmp_path):
     assert one.core_hours == pytest.approx(one.n_steps_left * 1e-6)
     assert four.core_hours == pytest.approx(4 * one.core_hours)
     assert four.ms_per_step == one.ms_per_step
+    monkeypatch.setattr(planned_cost, "_rate_so_far", lambda campaign: (None, ""))
+    monkeypatch.setattr(planned_cost, "_measured_ms", lambda campaign: 3.6)
+    forces, _ = plan.plan_of([replace(case, recipe=ranks)], tmp_path)
+    assert forces.core_hours == pytest.approx(one.core_hours)
 
 
 @pytest.mark.usefixtures("no_figures")
