@@ -16,6 +16,7 @@ __all__ = ["write_slurm", "write_snakemake"]
 
 _LARGEST_ARRAY = 1000
 _RETRIES = 20
+_MOST_IDLE = 3
 _PROGRAM = (sys.executable, "-P", "-m", "workflows")
 
 _TASK = r"""#!/bin/bash
@@ -28,6 +29,12 @@ name=$(sed -n "$(($1 + SLURM_ARRAY_TASK_ID + 1))p" slurm/points.txt)
 mkdir -p "slurm/logs/$(dirname "$name")"
 exec >>"slurm/logs/$name.log" 2>&1
 {environment}
+
+folder=points
+case $name in */*) folder=cases/${{name%/*}}/points ;; esac
+checkpoints() {{ cat "$folder/${{name##*/}}"-*/checkpoint-*.npz 2>/dev/null | cksum; }}
+before=$(checkpoints)
+idle_file="slurm/logs/$name.idle"
 
 # Slurm's signal comes to this shell; SIGTERM (scancel, preemption) stops the point without a requeue.
 requeue=yes
@@ -44,6 +51,14 @@ done
 # 75: stopped at a checkpoint; 138: SIGUSR1 before the point had begun. The number of the array alone would
 # requeue all of its tasks.
 if [ "$requeue" = yes ] && {{ [ "$status" -eq 75 ] || [ "$status" -eq 138 ]; }}; then
+    idle=0
+    if [ "$(checkpoints)" = "$before" ]; then idle=$(($(cat "$idle_file" 2>/dev/null || echo 0) + 1)); fi
+    echo "$idle" >"$idle_file"
+    if [ "$idle" -ge {most_idle} ]; then
+        echo "simtools: {most_idle} jobs in a row came to no new checkpoint: the time limit is too short"
+        rm -f "$idle_file"
+        exit 1
+    fi
     exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
 exit "$status"
@@ -167,6 +182,7 @@ def write_slurm(directory, title, campaigns, settings):
         threads=settings.cpus_per_task,
         limit=settings.time_limit_min,
         lead=settings.signal_lead_s,
+        most_idle=_MOST_IDLE,
     )
     alike = ("partition", "account", "qos", "constraint", "mem", "time")
     where = {name: options[name] for name in alike if name in options}

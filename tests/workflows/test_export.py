@@ -287,3 +287,32 @@ def test_cases_that_ask_for_different_jobs_are_refused(nasty, simtools, tmp_path
         status, _, err = simtools("export", tmp_path / "run", kind, "--recipe", nasty)
         assert status == 2
         assert "[slurm] differs between the cases" in err
+
+
+def test_a_task_is_requeued_until_three_jobs_in_a_row_have_made_no_checkpoint(
+    nasty, simtools, tmp_path, monkeypatch
+):
+    log, directory = tmp_path / "scontrol.log", tmp_path / "run"
+    program, scontrol = tmp_path / "point", tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/bash\necho "$*" >>{log}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("workflows.export._PROGRAM", ("bash", str(program)))
+    assert simtools("export", directory, "--slurm", "--recipe", nasty)[0] == 0
+    folder = directory / "points" / "130K-r02-0123456789"
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+
+    def run(text):
+        program.write_text(text)
+        command = ["bash", directory / "slurm" / "task.sh", "0"]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    step = f"mkdir -p {folder}; date +%N >>{folder}/checkpoint-0.npz; exit 75\n"
+    assert [run(text) for text in (step, "exit 75", "exit 75", step, "exit 75", "exit 75")] == [0] * 6
+    assert log.read_text() == "requeue 7_1\n" * 6
+    assert run("exit 75") == 1
+    assert log.read_text() == "requeue 7_1\n" * 6
+    assert "no new checkpoint" in (directory / "slurm" / "logs" / "130K-r02.log").read_text()
+    assert run("exit 2") == 2
+    assert run("exit 75") == 0
