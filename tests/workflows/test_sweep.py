@@ -222,6 +222,8 @@ def test_a_plain_recipe_does_not_write_over_a_campaign_of_cases(
     with pytest.raises(ConfigError, match="what simtools run wrote"):
         check_owner(directory, "defects")
     assert {path: path.read_bytes() for path in directory.iterdir() if path.is_file()} == before
+    status, _, err = simtools("compare", directory)
+    assert (status, "name a folder in its cases/" in err) == (2, True)
     plain = run_inline(argon, tmp_path / "plain", *TEST_POINTS)
     for more in ([], ["--plan"]):
         status, _, err = simtools("run", recipe("[sweep]\nmd.seed = [1]\n"), "-o", plain, *more)
