@@ -150,7 +150,7 @@ rule point:
     threads: {threads}
     retries: {retries}
 {resources}    shell:
-        "{{PROGRAM}} point . {{wildcards.name:q}} --quiet --threads {{threads}}{limit}"
+        "{{PROGRAM}} point . {{wildcards.name:q}} --quiet --threads {per_rank}{limit}"
 '''
 
 
@@ -226,6 +226,8 @@ def write_snakemake(directory, title, campaigns, asked):
             limit += f" --lead {asked.signal_lead_s}"
     if asked is not None and asked.memory_GB is not None:
         resources.append(f"        mem_mb={max(1, round(1024 * asked.memory_GB))}")
+    ranks = max(campaign.recipe.potential.mpi_ranks or 1 for campaign in campaigns)
+    cpus = asked.cpus_per_task if asked is not None and asked.cpus_per_task else 1
     text = _SNAKEFILE.format(
         title=_comment(title).replace("\\", "/").replace('"', "'"),
         directory=repr(str(directory)),
@@ -233,7 +235,8 @@ def write_snakemake(directory, title, campaigns, asked):
         after="{\n"
         + "".join(f"    {name!r}: {needs!r},\n" for name, needs in planned_points(campaigns))
         + "}",
-        threads=asked.cpus_per_task if asked is not None and asked.cpus_per_task else 1,
+        threads=ranks * cpus,
+        per_rank="{threads}" if ranks == 1 else cpus,
         retries=_RETRIES if limit else 0,
         resources="    resources:\n" + ",\n".join(resources) + "\n" if resources else "",
         limit=limit,
