@@ -29,6 +29,7 @@ from potentials.force_field import (
 from potentials.forms import FORMS, Tabulated
 from potentials.molecule_schema import check_elements, read_elements, read_molecules
 from potentials.molecules import Molecule
+from simtools.core.files import read_regular
 
 __all__ = [
     "CONFIDENCE_MARKS",
@@ -108,7 +109,7 @@ def load_force_field(name_or_path) -> ForceField:
             "or give the path of a .toml file"
         )
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise ForceFieldError(f"{path}: cannot read this force field ({error.strerror})") from error
     return parse_force_field(content, path=str(path))

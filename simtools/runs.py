@@ -24,11 +24,14 @@ from simtools.analysers.rotor_records import class_of_result, parse_stem, record
 from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from simtools.core.results import Estimate
 from simtools.md.h5md import read_trajectory
 from simtools.md.thermo import read_thermo
 
 __all__ = ["PointRecord", "Run", "load_run"]
+
+_LARGEST_RESULT = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -226,8 +229,8 @@ def load_run(directory):
     if not recipe_file.is_file():
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml in it)")
     try:
-        recipe = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        recipe = tomllib.loads(read_text(recipe_file))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     summary_file = directory / "summary.json"
     summary = _checked_summary(summary_file) if summary_file.exists() else {}
@@ -339,7 +342,7 @@ def _read_result(cls, path):
 def _read_json(path, *keys):
     """Return the JSON object in `path`, which must have `keys`."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, most_bytes=_LARGEST_RESULT))
         if not isinstance(record, dict) or not record.keys() >= set(keys):
             raise ValueError(f"expected an object with {', '.join(keys) or 'something in it'}")
     except (ValueError, OSError, RecursionError) as error:

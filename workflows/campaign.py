@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, RunFailedError
+from simtools.core.files import read_text
 from simtools.runs import load_run
 from workflows import statepoints
 from workflows.counterfactual_tables import variants_of
@@ -200,8 +201,8 @@ def open_campaign(directory):
     if not recipe_file.is_file() or not system_file.is_file():
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml and system.json in it)")
     try:
-        record = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        record = tomllib.loads(read_text(recipe_file))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     recipe = recipe_from_dict(record, source=recipe_file)
     copy = directory / FORCE_FIELD_FILE
@@ -309,9 +310,9 @@ def _check_same_inputs(recipe, forces, directory):
     if not earlier_file.exists():
         return
     try:
-        earlier = tomllib.loads(earlier_file.read_text(encoding="utf-8"))
+        earlier = tomllib.loads(read_text(earlier_file))
         recipe_from_dict(earlier, source=earlier_file)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{earlier_file}: cannot be read back ({error}); choose another -o DIR") from error
     resolved = recipe.to_dict()
     differences = []

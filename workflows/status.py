@@ -6,7 +6,7 @@ from simtools.core.errors import ConfigError
 from workflows.index import NAME, read_index
 from workflows.progress import PointProgress
 from workflows.safety import printable
-from workflows.statepoints import locked
+from workflows.statepoints import is_locked
 
 __all__ = ["MANY_POINTS", "is_running", "status_of", "status_text"]
 
@@ -88,10 +88,7 @@ def status_text(status):
 def is_running(directory):
     """Return whether another process is running the campaign in `directory`."""
     try:
-        with locked(Path(directory)):
-            return False
-    except ConfigError:
-        return True
+        return is_locked(directory)
     except OSError:
         return False
 

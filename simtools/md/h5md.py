@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from simtools.core.errors import ConfigError, ShapeError
+from simtools.core.files import read_text
 from simtools.core.provenance import library_versions
 from simtools.md.checkpoint import partial_path, replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
@@ -34,6 +35,7 @@ FOLDER = "trajectory"
 INDEX = "index.json"
 TOPOLOGY = "topology.xyz"
 _INDEX_ROW = {"file": str, "stage": str, "number": int, "first_step": int, "n_frames": int, "bytes": int}
+_SMALL = 1 << 16  # kept in the header of a dataset
 _FLOAT32_LIMIT_A = 1024.0  # float32 is spaced by 6e-5 Å just below
 
 
@@ -275,6 +277,17 @@ def read_trajectory(directory, *, stage="production"):
             f"{', '.join(written) or 'none'}"
         )
     parts = [_read_segment(folder / row["file"], row) for row in rows]
+    try:
+        return _joined(folder, rows, parts, complete=stage in index["complete"])
+    except TrajectoryError:
+        raise
+    except (ConfigError, ShapeError, ValueError, TypeError, LookupError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {reason}") from error
+
+
+def _joined(folder, rows, parts, *, complete):
+    """Return the `Trajectory` of segments that were read one by one."""
     first = parts[0]
     interval_ps = _interval(folder, rows, [part["step"] for part in parts], first)
     fine_ps = None
@@ -288,29 +301,26 @@ def read_trajectory(directory, *, stage="production"):
         joined = np.concatenate([part["momenta"] for part in parts])
         momenta = {name: joined[:, k].copy() for k, name in enumerate(first["species_names"])}
     settings = first["stage"]
-    metadata = {**first["metadata"], "stage": settings, "complete": stage in index["complete"]}
+    metadata = {**first["metadata"], "stage": settings, "complete": complete}
     metadata["first_time_ps"] = float(first["step"][0] * settings["timestep_fs"] / 1000)
     metadata["rounding_A"] = max(part["rounding_A"] for part in parts)
-    try:
-        return Trajectory(
-            positions_A=np.concatenate([part["positions"] for part in parts]),
-            species=first["species"],
-            cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
-            frame_interval_ps=interval_ps,
-            temperature_K=settings["temperature_K"],
-            formal_charges_e=first["formal_charges_e"],
-            masses_amu=first["masses"],
-            charge_current_e_A_per_ps=np.concatenate(current) if current else None,
-            fine_interval_ps=fine_ps,
-            species_momenta_amu_A_per_ps=momenta,
-            velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
-            lattice_sites=first["lattice_sites"],
-            molecule_id=first.get("molecule_id"),
-            defects=tuple(first["defects"]),
-            metadata=metadata,
-        )
-    except (ConfigError, ShapeError) as error:
-        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {error}") from error
+    return Trajectory(
+        positions_A=np.concatenate([part["positions"] for part in parts]),
+        species=first["species"],
+        cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
+        frame_interval_ps=interval_ps,
+        temperature_K=settings["temperature_K"],
+        formal_charges_e=first["formal_charges_e"],
+        masses_amu=first["masses"],
+        charge_current_e_A_per_ps=np.concatenate(current) if current else None,
+        fine_interval_ps=fine_ps,
+        species_momenta_amu_A_per_ps=momenta,
+        velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
+        lattice_sites=first["lattice_sites"],
+        molecule_id=first.get("molecule_id"),
+        defects=tuple(first["defects"]),
+        metadata=metadata,
+    )
 
 
 def segment_files(directory, *, stage="production"):
@@ -326,8 +336,13 @@ def segment_files(directory, *, stage="production"):
 
 def recorded_charges_e(directory, *, stage="production"):
     """Return {species: integer formal charge}, e, as the first segment of a stage has them."""
-    with h5py.File(segment_files(directory, stage=stage)[0], "r") as file:
-        return _read_text(file["parameters"], "formal_charges_e")
+    files = segment_files(directory, stage=stage)
+    if not files:
+        raise TrajectoryError(f"{directory} holds no segment of stage {stage!r}")
+    charges = _taken(Path(files[0]), lambda file: _read_text(file["parameters"], "formal_charges_e"))
+    if not isinstance(charges, dict):
+        raise TrajectoryError(f"{files[0]} is damaged; expected formal charges as a table")
+    return charges
 
 
 def _interval(folder, rows, parts, first):
@@ -348,25 +363,27 @@ def _interval(folder, rows, parts, first):
 
 
 def _read_segment(path, row):
-    if not path.exists():
+    if not path.is_file():
         raise TrajectoryError(f"{path} is missing; the index lists it with {row['n_frames']} frames")
     _verify(path, row)
-    try:
-        with h5py.File(path, "r") as file:
-            _refuse_other_files(file, set())
-            part = _unpack(file)
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TrajectoryError(
-            f"{path} is damaged ({reason}); expected a whole H5MD segment of {row['bytes']} bytes, "
-            f"found {path.stat().st_size}"
-        ) from error
+    part = _taken(path, _unpack)
     if len(part["positions"]) != row["n_frames"] or part["step"][0] != row["first_step"]:
         raise TrajectoryError(
             f"{path} holds {len(part['positions'])} frames from step {part['step'][0]}, the index expects "
             f"{row['n_frames']} from step {row['first_step']}"
         )
     return part
+
+
+def _taken(path, take):
+    """Return what `take` reads from a segment, of which nothing is believed."""
+    try:
+        with h5py.File(path, "r") as file:
+            _refuse_other_files(file)
+            return take(file)
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TrajectoryError(f"{path} is damaged ({reason}); expected a whole H5MD segment") from error
 
 
 def _sha256(path):
@@ -387,26 +404,39 @@ def _verify(path, row):
         )
 
 
-def _refuse_other_files(group, seen):
-    """Refuse what leads out of a file that we did not write: links, and numbers kept in other files."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} is a link, expected data in the file itself")
-        member = group[name]
-        if isinstance(member, h5py.Dataset):
-            if member.is_virtual or member.external:
-                raise ValueError(f"{member.name} is kept in other files, expected data in the file itself")
-        elif isinstance(member, h5py.Group):
-            address = h5py.h5o.get_info(member.id).addr
-            if address in seen:
-                raise ValueError(f"{member.name} is inside itself")
-            _refuse_other_files(member, seen | {address})
+def _refuse_other_files(file):
+    """Refuse what leads out of a file, what is there twice, and arrays larger than what the file holds."""
+    waiting, seen = [file], set()
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is a link, expected data in the file itself")
+            member = group[name]
+            if isinstance(member, h5py.Dataset):
+                _refuse_absent_numbers(member)
+            elif isinstance(member, h5py.Group):
+                address = h5py.h5o.get_info(member.id).addr
+                if address in seen:
+                    raise ValueError(f"{name} is inside itself, or there twice")
+                seen.add(address)
+                waiting.append(member)
+
+
+def _refuse_absent_numbers(data):
+    """Refuse a dataset kept in other files, or declared larger than what is stored: ours are not packed."""
+    if data.is_virtual or data.external:
+        raise ValueError(f"{data.name} is kept in other files, expected data in the file itself")
+    held = data.id.get_storage_size()
+    if data.nbytes > held + _SMALL:
+        raise ValueError(f"{data.name} is declared with {data.nbytes} bytes, the file holds {held}")
 
 
 def _unpack(file):
     particles, parameters = file["particles/trajectory"], file["parameters"]
     species = particles["species"]
     names = {number: name for name, number in h5py.check_enum_dtype(species.dtype).items()}
+    n_frames, n_atoms = particles["position/value"].shape[:2]
     part = {
         "species": np.array([names[number] for number in species[:].tolist()]),
         "masses": particles["mass"][:],
@@ -436,7 +466,34 @@ def _unpack(file):
         part["species_names"] = [name.decode() for name in fine["species_momenta"].attrs["species"].tolist()]
         if "charge_current" in fine:
             part["current"] = fine["charge_current"][:]
+    _check_shapes(part, n_frames, n_atoms)
     return part
+
+
+def _check_shapes(part, n_frames, n_atoms):
+    """Refuse arrays and records of other shapes than ours: what joins them takes their word."""
+    if not n_frames:
+        raise ValueError("no frame in it")
+    shapes = {
+        "positions": (n_frames, n_atoms, 3),
+        "velocities": (n_frames, n_atoms, 3),
+        "cells": (n_frames, 3, 3),
+        "step": (n_frames,),
+        "masses": (n_atoms,),
+        "species": (n_atoms,),
+        "molecule_id": (n_atoms,),
+    }
+    for name, shape in shapes.items():
+        if name in part and np.shape(part[name]) != shape:
+            raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
+    for name, kind in (("stage", dict), ("formal_charges_e", dict), ("metadata", dict), ("defects", list)):
+        if not isinstance(part[name], kind):
+            raise ValueError(f"{name} is no {'table' if kind is dict else 'list'}")
+    if "fine_step" in part:
+        n_fine, n_names = len(part["fine_step"]), len(part["species_names"])
+        for name, shape in (("momenta", (n_fine, n_names, 3)), ("current", (n_fine, 3))):
+            if name in part and np.shape(part[name]) != shape:
+                raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
 
 
 def _enumerated(species, names):
@@ -476,7 +533,7 @@ def _empty_index():
 def _read_index(folder):
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(read_text(path))
         wrong = _what_is_wrong(index)
     except (ValueError, RecursionError) as error:
         wrong = str(error)
