@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.core.files import read_text
+from simtools.core.records import check_system
 from simtools.runs import load_run
 from workflows import statepoints
 from workflows.counterfactual_tables import variants_of
@@ -207,6 +208,7 @@ def open_campaign(directory):
     recipe = recipe_from_dict(record, source=recipe_file)
     copy = directory / FORCE_FIELD_FILE
     system = read_json(system_file)
+    check_system(system, system_file)
     table = recipe.to_dict()["potential"]
     for name in ("model", "lammps_version"):
         if name in system["potential"]:

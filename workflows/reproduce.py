@@ -103,8 +103,6 @@ def reproduce(directory, point, *, output=None, stop, display):
     refuse_links(directory)
     job, outcome = _find(Path(directory), point)
     place = Path(output) if output is not None else Path(directory) / "reproduced"
-    if place.is_dir():
-        refuse_links(place, place, place / "points")
     check_directory(place)
     original = Path(job.run_directory) / FORCE_FIELD_FILE
     again = PointJob(str(place), job.spec, job.checkpoint_every_ps)

@@ -1,13 +1,18 @@
 """Files from someone else: no link leads out of a run directory, no pipe waits, no record is bottomless."""
 
 import os
+import re
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["inside", "printable", "refuse_deep", "refuse_links"]
+__all__ = ["inside", "on_a_page", "printable", "refuse_deep", "refuse_links"]
 
 _DEEPEST = 32
+#: Controls, marks that turn the direction of writing, and halves of characters that no file can hold.
+_TURNING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def refuse_deep(record, source):
@@ -103,3 +108,13 @@ def printable(text):
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def on_a_page(value):
+    """Return what a template writes: of a text, what would turn or break the page is shown as a code.
+
+    Everything else, and text that is markup of ours already, is returned as it is.
+    """
+    if type(value) is not str:
+        return value
+    return _TURNING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)

@@ -279,14 +279,16 @@ def _jsonable(record):
 
 
 def check_directory(path):
-    """Create `path` if need be and make sure that a file can be written in it.
+    """Create `path` if need be and make sure that a file can be written in it, and nothing through a link.
 
     Raises
     ------
     ConfigError
-        Naming the directory and the system's reason.
+        Naming the directory and the system's reason, or the link (`workflows.safety.refuse_links`).
     """
     path = Path(path)
+    if path.is_dir():
+        refuse_links(path)
     probe = path / f".probe.{os.getpid()}"
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -341,8 +343,6 @@ def hold_directory(path, command):
         Saying which of these fails.
     """
     check_owner(path, command)
-    if Path(path).is_dir():
-        refuse_links(path)
     check_directory(path)
     with locked(path):
         yield

@@ -18,6 +18,7 @@ import numpy as np
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.files import read_text
 from simtools.core.provenance import library_versions
+from simtools.core.records import is_number
 from simtools.md.checkpoint import partial_path, replace_file, sync_directory
 from simtools.md.trajectory import LatticeSites, Trajectory
 
@@ -35,6 +36,8 @@ FOLDER = "trajectory"
 INDEX = "index.json"
 TOPOLOGY = "topology.xyz"
 _INDEX_ROW = {"file": str, "stage": str, "number": int, "first_step": int, "n_frames": int, "bytes": int}
+_LONGEST_NAME = 255
+_SERIES = ("velocities", "fine_step", "momenta", "current")
 _SMALL = 1 << 16  # kept in the header of a dataset
 _FLOAT32_LIMIT_A = 1024.0  # float32 is spaced by 6e-5 Å just below
 
@@ -289,6 +292,12 @@ def read_trajectory(directory, *, stage="production"):
 def _joined(folder, rows, parts, *, complete):
     """Return the `Trajectory` of segments that were read one by one."""
     first = parts[0]
+    for row, part in zip(rows, parts, strict=True):
+        if not _same_series(part, first):
+            raise TrajectoryError(
+                f"{folder / row['file']} holds other ions or other series than {folder / rows[0]['file']}, "
+                "expected the segments of one run"
+            )
     interval_ps = _interval(folder, rows, [part["step"] for part in parts], first)
     fine_ps = None
     if "fine_step" in first:
@@ -323,6 +332,13 @@ def _joined(folder, rows, parts, *, complete):
     )
 
 
+def _same_series(part, first):
+    """Return whether two segments hold the same ions and the same series: what is joined is the first's."""
+    same = all(np.array_equal(part[name], first[name]) for name in ("species", "masses"))
+    same = same and part["formal_charges_e"] == first["formal_charges_e"]
+    return same and all((name in part) == (name in first) for name in _SERIES)
+
+
 def segment_files(directory, *, stage="production"):
     """Return the paths of one stage's segments in order, for programs that chain files.
 
@@ -339,10 +355,7 @@ def recorded_charges_e(directory, *, stage="production"):
     files = segment_files(directory, stage=stage)
     if not files:
         raise TrajectoryError(f"{directory} holds no segment of stage {stage!r}")
-    charges = _taken(Path(files[0]), lambda file: _read_text(file["parameters"], "formal_charges_e"))
-    if not isinstance(charges, dict):
-        raise TrajectoryError(f"{files[0]} is damaged; expected formal charges as a table")
-    return charges
+    return _taken(Path(files[0]), _charges_in)
 
 
 def _interval(folder, rows, parts, first):
@@ -437,6 +450,8 @@ def _unpack(file):
     species = particles["species"]
     names = {number: name for name, number in h5py.check_enum_dtype(species.dtype).items()}
     n_frames, n_atoms = particles["position/value"].shape[:2]
+    if particles["position/value"].dtype.kind != "f":
+        raise ValueError(f"positions of type {particles['position/value'].dtype}, expected numbers")
     part = {
         "species": np.array([names[number] for number in species[:].tolist()]),
         "masses": particles["mass"][:],
@@ -470,6 +485,12 @@ def _unpack(file):
     return part
 
 
+def _charges_in(file):
+    charges_e = _read_text(file["parameters"], "formal_charges_e")
+    _check_charges(charges_e)
+    return charges_e
+
+
 def _check_shapes(part, n_frames, n_atoms):
     """Refuse arrays and records of other shapes than ours: what joins them takes their word."""
     if not n_frames:
@@ -486,14 +507,22 @@ def _check_shapes(part, n_frames, n_atoms):
     for name, shape in shapes.items():
         if name in part and np.shape(part[name]) != shape:
             raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
+    if not np.all((part["masses"] > 0) & (part["masses"] < np.inf)):
+        raise ValueError("expected masses above 0")
     for name, kind in (("stage", dict), ("formal_charges_e", dict), ("metadata", dict), ("defects", list)):
         if not isinstance(part[name], kind):
             raise ValueError(f"{name} is no {'table' if kind is dict else 'list'}")
+    _check_charges(part["formal_charges_e"])
     if "fine_step" in part:
         n_fine, n_names = len(part["fine_step"]), len(part["species_names"])
         for name, shape in (("momenta", (n_fine, n_names, 3)), ("current", (n_fine, 3))):
             if name in part and np.shape(part[name]) != shape:
                 raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
+
+
+def _check_charges(charges_e):
+    if not isinstance(charges_e, dict) or not all(map(is_number, charges_e.values())):
+        raise ValueError(f"expected formal charges as a table of numbers, got {str(charges_e)[:60]}")
 
 
 def _enumerated(species, names):
@@ -554,6 +583,8 @@ def _what_is_wrong(index):
                 return f"segment {number} has no {key}"
         if row["file"] != Path(row["file"]).name or "\0" in row["file"] or row["file"] in ("", ".", ".."):
             return f"segment {number} has file = {row['file'][:80]!r}, not the name of a file beside it"
+        if len(os.fsencode(row["file"])) > _LONGEST_NAME or not isinstance(row.get("sha256", ""), str):
+            return f"segment {number} has a file name or sha256 that cannot be one"
     return None
 
 

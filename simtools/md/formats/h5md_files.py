@@ -77,6 +77,8 @@ def _frames(place, file, survey):
         velocities = None
     ours = "rounding_A" in element.attrs
     masses = _data(place, group, "mass")[:] if ours and "mass" in group else None
+    if masses is not None and not (masses.dtype.kind == "f" and np.all((masses > 0) & (masses < np.inf))):
+        raise place.wrong("expected masses above 0")
     for number in range(len(values)):
         place.frame = number
         rows = np.asarray(edges[number] if varies else edges[...], dtype=float) * edge_scale
