@@ -37,20 +37,19 @@ class SlurmChaos(Chaos):
 
     def cancel_task(self):
         """``scancel`` one task of an array."""
-        tasks = _asked("squeue", "--noheader", "--array", "--format=%F_%K", f"--name={self._job_names()}")
-        if tasks:
-            subprocess.run(["scancel", self.rng.choice(tasks)], check=True)
+        tasks = _asked("squeue", "--noheader", "--array", "--format=%i", f"--name={self._job_names()}")
+        if tasks and _cancelled(self.rng.choice(tasks)):
             self.counts["task cancelled"] += 1
 
     def cancel_all(self):
         """``scancel`` every job of the campaign."""
-        if _asked("squeue", "--noheader", "--format=%F", f"--name={self._job_names()}"):
-            subprocess.run(["scancel", f"--name={self._job_names()}"], check=True)
+        queued = _asked("squeue", "--noheader", "--format=%F", f"--name={self._job_names()}")
+        if queued and _cancelled(f"--name={self._job_names()}"):
             self.counts["all cancelled"] += 1
 
     def close(self):
         """Cancel what is queued, stop what runs and give the disk back."""
-        subprocess.run(["scancel", f"--name={self._job_names()}"], check=True)
+        _cancelled(f"--name={self._job_names()}")
         super().close()
 
     def _job_names(self):
@@ -70,6 +69,11 @@ class SlurmChaos(Chaos):
             if mark in variables and in_job and b"submitit.core._submit" in words:
                 found.append(int(place.name))
         return found
+
+
+def _cancelled(what):
+    """Call scancel; return whether it took it: a job may have ended meanwhile."""
+    return subprocess.run(["scancel", what], capture_output=True).returncode == 0
 
 
 def _asked(*command):
