@@ -25,7 +25,7 @@ from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
 from simtools.core.files import read_text
-from simtools.core.records import check_kinds, check_system, is_number, is_whole
+from simtools.core.records import check_done, check_lengths, check_spec, check_system
 from simtools.core.results import Estimate
 from simtools.md.h5md import read_trajectory
 from simtools.md.thermo import read_thermo
@@ -33,35 +33,6 @@ from simtools.md.thermo import read_thermo
 __all__ = ["PointRecord", "Run", "load_run"]
 
 _LARGEST_RESULT = 1 << 32
-
-
-def _are_numbers(value):
-    return isinstance(value, list) and all(map(is_number, value))
-
-
-def _is_text(value):
-    return isinstance(value, str)
-
-
-def _is_table(value):
-    return isinstance(value, dict)
-
-
-def _are_tables(value):
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-_SPEC = {"role": _is_text, "temperature_K": is_number, "replica": is_whole}
-_INPUTS = dict.fromkeys(("md", "potential", "seeds", "cell", "structure"), _is_table)
-_OUTCOME = {
-    "defects": _are_tables,
-    "n_steps": is_whole,
-    "wall_s": is_number,
-    "mean_temperature_K": is_number,
-    "mean_volume_A3": is_number,
-    "engine": _is_table,
-    "composition": _is_table,
-}
 
 
 @dataclass(frozen=True)
@@ -321,28 +292,21 @@ def _checked_summary(path):
 def _read_points(directory, recipe, summary):
     """Return the begun points of the recipe: folders of other temperatures are left alone."""
     md = recipe.get("md", {})
-    check_kinds(
-        md, {"replicas": is_whole, "temperatures_K": _are_numbers}, f"{directory / 'recipe.toml'}: md"
-    )
+    check_lengths(md, f"{directory / 'recipe.toml'}: md")
     temperatures, replicas = md.get("temperatures_K", ()), md.get("replicas", 1)
     current = {row["name"] for row in summary.get("provenance", {}).get("arguments", {}).get("points", ())}
     records = []
     for spec_file in sorted((directory / "points").glob("*/spec.json")):
-        spec, folder = _read_json(spec_file, *_SPEC), spec_file.parent
-        check_kinds(spec, _SPEC | {"inputs": _is_table}, spec_file, needed=_SPEC)
-        check_kinds(spec.get("inputs") or {}, _INPUTS, f"{spec_file}: inputs")
+        spec, folder = _read_json(spec_file, "role", "temperature_K", "replica"), spec_file.parent
+        check_spec(spec, spec_file)
         if spec["temperature_K"] not in temperatures or spec["replica"] > replicas:
             continue
         if current and folder.name not in current:
             continue
         done_file = folder / "done.json"
         done = _read_json(done_file, "outcome") if done_file.exists() else {}
-        check_kinds(done, {"outcome": _is_table, "provenance": _is_table}, done_file)
+        check_done(done, done_file)
         outcome = done.get("outcome")
-        check_kinds(outcome or {}, _OUTCOME, f"{done_file}: outcome")
-        check_kinds(
-            (outcome or {}).get("engine") or {}, {"threads": is_whole}, f"{done_file}: outcome: engine"
-        )
         records.append(PointRecord(folder.name, folder, spec, outcome))
     return tuple(sorted(records, key=lambda item: (item.spec["temperature_K"], item.spec["replica"])))
 

@@ -4,7 +4,15 @@ import math
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["check_kinds", "check_system", "is_number", "is_whole"]
+__all__ = [
+    "check_done",
+    "check_kinds",
+    "check_lengths",
+    "check_spec",
+    "check_system",
+    "is_number",
+    "is_whole",
+]
 
 
 def is_number(value):
@@ -31,6 +39,14 @@ def _are_texts(value):
     return isinstance(value, list) and all(map(_is_text, value))
 
 
+def _are_numbers(value):
+    return isinstance(value, list) and all(map(is_number, value))
+
+
+def _are_tables(value):
+    return isinstance(value, list) and all(map(_is_table, value))
+
+
 def _are_numbers_by_name(value):
     return isinstance(value, dict) and all(map(is_number, value.values()))
 
@@ -39,6 +55,8 @@ _WORDS = {
     _is_text: "a text",
     _is_table: "a table",
     _are_texts: "a list of texts",
+    _are_numbers: "a list of numbers",
+    _are_tables: "a list of tables",
     _are_numbers_by_name: "a table of numbers",
     is_number: "a number",
     is_whole: "a whole number",
@@ -56,6 +74,17 @@ _SYSTEM = {
     "host": _are_texts,
     "potential": _is_table,
     "start_lattice_parameter_A": is_number,
+}
+_SPEC = {"role": _is_text, "temperature_K": is_number, "replica": is_whole, "inputs": _is_table}
+_INPUTS = dict.fromkeys(("md", "potential", "seeds", "cell", "structure"), _is_table)
+_OUTCOME = {
+    "defects": _are_tables,
+    "n_steps": is_whole,
+    "wall_s": is_number,
+    "mean_temperature_K": is_number,
+    "mean_volume_A3": is_number,
+    "engine": _is_table,
+    "composition": _is_table,
 }
 _NEEDED = ("n_atoms", "composition", "net_charge_e", "host", "potential")
 
@@ -107,3 +136,22 @@ def check_system(record, where, *, needed=_NEEDED):
         raise ConfigError(f"{where}: potential: damaged: low_confidence: expected a list of tables")
     for row in weak:
         check_kinds(row, {"subject": _is_text, "confidence": _is_text}, f"{where}: potential: low_confidence")
+
+
+def check_spec(record, where):
+    """Refuse the ``spec.json`` of a point that its readers would trip over; raises as `check_kinds`."""
+    check_kinds(record, _SPEC, where, needed=("role", "temperature_K", "replica"))
+    check_kinds(record.get("inputs") or {}, _INPUTS, f"{where}: inputs")
+
+
+def check_done(record, where):
+    """Refuse the ``done.json`` of a point that its readers would trip over; raises as `check_kinds`."""
+    check_kinds(record, {"outcome": _is_table, "provenance": _is_table}, where)
+    outcome = record.get("outcome") or {}
+    check_kinds(outcome, _OUTCOME, f"{where}: outcome")
+    check_kinds(outcome.get("engine") or {}, {"threads": is_whole}, f"{where}: outcome: engine")
+
+
+def check_lengths(record, where):
+    """Refuse a recipe's [md] without numbers where points are counted; raises as `check_kinds`."""
+    check_kinds(record, {"replicas": is_whole, "temperatures_K": _are_numbers}, where)
