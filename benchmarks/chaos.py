@@ -1,11 +1,14 @@
 """Disturb a campaign of twenty points at random, finish it, and compare it with one that was left alone.
 
-    python benchmarks/chaos.py [--minutes 10] [--seed 1] [--output FILE.json]
+    python benchmarks/chaos.py [--minutes 10] [--seed 1] [--slurm] [--output FILE.json]
 
 Disturbances: SIGKILL of a worker, SIGKILL of the driver, SIGTERM of the driver, SIGSTOP of a worker that
 wakes up later, a run directory moved away and back and, as root, a disk that fills up (the run directory lies
-on a small tmpfs). Compared are the bits of every log, frame, current and momentum. The exit status is 0 if no
-point is lost, doubled, set aside or different.
+on a small tmpfs). With ``--slurm`` every point is a job of the Slurm that ``SLURM_CONF`` names (one of its
+own: see tests/slurm/cluster.sh), and jobs are cancelled with scancel as well. Two disturbances of three wait
+until a point is at work, the third comes when it comes: also while Python starts. Compared are the bits of
+every log, frame, current and momentum. The exit status is 0 if no point is lost, doubled, set aside or
+different.
 """
 
 import argparse
@@ -26,6 +29,8 @@ from workflows.status import is_running
 
 ROOT = Path(__file__).resolve().parents[1]
 DISK_MB = 200
+#: Longest wait for a point to be at work before a disturbance, s.
+PATIENCE_S = 60.0
 #: The command line without analysis and report: the points are what is disturbed and compared.
 DRIVER = """
 from workflows import campaign, cli
@@ -37,7 +42,7 @@ title = "chaos"
 [structure]
 prototype = "fcc"
 formula = "Ar"
-supercell = [2, 2, 2]
+supercell = [{cells}, {cells}, {cells}]
 [potential]
 name = "lennard_jones"
 [md]
@@ -52,11 +57,15 @@ charge_current_every_fs = 5
 checkpoint_every_ps = {checkpoint_ps}
 [analysis]
 mobile = "Ar"
+{more}
 """
 
 
 class Chaos:
     """A campaign in `folder` and what is done to it."""
+
+    #: Names of the methods of which `disturb` chooses one; a full disk is added where it may be made.
+    acts = ("kill_worker", "kill_driver", "end_driver", "stop_worker", "move_away")
 
     def __init__(self, folder, recipe, rng, *, workers=2):
         self.place = folder / "disk"
@@ -66,7 +75,7 @@ class Chaos:
         self.said = folder / "stderr.txt"
         self.recipe, self.rng, self.workers = recipe, rng, workers
         self.driver = None
-        self.counts = Counter()
+        self.counts, self.at_work, self.ended = Counter(), Counter(), Counter()
         self.asleep = []
 
     def _mount(self):
@@ -91,20 +100,44 @@ class Chaos:
         if self.driver is not None and self.driver.poll() is None:
             return
         if self.driver is not None:
-            self.counts[f"exit status {self.driver.returncode}"] += 1
+            self.ended[f"exit status {self.driver.returncode}"] += 1
         command = [sys.executable, "-c", DRIVER, "run", self.recipe, "-o", self.directory, "-q"]
-        command += ["--workers", self.workers, "--retries", 100_000]
+        command += ["--retries", 100_000, *self.options()]
         with open(self.said, "w", encoding="utf-8") as stream:  # a pipe would wait for sleeping workers
             self.driver = subprocess.Popen(
                 [*map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stream
             )
 
+    def options(self):
+        """Return how the driver is told where points run."""
+        return ["--workers", self.workers]
+
     def disturb(self):
-        """Do one thing at random."""
-        acts = [self.kill_worker, self.kill_driver, self.end_driver, self.stop_worker, self.move_away]
-        act = self.rng.choice([*acts, self.fill_disk] if self.mounted else acts)
+        """Do one thing at random, and count it twice if a point was at work."""
+        act = self.rng.choice([*self.acts, "fill_disk"] if self.mounted else self.acts)
         self._wake()
-        act()
+        before, busy = self.counts.copy(), self.n_at_work() > 0
+        getattr(self, act)()
+        self.at_work.update((self.counts - before) if busy else {})
+
+    def n_at_work(self):
+        """Return how many points are held by a worker that lives."""
+        workers = set(self._workers())
+        return sum(pid in workers for pid in self._owners())
+
+    def wait_for_work(self, most_s=PATIENCE_S):
+        """Wait until a point is at work, the driver has ended or `most_s` are over."""
+        end = time.monotonic() + most_s
+        while time.monotonic() < end and self.driver.poll() is None and not self.n_at_work():
+            time.sleep(0.1)
+
+    def _owners(self):
+        """Yield the process numbers that leases name."""
+        for path in self.directory.glob("points/*/lease/*.lease"):
+            try:
+                yield json.loads(path.read_text(encoding="utf-8")).get("pid")
+            except (OSError, ValueError):  # let go, or moved away, meanwhile
+                continue
 
     def kill_worker(self):
         """SIGKILL a worker."""
@@ -197,14 +230,38 @@ def trial(
     workers=2,
     n_temperatures=10,
     least=0,
+    cells=2,
+    chaos_of=Chaos,
+    more="",
 ):
     """Disturb a campaign for `duration_s` and at least `least` times, finish it, and return what came of it.
+
+    Parameters
+    ----------
+    folder
+        Empty; the campaign, its disk and its undisturbed twin go there.
+    duration_s
+        How long to disturb, s of wall time.
+    production_ps, checkpoint_ps, n_temperatures, cells
+        Of each point, ps; temperatures with two replicas each; edge of the cell in conventional cells.
+    seed
+        Of the choice of disturbances.
+    pause_s
+        Shortest and longest pause before a disturbance, s.
+    workers
+        Local processes.
+    chaos_of
+        `Chaos`, or what derives from it.
+    more
+        Further lines of the recipe.
 
     Returns
     -------
     dict
-        ``status`` of the last run, ``lost``, ``doubled``, ``different`` and ``set_aside`` names, and the
-        counts of what was done to it.
+        ``status`` of the last run; names of points ``lost``, ``doubled``, ``different``, ``set_aside``;
+        ``done_to_it``, and ``at_work``: those that met a point at work; ``done_meanwhile``: points that were
+        done when the last disturbance came; ``drivers_ended``: how drivers ended that had to be started
+        again; ``continued``: how often points went on from a checkpoint.
     """
     recipe = folder / "chaos.toml"
     sample_fs = max(100, 10 * round(production_ps / 5))
@@ -213,16 +270,21 @@ def trial(
         production_ps=production_ps,
         checkpoint_ps=checkpoint_ps,
         sample_every_fs=sample_fs,
+        cells=cells,
+        more=more,
     )
     recipe.write_text(text, encoding="utf-8")
     rng = random.Random(seed)
-    chaos = Chaos(folder, recipe, rng, workers=workers)
+    chaos = chaos_of(folder, recipe, rng, workers=workers)
     try:
         began = time.monotonic()
         while time.monotonic() - began < duration_s or sum(chaos.counts.values()) < least:
             chaos.start()
+            if rng.random() < 2 / 3:
+                chaos.wait_for_work()
             time.sleep(rng.uniform(*pause_s))
             chaos.disturb()
+        done_meanwhile = len(list(chaos.directory.glob("points/*/done.json")))
         status, said = chaos.finish()
         alone = folder / "alone"
         command = [sys.executable, "-c", DRIVER, "run", recipe, "-o", alone, "-q", "--workers", workers]
@@ -243,10 +305,18 @@ def trial(
             "set_aside": sorted(name for name, path in found.items() if (path / "quarantine.json").exists()),
             "left_over": sorted(str(path.name) for path in chaos.directory.rglob("*.partial")),
             "done_to_it": dict(chaos.counts),
+            "at_work": dict(chaos.at_work),
+            "done_meanwhile": done_meanwhile,
+            "drivers_ended": dict(chaos.ended),
+            "continued": sum(_continued(path) for path in found.values()),
             "small_disk": chaos.mounted,
         }
     finally:
         chaos.close()
+
+
+def _continued(path):
+    return (path / "log.txt").read_text(encoding="utf-8").count("continuing from step")
 
 
 def _done(path):
@@ -262,17 +332,26 @@ def is_good(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--production-ps", type=float, default=500.0, help="length of each point")
+    parser.add_argument("--production-ps", type=float, default=150.0, help="length of each point")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slurm", action="store_true", help="points are jobs of the Slurm in SLURM_CONF")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    of_slurm = {}
+    if options.slurm:
+        from benchmarks.chaos_slurm import TABLE, SlurmChaos
+
+        of_slurm = {"chaos_of": SlurmChaos, "more": TABLE}
     with tempfile.TemporaryDirectory() as folder:
         result = trial(
             Path(folder),
             duration_s=60 * options.minutes,
             production_ps=options.production_ps,
-            checkpoint_ps=10.0,
+            checkpoint_ps=5.0,
             seed=options.seed,
+            pause_s=(0.5, 10.0),
+            cells=3,
+            **of_slurm,
         )
     print(json.dumps(result, indent=1))
     if options.output:

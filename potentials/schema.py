@@ -29,6 +29,7 @@ from potentials.molecule_schema import check_elements, read_elements, read_molec
 from potentials.molecules import Molecule
 from potentials.pair_schema import check_every_pair, read_no_interaction, read_pairs
 from potentials.table_reader import TableReader, suggestion
+from simtools.core.files import read_regular
 
 __all__ = [
     "CONFIDENCE_MARKS",
@@ -104,7 +105,7 @@ def load_force_field(name_or_path) -> ForceField:
             "or give the path of a .toml file"
         )
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise ForceFieldError(f"{path}: cannot read this force field ({error.strerror})") from error
     return parse_force_field(content, path=str(path))

@@ -24,11 +24,15 @@ from simtools.analysers.rotor_records import class_of_result, parse_stem, record
 from simtools.analysers.temperature_laws import TemperatureLawResult
 from simtools.analysers.transport import TransportResult
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
+from simtools.core.records import check_done, check_lengths, check_spec, check_system
 from simtools.core.results import Estimate
 from simtools.md.h5md import read_trajectory
 from simtools.md.thermo import read_thermo
 
 __all__ = ["PointRecord", "Run", "load_run"]
+
+_LARGEST_RESULT = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -228,8 +232,8 @@ def load_run(directory):
     if not recipe_file.is_file():
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml in it)")
     try:
-        recipe = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        recipe = tomllib.loads(read_text(recipe_file))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     summary_file = directory / "summary.json"
     summary = _checked_summary(summary_file) if summary_file.exists() else {}
@@ -266,14 +270,19 @@ def _checked_summary(path):
     """Return a summary whose blocks are of the kind that is read from them."""
     summary = _read_json(path)
     kinds = {"provenance": dict, "arrhenius": dict, "warnings": list, "transport": list, "title": str}
+    kinds |= {"counterfactual": list}
     wrong = [name for name, kind in kinds.items() if not isinstance(summary.get(name, kind()), kind)]
     if not wrong and not all(isinstance(text, str) for text in summary.get("warnings", ())):
         wrong = ["warnings"]
     arguments = {} if wrong else summary.get("provenance", {}).get("arguments", {})
     if not wrong and not isinstance(arguments, dict):
         wrong = ["provenance.arguments"]
+    if not wrong and "system" in arguments:
+        check_system(arguments["system"], f"{path}: provenance.arguments.system", needed=())
     points = [] if wrong else arguments.get("points", [])
-    if not isinstance(points, list) or not all(isinstance(row, dict) and "name" in row for row in points):
+    if not isinstance(points, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in points
+    ):
         wrong = ["provenance.arguments.points"]
     if wrong:
         raise ConfigError(
@@ -284,18 +293,22 @@ def _checked_summary(path):
 
 def _read_points(directory, recipe, summary):
     """Return the begun points of the recipe: folders of other temperatures are left alone."""
-    temperatures = recipe.get("md", {}).get("temperatures_K", ())
-    replicas = recipe.get("md", {}).get("replicas", 1)
+    md = recipe.get("md", {})
+    check_lengths(md, f"{directory / 'recipe.toml'}: md")
+    temperatures, replicas = md.get("temperatures_K", ()), md.get("replicas", 1)
     current = {row["name"] for row in summary.get("provenance", {}).get("arguments", {}).get("points", ())}
     records = []
     for spec_file in sorted((directory / "points").glob("*/spec.json")):
         spec, folder = _read_json(spec_file, "role", "temperature_K", "replica"), spec_file.parent
+        check_spec(spec, spec_file)
         if spec["temperature_K"] not in temperatures or spec["replica"] > replicas:
             continue
         if current and folder.name not in current:
             continue
         done_file = folder / "done.json"
-        outcome = _read_json(done_file, "outcome")["outcome"] if done_file.exists() else None
+        done = _read_json(done_file, "outcome") if done_file.exists() else {}
+        check_done(done, done_file)
+        outcome = done.get("outcome")
         records.append(PointRecord(folder.name, folder, spec, outcome))
     return tuple(sorted(records, key=lambda item: (item.spec["temperature_K"], item.spec["replica"])))
 
@@ -316,7 +329,8 @@ def _read_rotors(folder):
 
 def _in_order(results, summary):
     """Return counterfactual results by temperature, then as the summary lists them: references first."""
-    listed = [row["variant"] for row in summary.get("counterfactual", ())]
+    rows = summary.get("counterfactual", ())
+    listed = [row["variant"] for row in rows if isinstance(row, dict) and isinstance(row.get("variant"), str)]
     order = {name: k for k, name in reversed(list(enumerate(listed)))}
     return tuple(
         sorted(
@@ -341,7 +355,7 @@ def _read_result(cls, path):
 def _read_json(path, *keys):
     """Return the JSON object in `path`, which must have `keys`."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, most_bytes=_LARGEST_RESULT))
         if not isinstance(record, dict) or not record.keys() >= set(keys):
             raise ValueError(f"expected an object with {', '.join(keys) or 'something in it'}")
     except (ValueError, OSError, RecursionError) as error:

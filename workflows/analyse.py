@@ -11,6 +11,7 @@ import numpy as np
 from simtools.analysers.replicas import default_host
 from simtools.analysers.transport import analyse_transport
 from simtools.core.errors import ConfigError, SimtoolsWarning
+from simtools.core.files import read_text
 from simtools.core.provenance import collect_provenance
 from simtools.md.readers import load_trajectory
 from simtools.md.step_limit import neighbour_distance_A
@@ -268,8 +269,8 @@ def check_output(directory):
     summary = directory / "summary.json"
     if summary.is_file():
         try:
-            found = json.loads(summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_text(summary))
+        except (OSError, ValueError, RecursionError):
             found = None
         if not (isinstance(found, dict) and "source" in found):
             raise ConfigError(

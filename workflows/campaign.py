@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, RunFailedError
+from simtools.core.files import read_text
+from simtools.core.records import check_system
 from simtools.runs import load_run
 from workflows import statepoints
 from workflows.analysed import note_analysed, source_of_analysis
@@ -194,12 +196,13 @@ def open_campaign(directory):
     if not recipe_file.is_file() or not system_file.is_file():
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml and system.json in it)")
     try:
-        record = tomllib.loads(recipe_file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        record = tomllib.loads(read_text(recipe_file))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{recipe_file}: damaged, not a TOML file: {error}") from error
     recipe = recipe_from_dict(record, source=recipe_file)
     copy = directory / FORCE_FIELD_FILE
     system = read_json(system_file)
+    check_system(system, system_file)
     table = recipe.to_dict()["potential"]
     for name in ("model", "lammps_version"):
         if name in system["potential"]:

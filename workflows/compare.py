@@ -12,6 +12,7 @@ from pathlib import Path
 
 from simtools.analysers.comparison import difference, ratio
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
 from simtools.defects.binding import pair_of
@@ -252,15 +253,15 @@ def _is_at_rest(path):
     if not summary.is_file():
         return False
     try:
-        record = json.loads(summary.read_text(encoding="utf-8"))
-    except ValueError as error:
+        record = json.loads(read_text(summary))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{summary}: damaged, not a whole JSON file: {error}") from error
     return isinstance(record, dict) and "defects" in record and "transport" not in record
 
 
 def _static_binding(path):
     """Yield the energies at rest of pairs of a cation vacancy and its partner."""
-    record = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    record = json.loads(read_text(path / "summary.json"))
     for entry in record["defects"]:
         if entry.get("kind") != "pair":
             continue

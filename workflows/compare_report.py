@@ -9,7 +9,7 @@ from workflows.report import render_page, write_page
 from workflows.report_association import pair_in_words
 from workflows.report_figures import association_figures, single_figure
 from workflows.report_tables import grouped_warnings, lead, literature_table
-from workflows.statepoints import check_owner, write_json
+from workflows.statepoints import check_directory, check_owner, write_json
 
 __all__ = ["comparison_text", "write_comparison"]
 
@@ -32,13 +32,13 @@ def write_comparison(comparison, directory):
     Raises
     ------
     ConfigError
-        If `directory` holds a run, whose summary and report would be lost.
+        If `directory` holds a run, whose summary and report would be lost, or a link that leads out of it.
     """
     directory = Path(directory)
     if (directory / "recipe.toml").exists():
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the comparison")
     check_owner(directory, "compare")
-    directory.mkdir(parents=True, exist_ok=True)
+    check_directory(directory)
     write_json(directory / "summary.json", comparison.to_summary())
     figures = _figures(comparison)
     context = {

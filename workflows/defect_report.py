@@ -15,6 +15,7 @@ from workflows.defect_equilibrium import ratio_temperature_K
 from workflows.recipe import to_toml
 from workflows.relaxation_jobs import PROTOCOL
 from workflows.report_figures import save_figures, single_figure
+from workflows.safety import on_a_page
 from workflows.statepoints import write_json
 from workflows.summary import SCHEMA, numbers_or_null
 
@@ -36,7 +37,12 @@ def write_defect_report(result: DefectEnergetics, directory) -> Path:
     save_figures(figures, directory / "figures")
     loader = PackageLoader("workflows", "templates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=on_a_page,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = environment.get_template("defects.html.j2").render(
         css=Markup(loader.get_source(environment, "report.css")[0]),

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_regular
 
 __all__ = ["EVENTS", "NAME", "IndexState", "StatusIndex", "read_index"]
 
 NAME = "index.log"
 EVENTS = ("plan", "known", "started", "stopped", "failed", "quarantined", "done", "forgotten")
+_LARGEST = 1 << 30
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -58,7 +60,7 @@ class StatusIndex:
             If they cannot be written whole; what was written of them is ignored by readers.
         """
         text = b"".join(_line(event) for event in events)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags, 0o666)
         try:
             _lock(descriptor)
@@ -84,7 +86,7 @@ def read_index(directory):
     """
     path = Path(directory) / NAME
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most_bytes=_LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtools.core.errors import LeaseLostError, RunFailedError
+from simtools.core.files import read_regular, read_text
 from workflows.lease_owner import describe_self, has_ended
 
 __all__ = ["BEAT_S", "FOLDER", "PATIENCE_S", "Lease", "LeaseHeldError", "hold_lease"]
@@ -238,7 +239,7 @@ def _numbers(folder):
 
 def _owner(folder, number):
     try:
-        record = json.loads((folder / f"{number:06d}.lease").read_text(encoding="utf-8"))
+        record = json.loads(read_text(folder / f"{number:06d}.lease"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
@@ -249,8 +250,8 @@ def _read_beat(folder, number):
     if owner is None:
         return None
     try:
-        return (folder / f"{number:06d}-{owner.get('nonce')}.beat").read_bytes()
-    except OSError:
+        return read_regular(folder / f"{number:06d}-{owner.get('nonce')}.beat")
+    except (OSError, ValueError):
         return None
 
 

@@ -6,6 +6,7 @@ from ase import Atoms
 from ase.io import read, write
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from simtools.core.results import UnitMismatchError
 from simtools.md.migration_path import MigrationPath
 
@@ -76,7 +77,7 @@ def read_path(path):
     if not path.is_file():
         return None
     try:
-        return MigrationPath.from_json(path.read_text(encoding="utf-8"))
+        return MigrationPath.from_json(read_text(path))
     except (ValueError, KeyError, UnitMismatchError) as error:
         raise ConfigError(f"{path}: damaged ({error}); remove it to compute this path again") from error
 

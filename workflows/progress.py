@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from simtools.core.files import read_text
 from workflows.safety import printable
 
 __all__ = ["PointProgress", "ProgressFile", "count_line", "progress_display"]
 
 _FILE_INTERVAL_S = 0.5
 _LINE_INTERVAL_S = 15.0
+
+
+_LARGEST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class PointProgress:
     def read(cls, directory):
         """Return the progress noted in a point's folder, or None if there is none yet."""
         try:
-            return cls(**json.loads((Path(directory) / "progress.json").read_text(encoding="utf-8")))
+            return cls(**json.loads(read_text(Path(directory) / "progress.json", most_bytes=_LARGEST)))
         except (OSError, ValueError, TypeError):
             return None
 

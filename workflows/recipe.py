@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_regular
 from workflows import values as v
 from workflows.counterfactual_tables import CounterfactualTable, read_counterfactuals
 from workflows.quick import take_quick
@@ -43,6 +44,7 @@ __all__ = [
     "to_toml",
 ]
 
+_LARGEST = 1 << 24
 _SHIPPED = Path(__file__).parent / "recipes"
 _OPTIONAL_TABLES = {"energetics": EnergeticsTable, "slurm": SlurmTable}
 _LISTS = {"defects": (DefectTable, check_defect), "hops": (HopTable, check_hop)}
@@ -129,7 +131,7 @@ def read_record(name_or_path, overrides=(), *, quick=False):
     """
     path = find_recipe(name_or_path)
     try:
-        record = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        record = tomllib.loads(read_regular(path, most_bytes=_LARGEST).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
     except (ValueError, RecursionError) as error:

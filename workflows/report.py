@@ -31,6 +31,7 @@ from workflows.report_figures import (
 from workflows.report_mechanisms import law_rows, mechanism_figures, mechanism_tables
 from workflows.report_rotation import rotation_statements, rotation_tables, tables_of_tests
 from workflows.report_rotation_figures import rotation_figures
+from workflows.safety import on_a_page
 
 __all__ = ["render_page", "render_report", "write_page", "write_report"]
 
@@ -71,7 +72,12 @@ def render_page(template, context):
     """Return a template of ours filled with `context`, with the house's style in it."""
     loader = PackageLoader("workflows", "templates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=on_a_page,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     style = Markup(loader.get_source(environment, "report.css")[0])
     about = {

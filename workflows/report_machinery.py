@@ -7,6 +7,7 @@ from pathlib import Path
 
 from potentials.schema import CONFIDENCE_MARKS, ForceFieldError, load_force_field
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from simtools.plots import format_number
 from workflows.cost import cost_of, total_core_hours
 from workflows.point import FORCE_FIELD_FILE
@@ -227,7 +228,7 @@ def _records(run):
     finished = [point for point in run.points if point.outcome]
     finished.sort(key=lambda point: point.spec.get("role") != "production")
     paths = [Path(point.directory) / "done.json" for point in finished]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [json.loads(read_text(path)) for path in paths if path.exists()]
 
 
 def _recorded_sha256(run):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, RunFailedError
+from simtools.core.files import read_regular
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate
 from simtools.md.h5md import read_trajectory
@@ -14,6 +15,7 @@ from workflows.campaign import open_campaign
 from workflows.executors import InlineExecutor
 from workflows.parts import same_kind
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
+from workflows.safety import refuse_links
 from workflows.statepoints import check_directory, locked, read_json
 from workflows.sweep_campaign import open_cases
 
@@ -100,11 +102,12 @@ def reproduce(directory, point, *, output=None, stop, display):
     Raises
     ------
     ConfigError
-        If there is no such point, it is not finished, or `output` holds it as run by another version or on
-        another kind of processor.
+        If there is no such point, it is not finished, `output` holds it as run by another version or on another
+        kind of processor, or a link leads out of either directory.
     RunFailedError
         If the new run fails.
     """
+    refuse_links(directory)
     job, outcome = _find(Path(directory), point)
     place = Path(output) if output is not None else Path(directory) / "reproduced"
     check_directory(place)
@@ -203,7 +206,7 @@ def bits_of(folder):
     Times of day, hosts and names of files are left out.
     """
     folder = Path(folder)
-    digest = hashlib.sha256((folder / "thermo.csv").read_bytes())
+    digest = hashlib.sha256(read_regular(folder / "thermo.csv", most_bytes=1 << 31))
     if (folder / "trajectory").exists():
         trajectory = read_trajectory(folder)
         momenta = trajectory.species_momenta_amu_A_per_ps

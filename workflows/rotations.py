@@ -228,6 +228,7 @@ def write_rotations(analysis, directory):
     directory = Path(directory)
     if (directory / "recipe.toml").exists():
         raise ConfigError(f"{directory} holds a run; choose another -o DIR for the analysis")
+    check_directory(directory)
     check_directory(directory / "results")
     for stem, result in analysis.named_results():
         (directory / "results" / f"{stem}.json").write_text(result.to_json(), encoding="utf-8")

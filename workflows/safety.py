@@ -1,14 +1,18 @@
-"""Files from someone else: no symbolic link leads out of a run directory, and no record is bottomless."""
+"""Files from someone else: no link leads out of a run directory, no pipe waits, no record is bottomless."""
 
 import os
+import re
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
 
-__all__ = ["inside", "printable", "refuse_deep", "refuse_links"]
+__all__ = ["inside", "on_a_page", "printable", "refuse_deep", "refuse_links"]
 
-_INNER = ("trajectory", "lease", "figures", "results")
 _DEEPEST = 32
+#: Controls, marks that turn the direction of writing, and halves of characters that no file can hold.
+_TURNING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def refuse_deep(record, source):
@@ -37,26 +41,37 @@ def refuse_deep(record, source):
 
 
 def refuse_links(root, *folders):
-    """Refuse symbolic links that lead out of the run directory `root`.
+    """Refuse symbolic links that lead out of the run directory `root`, and pipes, sockets and devices in it.
 
-    Looks at `folders` (at `root`, if none is given), their entries, and the entries of their ``trajectory``,
-    ``lease``, ``figures`` and ``results``. `root` itself may be a link: that is the user's own word.
+    Looks at `folders` (at `root`, if none is given), their entries, and the entries of the folders in them.
+    `root` itself may be a link: that is the user's own word.
 
     Raises
     ------
     ConfigError
-        Naming the link and its target.
+        Naming the link and its target, or what is no file.
     """
     home = Path(root).resolve()
     for folder in map(Path, folders or (root,)):
         if folder != Path(root):
             _check(folder, home)
-        for inner in (folder, *(folder / name for name in _INNER)):
-            if inner.is_dir():
-                with os.scandir(inner) as entries:
-                    for entry in entries:
-                        if entry.is_symlink():
-                            _check(Path(entry.path), home)
+        for inner in _look_over(folder, home):
+            for _ in _look_over(inner, home):
+                pass
+
+
+def _look_over(folder, home):
+    """Check the entries of a folder, and yield the paths of the folders among them."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                _check(Path(entry.path), home)
+            elif entry.is_dir():
+                yield Path(entry.path)
+            elif not entry.is_file():
+                raise ConfigError(f"{entry.path}: a pipe, socket or device in a run directory; remove it")
 
 
 def _check(path, home):
@@ -93,3 +108,13 @@ def printable(text):
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def on_a_page(value):
+    """Return what a template writes: of a text, what would turn or break the page is shown as a code.
+
+    Everything else, and text that is markup of ours already, is returned as it is.
+    """
+    if type(value) is not str:
+        return value
+    return _TURNING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)

@@ -3,6 +3,7 @@
 import tomllib
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from workflows.recipe import recipe_from_dict
 from workflows.statepoints import read_json
 
@@ -39,9 +40,9 @@ def check_same_inputs(recipe, forces, directory):
     if not earlier_file.exists():
         return
     try:
-        earlier = tomllib.loads(earlier_file.read_text(encoding="utf-8"))
+        earlier = tomllib.loads(read_text(earlier_file))
         recipe_from_dict(earlier, source=earlier_file)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{earlier_file}: cannot be read back ({error}); choose another -o DIR") from error
     resolved = recipe.to_dict()
     differences = []

@@ -5,6 +5,7 @@ that no pickle which came with a run directory is ever read; what simtools itsel
 """
 
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,6 +18,7 @@ from workflows.statepoints import DamagedFileError, read_json, write_json
 __all__ = ["SlurmFolder", "Submission"]
 
 _NAME = ".slurm"
+_TOKEN = re.compile(r"[0-9a-f]{16}")  # it becomes part of paths that are removed
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,17 @@ class SlurmFolder:
         return submission
 
     def submissions(self):
-        """Return every `Submission` noted and not yet forgotten."""
+        """Return every `Submission` noted and not yet forgotten.
+
+        Raises
+        ------
+        ConfigError
+            If a file among them is none of ours, or damaged.
+        """
         found = []
         for path in sorted(self._submissions.glob("*.json")):
+            if not _TOKEN.fullmatch(path.stem):
+                raise ConfigError(f"{path}: not the name of a submission of ours; remove it")
             points = read_json(path).get("points")
             if not isinstance(points, list) or not all(isinstance(name, str) for name in points):
                 raise DamagedFileError(f"{path}: damaged, expected a list of points; remove it")

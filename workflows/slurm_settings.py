@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 from workflows import values as v
 
 __all__ = ["SlurmFileTable", "SlurmSettings", "SlurmTable", "read_slurm_settings", "user_file"]
@@ -195,7 +196,7 @@ def _given(table):
 
 def _read_file(path):
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        record = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"--slurm {path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

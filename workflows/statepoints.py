@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError, LeaseLostError, SimtoolsError
+from simtools.core.files import open_lock_file, open_regular, read_text
+from workflows.safety import refuse_links
 
 __all__ = [
     "PROTOCOL",
@@ -27,6 +29,7 @@ __all__ = [
     "check_directory",
     "check_owner",
     "hold_directory",
+    "is_locked",
     "locked",
     "needs_volume_point",
     "production_point",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 PROTOCOL = 1
+LOCK_FILE = ".lock"
 _OWNERS = {"system.json": "run", "campaign.json": "run", "cells": "defects", "paths": "barrier"}
 _VOLUME_KEYS = ("npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
 _PRODUCTION_KEYS = (
@@ -230,7 +234,7 @@ def read_json(path):
     """
     path = Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         if not isinstance(record, dict) or not record:
             raise ValueError("nothing in it")
     except (ValueError, RecursionError) as error:
@@ -275,14 +279,16 @@ def _jsonable(record):
 
 
 def check_directory(path):
-    """Create `path` if need be and make sure that a file can be written in it.
+    """Create `path` if need be and make sure that a file can be written in it, and nothing through a link.
 
     Raises
     ------
     ConfigError
-        Naming the directory and the system's reason.
+        Naming the directory and the system's reason, or the link (`workflows.safety.refuse_links`).
     """
     path = Path(path)
+    if path.is_dir():
+        refuse_links(path)
     probe = path / f".probe.{os.getpid()}"
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -310,8 +316,14 @@ def check_owner(path, command):
 
 @contextmanager
 def locked(directory):
-    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
-    with open(Path(directory) / ".lock", "w", encoding="utf-8") as stream:
+    """Hold the directory's lock; the system frees it when the process ends, however it ends.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it, or ``.lock`` is a symbolic link or no regular file.
+    """
+    with open_lock_file(Path(directory) / LOCK_FILE) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -334,3 +346,21 @@ def hold_directory(path, command):
     check_directory(path)
     with locked(path):
         yield
+
+
+def is_locked(directory):
+    """Return whether another process holds the directory's lock; nothing is written or made.
+
+    Raises
+    ------
+    OSError
+        If the lock cannot be looked at.
+    """
+    try:
+        with open_regular(Path(directory) / LOCK_FILE) as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

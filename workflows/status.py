@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.records import is_number, is_whole
 from workflows.index import NAME, read_index
 from workflows.progress import PointProgress
 from workflows.safety import printable
-from workflows.statepoints import locked
+from workflows.statepoints import is_locked
 
 __all__ = ["MANY_POINTS", "is_running", "status_of", "status_text"]
 
@@ -50,10 +51,10 @@ def status_of(directory, *, from_index=None):
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml or {_CASES_FILE} in it)")
     state = read_index(directory)
     n_planned = state.plan.get("n_points") if state is not None else None
-    if from_index and not isinstance(n_planned, int):
+    if from_index and not is_whole(n_planned):
         raise ConfigError(f"{directory / NAME}: missing or without a plan; leave --index out")
     if from_index is None:
-        from_index = isinstance(n_planned, int) and n_planned > MANY_POINTS
+        from_index = is_whole(n_planned) and n_planned > MANY_POINTS
     if from_index:
         rows = [_row_of_event(directory, event) for event in state.points.values()]
     else:
@@ -88,10 +89,7 @@ def status_text(status):
 def is_running(directory):
     """Return whether another process is running the campaign in `directory`."""
     try:
-        with locked(Path(directory)):
-            return False
-    except ConfigError:
-        return True
+        return is_locked(directory)
     except OSError:
         return False
 
@@ -148,11 +146,11 @@ def _progress(folder):
 
 
 def _share(done, total, temperature_K):
-    if not all(isinstance(value, (int, float)) for value in (done, total)):
+    if not (is_number(done) and is_number(total)):
         return ""
-    told = f", {temperature_K:.0f} K" if isinstance(temperature_K, (int, float)) else ""
+    told = f", {temperature_K:.0f} K" if is_number(temperature_K) else ""
     return f"{100 * done / max(total, 1):.0f} %{told}"
 
 
 def _kelvin(temperature_K):
-    return f"{temperature_K:.1f} K" if isinstance(temperature_K, (int, float)) else ""
+    return f"{temperature_K:.1f} K" if is_number(temperature_K) else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_text
 
 __all__ = ["StreamCheckpoint", "fingerprint"]
 
@@ -64,7 +65,7 @@ class StreamCheckpoint:
 
     def _compare(self):
         try:
-            found = json.loads(self._place.read_text(encoding="utf-8"))
+            found = json.loads(read_text(self._place))
             files, settings = found["files"], found["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._place} is damaged: {self._remedy}") from error

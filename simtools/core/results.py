@@ -98,12 +98,24 @@ class Estimate:
             )
         low, high = record["ci95"]
         return cls(
-            value=record["value"],
+            value=_measured(record["value"]),
             stderr=_number(record["stderr"]),
             ci95=(_number(low), _number(high)),
             method=record["method"],
             n_eff=_number(record["n_eff"]),
         )
+
+
+_KINDS = {
+    float: (int, float),
+    int: (int,),
+    str: (str,),
+    bool: (bool,),
+    dict: (dict,),
+    tuple: (tuple,),
+    np.ndarray: (np.ndarray,),
+    Estimate: (Estimate,),
+}
 
 
 def quantity(unit, *, shape=None, **field_options):
@@ -154,6 +166,7 @@ class Result:
                     raise UnitMismatchError(item.name, stored.get("unit"), unit)
                 stored = stored["value"]
             values[item.name] = _rebuilt(stored)
+            _check_kind(item.name, values[item.name], item.type)
         return cls(**values)
 
     @classmethod
@@ -186,6 +199,22 @@ def _number(stored):
     return float(stored)
 
 
+def _measured(stored):
+    """Return a stored value if it is a number; `_jsonable` never wrote it as a text."""
+    if isinstance(stored, bool) or not isinstance(stored, (int, float)):
+        raise TypeError(f"expected a number, got {str(stored)[:40]!r}")
+    return stored
+
+
+def _check_kind(name, value, kind):
+    """Refuse a stored value of another kind than its field declares; None and other kinds pass."""
+    allowed = _KINDS.get(kind)
+    if allowed is None or value is None:
+        return
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name}: expected {kind.__name__}, got {str(value)[:40]!r}")
+
+
 def _plain(value):
     if isinstance(value, Estimate):
         return {"estimate": value.to_dict()}
@@ -215,6 +244,8 @@ def _rebuilt(stored):
             return np.array(stored["array"], dtype=str)
         if set(stored) == {"array", "dtype", "shape"}:
             values = stored["array"]
+            if np.dtype(stored["dtype"]).kind not in "fiub":
+                raise TypeError(f"expected an array of numbers, got dtype {str(stored['dtype'])[:40]!r}")
             if np.dtype(stored["dtype"]).kind == "f":
                 values = [float(x) for x in values]
             return np.array(values, dtype=stored["dtype"]).reshape(stored["shape"])

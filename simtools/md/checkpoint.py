@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def load_checkpoint(directory):
 
 
 def _read(path):
-    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with open_regular(path) as stream, np.load(stream, allow_pickle=False) as archive:
         tree = json.loads(bytes(archive["tree"]).decode())
         arrays = {name: archive[name] for name in archive.files if name != "tree"}
     if tree.get("format") != _FORMAT:

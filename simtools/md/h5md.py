@@ -7,10 +7,14 @@ import h5py
 import numpy as np
 
 from simtools.core.errors import ConfigError, ShapeError
+from simtools.core.records import is_number
 from simtools.md.trajectory import LatticeSites, Trajectory
 from simtools.md.trajectory_index import FOLDER, INDEX, TrajectoryError, read_index, verify_segment
 
 __all__ = ["read_trajectory", "recorded_charges_e", "segment_files"]
+
+_SERIES = ("velocities", "fine_step", "momenta", "current")
+_SMALL = 1 << 16  # kept in the header of a dataset
 
 
 def read_trajectory(directory, *, stage="production"):
@@ -47,7 +51,24 @@ def read_trajectory(directory, *, stage="production"):
             f"{', '.join(written) or 'none'}"
         )
     parts = [_read_segment(folder / row["file"], row) for row in rows]
+    try:
+        return _joined(folder, rows, parts, complete=stage in index["complete"])
+    except TrajectoryError:
+        raise
+    except (ConfigError, ShapeError, ValueError, TypeError, LookupError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {reason}") from error
+
+
+def _joined(folder, rows, parts, *, complete):
+    """Return the `Trajectory` of segments that were read one by one."""
     first = parts[0]
+    for row, part in zip(rows, parts, strict=True):
+        if not _same_series(part, first):
+            raise TrajectoryError(
+                f"{folder / row['file']} holds other ions or other series than {folder / rows[0]['file']}, "
+                "expected the segments of one run"
+            )
     interval_ps = _interval(folder, rows, [part["step"] for part in parts], first)
     fine_ps = None
     if "fine_step" in first:
@@ -60,29 +81,33 @@ def read_trajectory(directory, *, stage="production"):
         joined = np.concatenate([part["momenta"] for part in parts])
         momenta = {name: joined[:, k].copy() for k, name in enumerate(first["species_names"])}
     settings = first["stage"]
-    metadata = {**first["metadata"], "stage": settings, "complete": stage in index["complete"]}
+    metadata = {**first["metadata"], "stage": settings, "complete": complete}
     metadata["first_time_ps"] = float(first["step"][0] * settings["timestep_fs"] / 1000)
     metadata["rounding_A"] = max(part["rounding_A"] for part in parts)
-    try:
-        return Trajectory(
-            positions_A=np.concatenate([part["positions"] for part in parts]),
-            species=first["species"],
-            cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
-            frame_interval_ps=interval_ps,
-            temperature_K=settings["temperature_K"],
-            formal_charges_e=first["formal_charges_e"],
-            masses_amu=first["masses"],
-            charge_current_e_A_per_ps=np.concatenate(current) if current else None,
-            fine_interval_ps=fine_ps,
-            species_momenta_amu_A_per_ps=momenta,
-            velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
-            lattice_sites=first["lattice_sites"],
-            molecule_id=first.get("molecule_id"),
-            defects=tuple(first["defects"]),
-            metadata=metadata,
-        )
-    except (ConfigError, ShapeError) as error:
-        raise TrajectoryError(f"{folder / rows[0]['file']} and the segments after it: {error}") from error
+    return Trajectory(
+        positions_A=np.concatenate([part["positions"] for part in parts]),
+        species=first["species"],
+        cells_A=cells[0] if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)) else cells,
+        frame_interval_ps=interval_ps,
+        temperature_K=settings["temperature_K"],
+        formal_charges_e=first["formal_charges_e"],
+        masses_amu=first["masses"],
+        charge_current_e_A_per_ps=np.concatenate(current) if current else None,
+        fine_interval_ps=fine_ps,
+        species_momenta_amu_A_per_ps=momenta,
+        velocities_A_per_ps=np.concatenate(velocities) if velocities else None,
+        lattice_sites=first["lattice_sites"],
+        molecule_id=first.get("molecule_id"),
+        defects=tuple(first["defects"]),
+        metadata=metadata,
+    )
+
+
+def _same_series(part, first):
+    """Return whether two segments hold the same ions and the same series: what is joined is the first's."""
+    same = all(np.array_equal(part[name], first[name]) for name in ("species", "masses"))
+    same = same and part["formal_charges_e"] == first["formal_charges_e"]
+    return same and all((name in part) == (name in first) for name in _SERIES)
 
 
 def segment_files(directory, *, stage="production"):
@@ -98,8 +123,10 @@ def segment_files(directory, *, stage="production"):
 
 def recorded_charges_e(directory, *, stage="production"):
     """Return {species: integer formal charge}, e, as the first segment of a stage has them."""
-    with h5py.File(segment_files(directory, stage=stage)[0], "r") as file:
-        return _read_text(file["parameters"], "formal_charges_e")
+    files = segment_files(directory, stage=stage)
+    if not files:
+        raise TrajectoryError(f"{directory} holds no segment of stage {stage!r}")
+    return _taken(Path(files[0]), _charges_in)
 
 
 def _interval(folder, rows, parts, first):
@@ -120,19 +147,10 @@ def _interval(folder, rows, parts, first):
 
 
 def _read_segment(path, row):
-    if not path.exists():
+    if not path.is_file():
         raise TrajectoryError(f"{path} is missing; the index lists it with {row['n_frames']} frames")
     verify_segment(path, row)
-    try:
-        with h5py.File(path, "r") as file:
-            _refuse_other_files(file, set())
-            part = _unpack(file)
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TrajectoryError(
-            f"{path} is damaged ({reason}); expected a whole H5MD segment of {row['bytes']} bytes, "
-            f"found {path.stat().st_size}"
-        ) from error
+    part = _taken(path, _unpack)
     if len(part["positions"]) != row["n_frames"] or part["step"][0] != row["first_step"]:
         raise TrajectoryError(
             f"{path} holds {len(part['positions'])} frames from step {part['step'][0]}, the index expects "
@@ -141,26 +159,52 @@ def _read_segment(path, row):
     return part
 
 
-def _refuse_other_files(group, seen):
-    """Refuse what leads out of a file that we did not write: links, and numbers kept in other files."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} is a link, expected data in the file itself")
-        member = group[name]
-        if isinstance(member, h5py.Dataset):
-            if member.is_virtual or member.external:
-                raise ValueError(f"{member.name} is kept in other files, expected data in the file itself")
-        elif isinstance(member, h5py.Group):
-            address = h5py.h5o.get_info(member.id).addr
-            if address in seen:
-                raise ValueError(f"{member.name} is inside itself")
-            _refuse_other_files(member, seen | {address})
+def _taken(path, take):
+    """Return what `take` reads from a segment, of which nothing is believed."""
+    try:
+        with h5py.File(path, "r") as file:
+            _refuse_other_files(file)
+            return take(file)
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TrajectoryError(f"{path} is damaged ({reason}); expected a whole H5MD segment") from error
+
+
+def _refuse_other_files(file):
+    """Refuse what leads out of a file, what is there twice, and arrays larger than what the file holds."""
+    waiting, seen = [file], set()
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is a link, expected data in the file itself")
+            member = group[name]
+            if isinstance(member, h5py.Dataset):
+                _refuse_absent_numbers(member)
+            elif isinstance(member, h5py.Group):
+                address = h5py.h5o.get_info(member.id).addr
+                if address in seen:
+                    raise ValueError(f"{name} is inside itself, or there twice")
+                seen.add(address)
+                waiting.append(member)
+
+
+def _refuse_absent_numbers(data):
+    """Refuse a dataset kept in other files, or declared larger than what is stored: ours are not packed."""
+    if data.is_virtual or data.external:
+        raise ValueError(f"{data.name} is kept in other files, expected data in the file itself")
+    held = data.id.get_storage_size()
+    if data.nbytes > held + _SMALL:
+        raise ValueError(f"{data.name} is declared with {data.nbytes} bytes, the file holds {held}")
 
 
 def _unpack(file):
     particles, parameters = file["particles/trajectory"], file["parameters"]
     species = particles["species"]
     names = {number: name for name, number in h5py.check_enum_dtype(species.dtype).items()}
+    n_frames, n_atoms = particles["position/value"].shape[:2]
+    if particles["position/value"].dtype.kind != "f":
+        raise ValueError(f"positions of type {particles['position/value'].dtype}, expected numbers")
     part = {
         "species": np.array([names[number] for number in species[:].tolist()]),
         "masses": particles["mass"][:],
@@ -190,7 +234,48 @@ def _unpack(file):
         part["species_names"] = [name.decode() for name in fine["species_momenta"].attrs["species"].tolist()]
         if "charge_current" in fine:
             part["current"] = fine["charge_current"][:]
+    _check_shapes(part, n_frames, n_atoms)
     return part
+
+
+def _charges_in(file):
+    charges_e = _read_text(file["parameters"], "formal_charges_e")
+    _check_charges(charges_e)
+    return charges_e
+
+
+def _check_charges(charges_e):
+    if not isinstance(charges_e, dict) or not all(map(is_number, charges_e.values())):
+        raise ValueError(f"expected formal charges as a table of numbers, got {str(charges_e)[:60]}")
+
+
+def _check_shapes(part, n_frames, n_atoms):
+    """Refuse arrays and records of other shapes than ours: what joins them takes their word."""
+    if not n_frames:
+        raise ValueError("no frame in it")
+    shapes = {
+        "positions": (n_frames, n_atoms, 3),
+        "velocities": (n_frames, n_atoms, 3),
+        "cells": (n_frames, 3, 3),
+        "step": (n_frames,),
+        "masses": (n_atoms,),
+        "species": (n_atoms,),
+        "molecule_id": (n_atoms,),
+    }
+    for name, shape in shapes.items():
+        if name in part and np.shape(part[name]) != shape:
+            raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
+    if not np.all((part["masses"] > 0) & (part["masses"] < np.inf)):
+        raise ValueError("expected masses above 0")
+    for name, kind in (("stage", dict), ("formal_charges_e", dict), ("metadata", dict), ("defects", list)):
+        if not isinstance(part[name], kind):
+            raise ValueError(f"{name} is no {'table' if kind is dict else 'list'}")
+    _check_charges(part["formal_charges_e"])
+    if "fine_step" in part:
+        n_fine, n_names = len(part["fine_step"]), len(part["species_names"])
+        for name, shape in (("momenta", (n_fine, n_names, 3)), ("current", (n_fine, 3))):
+            if name in part and np.shape(part[name]) != shape:
+                raise ValueError(f"{name} of shape {np.shape(part[name])}, expected {shape}")
 
 
 def _read_text(group, name):

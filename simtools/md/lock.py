@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from simtools.core.errors import RunFailedError
+from simtools.core.files import open_lock_file
 
 try:
     import fcntl
@@ -25,10 +26,12 @@ def directory_lock(directory):
     ------
     RunFailedError
         If another process holds it. File systems without locks are taken as they are.
+    ConfigError
+        If ``run.lock`` is a symbolic link, or no regular file.
     """
     path = Path(directory) / "run.lock"
     try:
-        stream = open(path, "a+", encoding="utf-8")
+        stream = open_lock_file(path)
     except OSError as error:
         raise RunFailedError(f"cannot write {path}: {error.strerror or error}") from error
     with stream:
@@ -48,6 +51,7 @@ def _lock(stream, path):
             f"{path.parent} is being run by another process ({stream.read().strip() or 'unknown'}); "
             "wait for it or stop it"
         ) from error
+    stream.seek(0)
     stream.truncate(0)
     stream.write(f"pid {os.getpid()}")
     stream.flush()

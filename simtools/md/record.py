@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import read_regular, read_text
 from simtools.md.checkpoint import CHECKPOINT_NAMES, load_checkpoint, replace_file
 from simtools.md.thermo import NAME as THERMO
 from simtools.md.trajectory_index import FOLDER
@@ -81,7 +81,7 @@ def refuse_lost_checkpoints(directory):
     """Refuse to begin where a run has been: its checkpoints are gone and its samples would be deleted."""
     segments = _segments(directory)
     log = directory / THERMO
-    rows = log.read_bytes().count(b"\n") - 1 if log.exists() else 0
+    rows = read_regular(log, most_bytes=1 << 31).count(b"\n") - 1 if log.exists() else 0
     if segments or rows > 1:
         left = segments[0] if segments else THERMO
         raise ConfigError(
@@ -96,8 +96,8 @@ def _segments(directory):
 
 def _read_object(path, expected):
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged ({error}); expected {expected}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected {expected}")

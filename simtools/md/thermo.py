@@ -1,14 +1,17 @@
 """The log of temperatures, energies and volume: a CSV file cut back to the checkpoint on resuming."""
 
 import csv
+import io
 import os
 from pathlib import Path
 
 from simtools.core.errors import ConfigError, LeaseLostError
+from simtools.core.files import open_regular, read_regular
 from simtools.md.checkpoint import replace_file
 
 __all__ = ["COLUMNS", "ThermoLog", "read_thermo"]
 
+_LARGEST = 1 << 31
 NAME = "thermo.csv"
 COLUMNS = (
     "stage",
@@ -49,7 +52,7 @@ class ThermoLog:
         if n_bytes == 0:
             content = (",".join(COLUMNS) + "\n").encode()
         else:
-            content = self._path.read_bytes()[:n_bytes] if self._path.exists() else b""
+            content = read_regular(self._path, most_bytes=_LARGEST)[:n_bytes] if self._path.exists() else b""
             if len(content) < n_bytes:
                 raise ConfigError(
                     f"{self._path} has {len(content)} bytes, expected at least the {n_bytes} that the "
@@ -106,7 +109,7 @@ def read_thermo(directory):
     if not path.exists():
         raise ConfigError(f"{directory} holds no thermodynamic log: expected {path}")
     try:
-        with open(path, newline="", encoding="utf-8") as stream:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as stream:
             header, *rows = csv.reader(stream)
         if not {"stage", "time_ps"} <= set(header):
             raise ValueError(f"its columns are {', '.join(header) or 'missing'}")

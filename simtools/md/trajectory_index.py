@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from simtools.core.errors import ConfigError
+from simtools.core.files import open_regular, read_text
 from simtools.md.checkpoint import replace_file
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
 FOLDER = "trajectory"
 INDEX = "index.json"
 TOPOLOGY = "topology.xyz"
+_LONGEST_NAME = 255
 _INDEX_ROW = {"file": str, "stage": str, "number": int, "first_step": int, "n_frames": int, "bytes": int}
 
 
@@ -37,7 +40,7 @@ def read_index(folder):
     """Return the index in `folder`; refuse one that is damaged."""
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(read_text(path))
         wrong = _what_is_wrong(index)
     except (ValueError, RecursionError) as error:
         wrong = str(error)
@@ -58,6 +61,8 @@ def _what_is_wrong(index):
                 return f"segment {number} has no {key}"
         if row["file"] != Path(row["file"]).name or "\0" in row["file"] or row["file"] in ("", ".", ".."):
             return f"segment {number} has file = {row['file'][:80]!r}, not the name of a file beside it"
+        if len(os.fsencode(row["file"])) > _LONGEST_NAME or not isinstance(row.get("sha256", ""), str):
+            return f"segment {number} has a file name or sha256 that cannot be one"
     return None
 
 
@@ -82,5 +87,5 @@ def verify_segment(path, row):
 
 
 def _sha256(path):
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from simtools.core.provenance import collect_provenance
 from workflows.cli import main
 
 ARGON = """
@@ -74,3 +76,29 @@ def run_inline(simtools):
 
 def summary_of(directory):
     return json.loads((Path(directory) / "summary.json").read_text(encoding="utf-8"))
+
+
+#: Options that make the shortest run of `ARGON`.
+SMALL = ("md.temperatures_K=[130]", "md.replicas=1", "md.production_ps=2")
+
+
+@pytest.fixture(scope="session")
+def good_run(tmp_path_factory):
+    """A finished run of one point, to be copied and spoilt."""
+    folder = tmp_path_factory.mktemp("good")
+    recipe = folder / "argon.toml"
+    recipe.write_text(ARGON, encoding="utf-8")
+    options = [part for override in SMALL for part in ("--set", override)]
+    assert main(["run", str(recipe), "-o", str(folder / "run"), "--executor", "inline", "-q", *options]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """Something beside the run directory that must stay as it is."""
+    place = tmp_path / "outside"
+    place.mkdir()
+    (place / "secret.txt").write_text("secret")
+    np.arange(1000.0).tofile(place / "secret.bin")
+    collect_provenance()
+    return place

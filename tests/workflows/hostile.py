@@ -223,7 +223,46 @@ def segments(folder, outside):
     def infinite(file):
         file["particles/trajectory/position/value"][...] = np.inf
 
+    def bush(file):
+        """Groups that hold the next one twice: 2^60 ways through them."""
+        group = file.create_group("bush")
+        for _ in range(60):
+            below = group.create_group("a")
+            group["b"] = below
+            group = below
+
+    def virtual(file):
+        shape = file[paths[0]].shape
+        del file[paths[0]]
+        layout = h5py.VirtualLayout(shape, dtype="f4")
+        layout[:] = h5py.VirtualSource(str(outside), "x", shape=shape)
+        file.create_virtual_dataset(paths[0], layout)
+
+    def masses(value):
+        def change(file):
+            file["particles/trajectory/mass"][...] = value
+
+        return change
+
+    def other(path, **options):
+        return replace(path, lambda f: f.create_dataset(path, **options))
+
+    charges = "parameters/formal_charges_e"
+    text = {"dtype": h5py.string_dtype()}
     yield from (
+        ("bush", bush),
+        ("virtual", virtual),
+        ("mass-nan", masses(np.nan)),
+        ("mass-negative", masses(-1.0)),
+        ("unwritten", other(paths[0], shape=(10**6, 10**3, 3), dtype="f4", chunks=(1, 1000, 3))),
+        ("no-frame", other(paths[0], shape=(0, 32, 3), dtype="f4")),
+        ("no-step", other(paths[1], shape=(0,), dtype="i8")),
+        ("references", other(paths[0], shape=(11, 32, 3), dtype=h5py.ref_dtype)),
+        ("compound", other(paths[0], data=np.zeros((11, 32, 3), dtype=[("a", "f4")]))),
+        ("charges-text", other(charges, data='{"Ar": "x"}', **text)),
+        ("charges-list", other(charges, data="[1]", **text)),
+        ("metadata-list", other(paths[5], data="[1]", **text)),
+        ("one-without-series", replace("parameters/fine_series", lambda f: None)),
         ("deep", deep),
         ("stage", stage),
         ("number", number),
@@ -264,6 +303,21 @@ def records():
     yield "class", '{"__class__": "os.system", "__reduce__": ["touch canary"]}'
     yield "types", json.dumps({"warnings": 3, "provenance": [1], "transport": {"a": 1}})
     yield "surrogate", '{"title": "\\ud800"}'
+
+
+def unchanged(outside):
+    """Assert that what the fixture `outside` made is as it was."""
+    assert sorted(path.name for path in outside.iterdir()) == ["secret.bin", "secret.txt"]
+    assert (outside / "secret.txt").read_text() == "secret"
+    assert not list(outside.parent.rglob("canary*"))
+
+
+def one_line(message, path):
+    """Assert that a message is one line which names the file."""
+    text = str(message)
+    assert str(path) in text or path.name in text, text[:300]
+    assert len(text) < 1500
+    assert "\n" not in text.strip()
 
 
 def names():

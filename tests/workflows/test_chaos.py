@@ -23,5 +23,7 @@ def test_a_disturbed_campaign_is_the_undisturbed_one_bit_for_bit(tmp_path):
 
 @pytest.mark.physics
 def test_a_campaign_disturbed_for_ten_minutes_is_the_undisturbed_one(tmp_path):
-    result = trial(tmp_path, duration_s=600, production_ps=500, checkpoint_ps=10, seed=1)
+    result = trial(
+        tmp_path, duration_s=600, production_ps=150, checkpoint_ps=5, seed=1, pause_s=(0.5, 10), cells=3
+    )
     assert is_good(result), result

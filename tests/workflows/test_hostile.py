@@ -6,57 +6,19 @@ import shutil
 from itertools import islice
 
 import h5py
-import numpy as np
 import pytest
 
 from simtools.core.errors import SimtoolsError
-from simtools.core.provenance import collect_provenance
 from simtools.md.h5md import read_trajectory
 from simtools.md.readers import load_trajectory
 from simtools.runs import load_run
 from tests.workflows import hostile
-from tests.workflows.conftest import ARGON
+from tests.workflows.conftest import ARGON, SMALL
+from tests.workflows.hostile import one_line, unchanged
 from workflows.report import render_report
 
 #: Every so manyth file by default; all of them with ``-m physics``.
 SHARE = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.physics)])
-SMALL = ("md.temperatures_K=[130]", "md.replicas=1", "md.production_ps=2")
-
-
-@pytest.fixture(scope="module")
-def good_run(tmp_path_factory):
-    from workflows.cli import main
-
-    folder = tmp_path_factory.mktemp("good")
-    recipe = folder / "argon.toml"
-    recipe.write_text(ARGON, encoding="utf-8")
-    options = [part for override in SMALL for part in ("--set", override)]
-    assert main(["run", str(recipe), "-o", str(folder / "run"), "--executor", "inline", "-q", *options]) == 0
-    return folder / "run"
-
-
-@pytest.fixture
-def outside(tmp_path):
-    """Something beside the run directory that must stay as it is."""
-    place = tmp_path / "outside"
-    place.mkdir()
-    (place / "secret.txt").write_text("secret")
-    np.arange(1000.0).tofile(place / "secret.bin")
-    collect_provenance()
-    return place
-
-
-def unchanged(outside):
-    assert sorted(path.name for path in outside.iterdir()) == ["secret.bin", "secret.txt"]
-    assert (outside / "secret.txt").read_text() == "secret"
-    assert not list(outside.parent.rglob("canary*"))
-
-
-def one_line(message, path):
-    text = str(message)
-    assert str(path) in text or path.name in text, text[:300]
-    assert len(text) < 1500
-    assert "\n" not in text.strip()
 
 
 @SHARE

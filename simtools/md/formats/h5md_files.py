@@ -77,6 +77,8 @@ def _frames(place, file, survey):
         velocities = None
     ours = "rounding_A" in element.attrs
     masses = _data(place, group, "mass")[:] if ours and "mass" in group else None
+    if masses is not None and not (masses.dtype.kind == "f" and np.all((masses > 0) & (masses < np.inf))):
+        raise place.wrong("expected masses above 0")
     for number in range(len(values)):
         place.frame = number
         rows = np.asarray(edges[number] if varies else edges[...], dtype=float) * edge_scale
@@ -104,19 +106,24 @@ def _frames(place, file, survey):
         )
 
 
-def _member(place, group, name):
-    """Return a member of a group of this file, or None; refuse a link to another file."""
+def _member(place, group, name, *, linked=False):
+    """Return a member of a group of this file, or None; refuse a link to another file or through a link.
+
+    Links that lead through links can be written so that no end of them is ever reached.
+    """
     import h5py
 
     links = group.id.links
     if not links.exists(name.encode()):
         return None
     kind = links.get_info(name.encode()).type
+    if kind == h5py.h5l.TYPE_SOFT and linked:
+        raise place.wrong(f"expected {name} in the file itself: links through links are not followed")
     if kind == h5py.h5l.TYPE_SOFT:
         path = links.get_val(name.encode()).decode()
         member = group.file if path.startswith("/") else group
         for word in path.split("/"):
-            member = _member(place, member, word) if word else member
+            member = _member(place, member, word, linked=True) if word and member is not None else member
         return member
     if kind != h5py.h5l.TYPE_HARD:
         raise place.wrong(f"expected {name} in the file itself: links to other files are not followed")
