@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import warnings
 from importlib import metadata
 
+import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.calculator import names as ase_names
 
@@ -31,6 +34,11 @@ __all__ = [
     "list_external_calculators",
     "weights_sha256",
 ]
+
+
+_FEW = 12
+_SPACING_A = 2.5
+"""Between the atoms of a trial: neighbours for every model, no overlap for any."""
 
 
 def list_external_calculators() -> list[str]:
@@ -148,21 +156,43 @@ def calculator_facts(
 
 
 def check_elements(name: str, calculator: Calculator, symbols) -> None:
-    """Refuse elements that a calculator says it was not made for.
+    """Refuse elements that a calculator was not made for, and a model that fails as soon as it is used.
+
+    A few atoms are evaluated, one of each element. ASE's calculators are not tried (a density functional
+    takes its time) and say what they miss when they are asked.
 
     Raises
     ------
     ConfigError
-        Naming them. Silent for calculators that do not say before they are asked.
+        Naming the elements, or what the calculator said.
     """
     entry = _entry(name)
-    if entry.elements is None:
+    symbols = sorted(set(symbols))
+    if entry.elements is not None:
+        known = entry.elements(calculator)
+        missing = sorted(set(symbols) - known)
+        if missing:
+            listed = ", ".join(sorted(known)) if len(known) <= _FEW else f"{len(known)} elements"
+            raise ConfigError(f"calculator {name!r} does not cover {', '.join(missing)}; it covers {listed}")
+    if name not in KNOWN:
         return
-    known = entry.elements(calculator)
-    missing = sorted(set(symbols) - known)
-    if missing:
-        listed = ", ".join(sorted(known)) if len(known) <= 12 else f"{len(known)} elements"
-        raise ConfigError(f"calculator {name!r} does not cover {', '.join(missing)}; it covers {listed}")
+    row = Atoms(
+        symbols,
+        positions=[(_SPACING_A * i, 0.0, 0.0) for i in range(len(symbols))],
+        cell=(_SPACING_A * len(symbols), _SPACING_A, _SPACING_A),
+        pbc=True,
+    )
+    row.calc = calculator
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forces = row.get_forces()
+    except Exception as error:  # whatever somebody else's model meets, in one line
+        raise ConfigError(
+            f"calculator {name!r} fails on {', '.join(symbols)}: {type(error).__name__}: {_words(error)}"
+        ) from error
+    if not np.all(np.isfinite(forces)):
+        raise ConfigError(f"calculator {name!r} gives no finite forces on {', '.join(symbols)}")
 
 
 def _is_torch(model):

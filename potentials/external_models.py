@@ -187,7 +187,10 @@ def _sevennet(name, weights, **defaults):
         _check_options(name, options, _names_of(calculator) - {"model", "file_type", "sevennet_config"})
         _one_torch_thread()
         file = str(KNOWN[name].weights_file(None, options))  # a name alone may be downloaded
-        return _quietly(calculator, file, **{"device": "cpu", **defaults, **options})
+        made = _quietly(calculator, file, **{"device": "cpu", **defaults, **options})
+        if options.get("modal") is not None and made.modal is None:
+            raise ConfigError(f"calculator {name!r} has one modal only; remove modal = {options['modal']!r}")
+        return made
 
     return ExternalCalculator(
         name,

@@ -79,8 +79,8 @@ def potential_block(run):
         block["rows"] = _calculator_rows(run, table)
         block["problem"] = (
             "An external ASE calculator: its parameters, their sources and its training data are not known "
-            "here, and no interval in this report covers its error. It is not told of the formal charges: they "
-            "turn displacements into conductivity, and that is all they do."
+            "here, and no interval in this report covers its error. It is not told of the formal charges: "
+            "they turn displacements into conductivity, and that is all they do."
         )
         return block
     copy = Path(run.directory) / FORCE_FIELD_FILE
