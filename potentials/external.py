@@ -123,16 +123,22 @@ def weights_sha256(name: str, *, model: str | None = None, options: dict | None 
 
 
 def calculator_facts(
-    name: str, calculator: Calculator, *, model: str | None = None, options: dict | None = None
+    name: str,
+    calculator: Calculator | None = None,
+    *,
+    model: str | None = None,
+    options: dict | None = None,
 ) -> dict:
     """Return what a calculator is made of, JSON-able: package and version, weights, device, precision.
 
-    Keys that are not known are left out: of ASE's calculators only name and package are.
+    Without a `calculator` one is made, if there is anything to be asked of it. Keys that are not known are
+    left out: of ASE's calculators only name and package are.
     """
     entry = _entry(name)
     facts = {"calculator": name}
     if name not in KNOWN:
         return {**facts, "package": f"ase {metadata.version('ase')}"}
+    calculator = calculator or external_calculator(name, model=model, options=options)
     facts["package"] = f"{entry.package} {entry.version}"
     file = entry.weights_file(model, dict(options or {}))
     if file is not None:

@@ -94,8 +94,7 @@ class Forces:
             return {}
         from potentials.external import calculator_facts
 
-        name = self.table["calculator"]
-        return calculator_facts(name, calculator or self.calculator(), **self._given)
+        return calculator_facts(self.table["calculator"], calculator, **self._given)
 
     def check_elements(self, symbols, *, where="", calculator=None):
         """Refuse elements that an external calculator does not cover; a force field of ours says so itself.
