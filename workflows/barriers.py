@@ -147,6 +147,9 @@ def compute_barriers(
             f"--verify lammps needs a force field of ours (potential.name), not the calculator "
             f"{system.forces.table['calculator']!r}"
         )
+    for row, table in enumerate(recipe.hops):
+        if table.kind == "vacancy":  # refused before anything is relaxed
+            system.hops(row, table)
     gain = system.host_gain_eV()
     dumbbells, outcomes = {}, []
     for row, table in enumerate(recipe.hops):
