@@ -33,7 +33,7 @@ from potentials.lammps_commands import (
 )
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
-from potentials.lammps_process import LammpsProcess
+from potentials.lammps_process import LammpsProcess, check_ranks
 from potentials.lammps_rigid import HEAT, rigid_group_lines
 from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
 from potentials.topology import find_topology, species_labels
@@ -121,7 +121,7 @@ class LammpsStage:
         self._offset = 0
         step = 0 if state is None else state["step"]
         held = self._held_n is not None
-        self._process.command(
+        said = self._process.command(
             "\n".join(
                 [
                     *read,
@@ -136,6 +136,7 @@ class LammpsStage:
                 ]
             )
         )
+        check_ranks(said, engine.mpi_ranks)
         row = self._rows(self._process.command("run 0 post no"))[-1]
         self._conserved_eV = row.conserved_energy_eV if state is None else state["conserved_eV"]
         self._keep_count_of_heat(row)

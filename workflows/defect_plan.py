@@ -8,8 +8,9 @@ from simtools.defects.kroger_vink import KrogerVink, ions_of
 from simtools.defects.reactions import Reaction
 from simtools.defects.reservoirs import chemical_potentials_eV
 from simtools.structures.prototypes import PROTOTYPES, build_prototype
+from workflows.forces import Forces, forces_of
 from workflows.statics import StaticRecipe, refuse_lammps
-from workflows.systems import GUESSES_A, Forces, forces_of
+from workflows.systems import GUESSES_A
 from workflows.values import suggestion
 
 __all__ = ["DefectPlan"]

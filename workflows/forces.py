@@ -1,4 +1,4 @@
-"""The forces of a recipe: a force field of ours in one of its engines, or somebody else's calculator."""
+"""The forces of a recipe: which force field or calculator, and what runs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from potentials.schema import ForceField, load_force_field
 from simtools.core.errors import ConfigError
 from workflows.values import shown, suggestion
 
-__all__ = ["DEFAULT_ACCURACY", "Forces", "forces_of"]
+__all__ = ["Forces", "forces_of"]
 
 DEFAULT_ACCURACY = 1e-4
 
@@ -134,7 +134,7 @@ def forces_of(table, *, where="", path=None, relative_to=None):
     Parameters
     ----------
     table
-        Keys of `workflows.recipe.PotentialTable`, absent ones left out.
+        Keys of `workflows.recipe_tables.PotentialTable`, absent ones left out.
     where
         Start of error messages: the recipe's name and table.
     path

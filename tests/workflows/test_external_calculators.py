@@ -11,7 +11,8 @@ from ase.calculators.lj import LennardJones
 
 from potentials import external_models
 from simtools import load_run
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 from workflows.point import PointJob, run_point
 from workflows.report_machinery import engine_rows, potential_block
 from workflows.statepoints import PointSpec

@@ -14,7 +14,8 @@ from potentials.external import calculator_facts, check_elements, external_calcu
 from simtools import load_run
 from simtools.core.errors import ConfigError
 from simtools.structures import build_prototype
-from workflows.cli import DONE, main
+from workflows.cli import main
+from workflows.cli_base import DONE
 from workflows.report_machinery import potential_block
 
 PBE_LATTICE_A = 3.886
