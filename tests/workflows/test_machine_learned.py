@@ -103,6 +103,6 @@ mobile = "Li"
     assert main(["run", str(recipe), "-o", str(folder), "--executor", "inline", "-q"]) == DONE
     rows = dict(potential_block(load_run(folder))["rows"])
     assert rows["SHA-256 of the weights"] == weights_sha256(name, **given)
-    assert "(e): Li +1" in rows["Charges in the conductivity"]
+    assert "Li +1" in rows["Charges in the conductivity"]
     (entry,) = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["transport"]
     assert entry["temperature_K"] == 1000
