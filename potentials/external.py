@@ -30,6 +30,7 @@ __all__ = [
     "CalculatorUnavailableError",
     "calculator_facts",
     "check_elements",
+    "check_first_forces",
     "external_calculator",
     "list_external_calculators",
     "weights_sha256",
@@ -89,7 +90,7 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         raise CalculatorUnavailableError(
             f"calculator {name!r} is not installed ({error}); try: pip install {entry.package}"
         ) from error
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
         given = f"options = {options or {}!r}" + ("" if model is None else f" and model = {str(model)!r}")
         raise ConfigError(f"calculator {name!r} cannot be made with {given}: {_words(error)}") from error
     except Exception as error:  # whatever somebody else's constructor meets, in one line
@@ -199,6 +200,25 @@ def check_elements(name: str, calculator: Calculator, symbols) -> None:
         ) from error
     if not np.all(np.isfinite(forces)):
         raise ConfigError(f"calculator {name!r} gives no finite forces on {', '.join(symbols)}")
+
+
+def check_first_forces(name: str, atoms: Atoms) -> None:
+    """Compute the forces of `atoms`, whose calculator is `name`, for the first time.
+
+    Raises
+    ------
+    CalculatorUnavailableError
+        In one line, if that fails in any way: a program that is not there, an element it does not know.
+    """
+    try:
+        atoms.get_forces()
+    except SimtoolsError:
+        raise
+    except Exception as error:  # every program fails in its own way
+        raise CalculatorUnavailableError(
+            f"calculator {name!r} does not compute the first cell ({_words(error)}); check its program and "
+            "options in [potential]"
+        ) from error
 
 
 def _is_torch(model):

@@ -135,9 +135,16 @@ def _check_options(name, options, names):
             )
 
 
-def _names_of(constructor):
-    parameters = inspect.signature(constructor).parameters.values()
-    return {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+def _names_of(calculator_class):
+    """Return what the constructors of a class and its parents read, ASE's own base left out."""
+    names = set(getattr(calculator_class, "default_parameters", {}))
+    for owner in calculator_class.__mro__:
+        if owner in (Calculator, object):
+            break
+        if "__init__" in vars(owner):
+            parameters = inspect.signature(owner.__init__).parameters.values()
+            names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return names
 
 
 def _quietly(make, *args, **options):
@@ -156,7 +163,7 @@ def of_ase(name):
     def build(model, options):
         calculator = get_calculator_class(name)
         if name in _STORED_BY_ASE:
-            _check_options(name, options, {*_names_of(calculator), *calculator.default_parameters})
+            _check_options(name, options, _names_of(calculator))
         return calculator(**options)
 
     return build

@@ -22,6 +22,8 @@ from potentials.force_field import ForceField
 from potentials.lammps_library import LammpsError, import_lammps
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_text import (
+    atom_style,
+    bond_lines,
     data_text,
     has_tables,
     heading,
@@ -173,12 +175,19 @@ def write_force_field(
     path = Path(path)
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
     table = path.with_suffix(".table") if has_tables(force_field) else None
-    lines = [*heading(force_field), "# include this after read_data, with units metal and these types", ""]
+    springs = bond_lines(force_field)
+    lines = [
+        *heading(force_field),
+        "# include this after read_data, with units metal, these types",
+        f"# and atom_style {atom_style(force_field)}"
+        + (" with these bonds: they keep what is bonded from acting on itself" if springs else ""),
+        "",
+    ]
     field = typed_field(force_field)
     for index, name in enumerate(field.species, start=1):
         lines.append(f"mass {index} {field.masses_amu[name]!r}  # {name}")
         if force_field.is_charged:
-            lines.append(f"set type {index} charge {field.charges_e[name]!r}")
+            lines.append(f"set type {index} charge {field.charges_e[name]:.12g}")
     lines += ["", *interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, False)]
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
