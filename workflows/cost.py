@@ -63,7 +63,10 @@ def total_core_hours(run):
 
 
 def engine_sentence(settings):
-    """Return which way forces were summed and with what choices, or None for somebody else's calculator."""
+    """Return which way forces were summed and with what choices, or which calculator gave them."""
+    if "calculator" in settings:
+        details = [settings[key] for key in ("package", "weights", "device", "precision") if key in settings]
+        return f"{settings['calculator']} ({', '.join(details)})"
     if "mpi_ranks" in settings:
         ranks = settings["mpi_ranks"]
         text = f"{settings['engine']} on {ranks} MPI rank{'s' if ranks > 1 else ''}"

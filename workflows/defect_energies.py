@@ -35,6 +35,7 @@ from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.sublattice import nearest_distance_A
 from simtools.structures import build_supercell
 from simtools.structures.symmetry import crystal_symmetry
+from workflows.cost import engine_sentence
 from workflows.defect_equilibrium import EquilibriumRow, equilibria
 from workflows.defect_host import HostRow, relax_host
 from workflows.defect_plan import FEWEST_SIZES, DefectPlan
@@ -49,6 +50,10 @@ SAME_AXIS_DEG = 20.0
 """A dumbbell that turned by more than this is another one."""
 _NEARLY_EQUAL_EV = 0.01
 _SEED = 1
+_CHARGES_UNKNOWN = (
+    "the calculator is not told of charges: the cells with {} are neutral, so the energy of one such defect "
+    "is that of neutral atoms taken out or put in; only reactions, which conserve atoms, are energies of ions"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,7 @@ class DefectEnergetics:
 
     recipe: StaticRecipe
     force_identity: dict
+    force_facts: dict  # what an external calculator is made of; empty for a force field of ours
     host: HostRow
     defects: tuple[DefectRow, ...]
     reactions: tuple[ReactionEnergy, ...]
@@ -151,9 +157,15 @@ def compute_defect_energies(
             "the calculator gives no polarisation: no dielectric tensor, so charged cells are not corrected; "
             "the isolated limit is the extrapolation in 1/V alone"
         )
+    facts = plan.forces.facts()
+    if facts:
+        notes.append(f"forces: {engine_sentence(facts)}")
+        charged = [str(label) for label in plan.labels if label.charge]
+        notes += [_CHARGES_UNKNOWN.format(", ".join(charged))] if charged else []
     return DefectEnergetics(
         recipe=recipe,
         force_identity=plan.forces.identity(),
+        force_facts=facts,
         host=host,
         defects=rows,
         reactions=reactions,

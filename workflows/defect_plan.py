@@ -4,12 +4,13 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.defects.binding import pair_of
-from simtools.defects.kroger_vink import KrogerVink
+from simtools.defects.kroger_vink import KrogerVink, ions_of
 from simtools.defects.reactions import Reaction
 from simtools.defects.reservoirs import chemical_potentials_eV
-from simtools.structures.prototypes import PROTOTYPES
+from simtools.structures.prototypes import PROTOTYPES, build_prototype
 from workflows.forces import Forces, forces_of
 from workflows.statics import StaticRecipe, refuse_lammps
+from workflows.systems import GUESSES_A
 from workflows.values import suggestion
 
 __all__ = ["DefectPlan"]
@@ -38,6 +39,7 @@ class DefectPlan:
         self.reactions = self._read_reactions()
         self.associates = tuple(self.table.binding or ())
         self.labels = self._read_labels()
+        self._check_elements()
         self._check_background()
         self._check_conditions()
         if len(self.table.supercells) < FEWEST_SIZES:
@@ -103,6 +105,23 @@ class DefectPlan:
                     "ion; expected vacancies, single ions and dumbbells"
                 )
         return tuple(dict.fromkeys(labels))
+
+    def _check_elements(self):
+        if self.forces.force_field is not None:
+            return
+        symbols = {ion for label in self.labels for ion in ions_of(label.species)}
+        crystals = {self.formula: self.structure["prototype"], **self.phases}
+        for formula, prototype in crystals.items():
+            centre = self.structure.get("anion_centre") if formula == self.formula else None
+            options = {} if centre is None else {"anion_centre": centre}
+            try:
+                cell = build_prototype(
+                    prototype, formula, lattice_parameter_A=GUESSES_A[prototype], **options
+                )
+            except ConfigError as error:
+                raise ConfigError(f"{self.where} {formula} as {prototype}: {error}") from error
+            symbols.update(cell.get_chemical_symbols())
+        self.forces.check_elements(symbols, where=f"{self.recipe.source}: [potential] ")
 
     def _check_conditions(self):
         for condition, phase in (self.table.conditions or {}).items():

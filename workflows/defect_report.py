@@ -89,7 +89,10 @@ def summary_of(result: DefectEnergetics) -> dict:
         "schema": SCHEMA,
         "title": result.recipe.title,
         "provenance": collect_provenance(
-            recipe=result.recipe.to_dict(), protocol=PROTOCOL, potential=result.force_identity
+            recipe=result.recipe.to_dict(),
+            protocol=PROTOCOL,
+            potential=result.force_identity,
+            **({"calculator": result.force_facts} if result.force_facts else {}),
         ),
         "host": {
             "formula": host.formula,

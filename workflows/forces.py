@@ -1,6 +1,5 @@
 """The forces of a recipe: which force field or calculator, and what runs it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,12 @@ class Forces:
         """Return what fixes the forces, for the hash of a point: no path, but the file's SHA-256."""
         if self.force_field is None:
             identity = dict(sorted(self.table.items()))
-            if "model" in identity:
-                identity["model_sha256"] = hashlib.sha256(Path(identity["model"]).read_bytes()).hexdigest()
+            key = _weights_key(identity)
+            if key not in identity:
+                from potentials.external import weights_sha256
+
+                digest = weights_sha256(identity["calculator"], **self._given)
+                identity.update({} if digest is None else {key: digest})
             return identity
         identity = {
             "name": self.force_field.name,
@@ -75,13 +78,47 @@ class Forces:
             net_charge=self.table.get("net_charge"),
         )
 
+    @property
+    def _given(self):
+        return {key: self.table[key] for key in ("model", "options") if key in self.table}
+
+    def facts(self, calculator=None):
+        """Return what an external calculator is made of, JSON-able; nothing for a force field of ours.
+
+        Parameters
+        ----------
+        calculator
+            One of these forces; by default a new one is made, which loads the model.
+        """
+        if self.force_field is not None:
+            return {}
+        from potentials.external import calculator_facts
+
+        return calculator_facts(self.table["calculator"], calculator, **self._given)
+
+    def check_elements(self, symbols, *, where="", calculator=None):
+        """Refuse elements that an external calculator does not cover; a force field of ours says so itself.
+
+        Raises
+        ------
+        ConfigError
+            Naming them.
+        """
+        if self.force_field is not None:
+            return
+        from potentials.external import check_elements
+
+        try:
+            check_elements(self.table["calculator"], calculator or self.calculator(), symbols)
+        except ConfigError as error:
+            raise ConfigError(f"{where}{error}") from error
+
     def calculator(self):
         """Return a new ASE calculator: of a force field of ours, that of the embedded engine."""
         if self.force_field is None:
             from potentials.external import external_calculator
 
-            given = {key: self.table[key] for key in ("model", "options") if key in self.table}
-            return external_calculator(self.table["calculator"], **given)
+            return external_calculator(self.table["calculator"], **self._given)
         from potentials.calculator import IonicCalculator
 
         return IonicCalculator(
@@ -132,9 +169,14 @@ def _checked_calculator(table, where, relative_to):
     if table["calculator"] not in known:
         hint = suggestion(table["calculator"], known)
         raise ConfigError(f"{where}calculator = {shown(table['calculator'])}: unknown{hint}")
-    if "model" in table:
+    if "model" in table and "model_sha256" not in table:
         path = (Path(relative_to or ".") / table["model"]).resolve()
         if not path.is_file():
             raise ConfigError(f"{where}model = {shown(table['model'])}: no such file")
         table["model"] = str(path)
     return table
+
+
+def _weights_key(table):
+    """Return where the SHA-256 of an external calculator's weights stands in its identity."""
+    return "model_sha256" if "model" in table else "weights_sha256"

@@ -163,8 +163,9 @@ def _run(job, lease, should_stop, on_progress):
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict(), fence=lease)
         atoms, calculator = _system(job)
+        facts = _facts(spec, calculator)
         stages = _stages(spec, job.checkpoint_every_ps)
-        sentence = engine_sentence(calculator.settings(atoms)) if hasattr(calculator, "settings") else None
+        sentence = engine_sentence(calculator.settings(atoms) if hasattr(calculator, "settings") else facts)
         if sentence is not None:
             logger.info("%s: engine: %s", spec.label, sentence)
         settling = _settle(job, atoms, calculator, lease)
@@ -182,6 +183,7 @@ def _run(job, lease, should_stop, on_progress):
             held=_held_atoms(spec, atoms),
         )
         outcome = {**_outcome(outcome, spec, atoms, load_final_atoms(directory), calculator), **settling}
+        outcome["engine"].update(facts)
         if hasattr(calculator, "thermostats"):
             outcome["engine"]["thermostats"] = calculator.thermostats(stages)
         record = {
@@ -215,6 +217,11 @@ def _system(job):
     forces = forces_of(_potential_table(inputs["potential"]), path=copy if copy.exists() else None)
     if forces.force_field is not None and forces.force_field.sha256 != inputs["potential"]["sha256"]:
         raise ConfigError(f"{copy}: not the force field that {spec.name} was made with")
+    if forces.force_field is None and forces.identity() != inputs["potential"]:
+        raise ConfigError(
+            f"calculator {forces.table['calculator']!r}: its weights are not those that {spec.name} was "
+            "made with"
+        )
     atoms = build_cell(
         inputs["structure"],
         inputs["defects"],
@@ -400,6 +407,14 @@ def _program_of(calculator):
     """Return the program that ran the dynamics, where it is not ours."""
     program = getattr(calculator, "program", None)
     return {} if program is None else {"lammps": program.version, "mpi_ranks": calculator.mpi_ranks}
+
+
+def _facts(spec, calculator):
+    """Return what an external calculator is made of; nothing for an engine of ours."""
+    potential = spec.inputs["potential"]
+    if "calculator" not in potential:
+        return {}
+    return forces_of(_potential_table(potential)).facts(calculator)
 
 
 def _engine(atoms, calculator, *, measure):

@@ -19,6 +19,13 @@ _PARAMETER_COLUMNS = ("ion or pair", "term", "parameter", "value", "unit", "mark
 _NEEDS_A_LOOK = ("R", "R, corroborated", "F")
 _ENGINE_LABELS = {
     "engine": "Engine",
+    "calculator": "Calculator",
+    "package": "Package",
+    "weights": "Weights",
+    "weights_sha256": "SHA-256 of the weights",
+    "device": "Device",
+    "precision": "Precision of the model",
+    "torch": "PyTorch",
     "mpi_ranks": "MPI ranks",
     "kspace_accuracy": "Accuracy given to LAMMPS (of 14.4 eV/Å)",
     "thermostats": "Thermostats and barostat in LAMMPS",
@@ -70,8 +77,12 @@ def potential_block(run):
         "references": [],
     }
     if table.get("calculator"):
-        block["rows"] = [("Calculator", str(table["calculator"]))]
-        block["problem"] = "An external ASE calculator: its parameters and their sources are not known here."
+        block["rows"] = _calculator_rows(run, table)
+        block["problem"] = (
+            "An external ASE calculator: its parameters, their sources and its training data are not known "
+            "here, and no interval in this report covers its error. It is not told of the formal charges: "
+            "they turn displacements into conductivity, and that is all they do."
+        )
         return block
     copy = Path(run.directory) / FORCE_FIELD_FILE
     try:
@@ -206,6 +217,18 @@ def provenance_rows(run):
         rows.append(("Seed of the recipe", str(seed)))
     rows.append(("Wall time of all finished points", _duration(_total_wall_s(run))))
     return rows
+
+
+def _calculator_rows(run, table):
+    charges = system_of(run).get("formal_charges_e") or table.get("formal_charges_e") or {}
+    identity = system_of(run).get("potential", {})
+    listed = ", ".join(f"{name} {charge:+g}".replace("-", "−") for name, charge in charges.items())
+    rows = [("Calculator", str(table["calculator"]))]
+    rows += [("Options", _text(table["options"]))] if table.get("options") else []
+    rows += [("Model file", Path(identity["model"]).name)] if "model" in identity else []
+    digest = identity.get("model_sha256") or identity.get("weights_sha256")
+    rows += [("SHA-256 of the weights", digest)] if digest else []
+    return [*rows, ("Charges in the conductivity", f"formal, as declared in the recipe (e): {listed}")]
 
 
 def _low_confidence(parameters):

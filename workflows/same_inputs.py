@@ -57,6 +57,12 @@ def check_same_inputs(recipe, forces, directory):
         stored = read_json(system_file)["potential"].get("sha256")
         if stored != forces.force_field.sha256:
             differences.append("the force field's file has changed")
+    if forces.force_field is None and system_file.exists() and not differences:
+        stored, present = read_json(system_file)["potential"], forces.identity()
+        if any(stored.get(key) != present.get(key) for key in ("model_sha256", "weights_sha256")):
+            differences.append("the weights of the calculator have changed")
+        elif stored.get("model") != present.get("model"):
+            differences.append(f"model = {stored.get('model')!r} there, {present.get('model')!r} now")
     if forces.in_lammps and system_file.exists() and not differences:
         stored = read_json(system_file)["potential"].get("lammps_version")
         version = forces.identity()["lammps_version"]

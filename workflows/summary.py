@@ -236,6 +236,13 @@ def _state_warnings(campaign, listed):
             f"the cell carries {charge:+d} e, neutralised by a declared uniform background: absolute "
             "energies and pressures include the background"
         )
+    devices = {(outcome or {}).get("engine", {}).get("device", "cpu") for _, outcome in listed}
+    notes += [
+        f"forces were computed on {device}: a GPU adds in no fixed order, so a repeated or continued run has "
+        "other bits; compare runs by their statistics"
+        for device in sorted(devices)
+        if device != "cpu"
+    ]
     if campaign.recipe.md.volume_from == "perfect_crystal" and campaign.recipe.defects:
         notes.append(
             "the volume is that of the perfect crystal at each temperature (NPT of the neutral host), not of "

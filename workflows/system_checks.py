@@ -82,7 +82,7 @@ def check_recipe(recipe, forces, *, lattice_parameter_A=None):
     if forces.in_lammps:
         _check_lammps(recipe, forces)
     if forces.force_field is None and lattice_parameter_A is None:
-        _check_external(recipe, forces)
+        _check_external(recipe, forces, cell)
     return cell
 
 
@@ -145,10 +145,11 @@ def _check_lammps(recipe, forces):
         )
 
 
-def _check_external(recipe, forces):
+def _check_external(recipe, forces, cell):
     """Load the calculator once: a missing package is said now, not in every worker."""
     try:
         calculator = forces.calculator()
+        forces.check_elements(cell.get_chemical_symbols(), calculator=calculator)
     except ConfigError as error:
         raise ConfigError(f"{recipe.source}: [potential] {error}") from error
     if recipe.md.lattice_parameter_A is None and "stress" not in calculator.implemented_properties:

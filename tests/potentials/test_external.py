@@ -1,5 +1,7 @@
 """Other calculators by name: what is not installed or not known is said in one line."""
 
+import dataclasses
+import hashlib
 import importlib.util
 import os
 import pickle
@@ -10,17 +12,19 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from ase.calculators.lj import LennardJones
 from numpy.testing import assert_allclose
 
-from potentials import external
+from potentials import external_models
 from potentials.calculator import IonicCalculator
 from potentials.external import (
     CalculatorUnavailableError,
-    ExternalCalculator,
-    _made,
+    calculator_facts,
+    check_elements,
     check_first_forces,
     external_calculator,
     list_external_calculators,
+    weights_sha256,
 )
 from potentials.schema import load_force_field
 from simtools.core.errors import ConfigError
@@ -72,7 +76,7 @@ def test_an_option_that_is_not_taken_is_said_in_one_line():
 
 
 def test_options_that_would_never_be_read_are_refused():
-    with pytest.raises(ConfigError, match=r"'lj'.*it has no option 'sigmaa'; did you mean 'sigma'"):
+    with pytest.raises(ConfigError, match=r"'lj'.*has no option 'sigmaa'; did you mean 'sigma'"):
         external_calculator("lj", options={"sigmaa": 3.4, "epsilon": 0.01})
     assert external_calculator("morse", options={"rho0": 5.0}).parameters.rho0 == 5.0
 
@@ -87,9 +91,8 @@ def test_options_are_looked_for_in_every_constructor():
             super().__init__(*arguments, **options)
             self.modal = modal
 
-    assert _made(Finer, "large", modal="r2SCAN", device="cuda").modal == "r2SCAN"
-    with pytest.raises(TypeError, match="no option 'modl'; did you mean 'mod"):
-        _made(Finer, modl="r2SCAN")
+    assert {"model", "device", "modal"} <= external_models._names_of(Finer)
+    assert "modl" not in external_models._names_of(Finer)
 
 
 def test_whatever_goes_wrong_is_said_in_one_line(monkeypatch):
@@ -99,8 +102,8 @@ def test_whatever_goes_wrong_is_said_in_one_line(monkeypatch):
     def damaged(model, options):
         raise pickle.UnpicklingError("invalid load key,\n'x'")
 
-    entry = ExternalCalculator("damaged", "package", damaged, "a damaged model")
-    monkeypatch.setitem(external._KNOWN, "damaged", entry)
+    entry = external_models.ExternalCalculator("damaged", "package", damaged, "a damaged model")
+    monkeypatch.setitem(external_models.KNOWN, "damaged", entry)
     with pytest.raises(CalculatorUnavailableError, match=r"cannot be loaded \(invalid load key, 'x'\)"):
         external_calculator("damaged")
 
@@ -126,3 +129,59 @@ def test_nothing_is_imported_before_it_is_asked_for():
 def test_programs_that_work_on_files_get_a_folder_of_their_own():
     assert external_calculator("nwchem").directory == f"nwchem-{os.getpid()}"
     assert external_calculator("nwchem", options={"directory": "here"}).directory == "here"
+
+
+def test_an_option_that_ase_would_keep_and_ignore_is_refused():
+    with pytest.raises(ConfigError, match="'lj' has no option 'sigm'; did you mean 'sigma'"):
+        external_calculator("lj", options={"sigm": 3.0})
+
+
+def test_facts_of_a_calculator_of_ase_are_its_name_and_the_version():
+    facts = calculator_facts("lj", external_calculator("lj"))
+    assert facts["calculator"] == "lj"
+    assert facts["package"].startswith("ase 3.")
+    assert weights_sha256("lj") is None
+
+
+@pytest.mark.skipif("chgnet" in sys.modules, reason="the real chgnet is imported already")
+def test_weights_are_hashed_where_the_package_lies_and_missed_by_name(tmp_path, monkeypatch):
+    folder = tmp_path / "chgnet" / "pretrained" / "0.3.0"
+    folder.mkdir(parents=True)
+    (tmp_path / "chgnet" / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CalculatorUnavailableError, match=r"no weights chgnet/pretrained/0.3.0/.*reinstall"):
+        weights_sha256("chgnet")
+    (folder / "best.pth.tar").write_bytes(b"weights")
+    assert weights_sha256("chgnet") == hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(CalculatorUnavailableError, match=r"no weights .*9\.9.*it holds 0\.3\.0"):
+        weights_sha256("chgnet", options={"model_name": "9.9"})
+
+
+def test_a_model_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(CalculatorUnavailableError, match=r"'nep': .*absent\.txt: No such file"):
+        weights_sha256("nep", model=str(tmp_path / "absent.txt"))
+
+
+class Broken(LennardJones):
+    """Says what is wrong only when it is used."""
+
+    def calculate(self, *arguments, **options):
+        super().calculate(*arguments, **options)
+        if self.parameters.epsilon < 0:
+            raise IndexError("list index out of range")
+        self.results["forces"][0, 0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("calculator", "symbols", "message"),
+    [
+        (LennardJones(), ["Li", "Xe", "O"], "'nep' does not cover Xe; it covers Cl, Li, O"),
+        (Broken(epsilon=-1), ["Li", "O"], "'nep' fails on Li, O: IndexError: list index out of range"),
+        (Broken(), ["Li", "O"], "'nep' gives no finite forces on Li, O"),
+    ],
+)
+def test_a_model_is_tried_before_it_is_trusted(monkeypatch, calculator, symbols, message):
+    entry = dataclasses.replace(external_models.KNOWN["nep"], elements=lambda found: {"Li", "O", "Cl"})
+    monkeypatch.setitem(external_models.KNOWN, "nep", entry)
+    with pytest.raises(ConfigError, match=message):
+        check_elements("nep", calculator, symbols)

@@ -1,13 +1,21 @@
 """The whole workflow on an ASE calculator by name: dynamics with analysis, defects, barriers."""
 
+import dataclasses
+import hashlib
 import importlib.util
 import json
 import shutil
 
 import pytest
+from ase.calculators.lj import LennardJones
 
+from potentials import external_models
+from simtools import load_run
 from workflows.cli import main
 from workflows.cli_base import BAD_INPUT, DONE
+from workflows.point import PointJob, run_point
+from workflows.report_machinery import engine_rows, potential_block
+from workflows.statepoints import PointSpec
 
 POTENTIAL = """
 [potential]
@@ -114,3 +122,62 @@ def test_what_cannot_run_is_said_in_one_line(recipe, tmp_path, capsys, potential
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def by_file(tmp_path, monkeypatch):
+    """Return a [potential] whose model is a file, and the file: Lennard-Jones behind a known name."""
+    file = tmp_path / "model.txt"
+    file.write_text("first", encoding="utf-8")
+
+    def build(model, options):
+        made = LennardJones(sigma=3.405, epsilon=0.0103235652, rc=7.0, smooth=True)
+        made.device = "cuda:0"
+        return made
+
+    entry = dataclasses.replace(
+        external_models.KNOWN["nep"], build=build, package="ase", elements=lambda calculator: {"Ar"}
+    )
+    monkeypatch.setitem(external_models.KNOWN, "nep", entry)
+    text = '[potential]\ncalculator = "nep"\nmodel = "model.txt"\nformal_charges_e = { Ar = 0 }\n'
+    return text, file
+
+
+def test_the_report_names_what_gave_the_forces(recipe, tmp_path, capsys, no_figures, by_file):
+    text, file = by_file
+    folder = tmp_path / "run"
+    command = ["run", recipe(DYNAMICS.replace("replicas = 2", ""), text), "-o", str(folder), "-q"]
+    command += ["--executor", "inline"]
+    assert main(command) == DONE
+    digest = hashlib.sha256(b"first").hexdigest()
+    (done,) = (folder / "points").glob("*/done.json")
+    engine = json.loads(done.read_text(encoding="utf-8"))["outcome"]["engine"]
+    assert (engine["calculator"], engine["weights"]) == ("nep", "model.txt")
+    assert engine["weights_sha256"] == digest
+    block = potential_block(load_run(folder))
+    assert dict(block["rows"])["SHA-256 of the weights"] == digest
+    assert dict(block["rows"])["Charges in the conductivity"].endswith("(e): Ar +0")
+    assert "It is not told of the formal charges" in block["problem"]
+    assert ("Device", "cuda:0") in engine_rows(load_run(folder))
+    assert "engine: nep (ase" in capsys.readouterr().out
+    assert any("a GPU adds in no fixed order" in note for note in summary_of(folder)["warnings"])
+
+    file.write_text("second", encoding="utf-8")
+    assert main(command) == BAD_INPUT
+    assert "the weights of the calculator have changed" in capsys.readouterr().err
+    file.unlink()
+    assert main(["report", str(folder)]) == DONE  # elsewhere, without the model
+
+
+def test_a_point_does_not_go_on_with_other_weights(recipe, tmp_path, by_file, no_figures):
+    text, file = by_file
+    folder = tmp_path / "run"
+    command = ["run", recipe(DYNAMICS.replace("replicas = 2", ""), text), "-o", str(folder), "-q"]
+    assert main([*command, "--executor", "inline"]) == DONE
+    (point,) = (folder / "points").iterdir()
+    job = PointJob(str(folder), PointSpec.from_dict(json.loads((point / "spec.json").read_text("utf-8"))))
+    (point / "done.json").unlink()
+    file.write_text("second", encoding="utf-8")
+    outcome = run_point(job)
+    assert outcome.status == "failed"
+    assert "its weights are not those that" in outcome.message
