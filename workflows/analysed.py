@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from simtools.core.files import read_text
 from simtools.core.provenance import collect_provenance
 from workflows.failures import quarantined
 from workflows.statepoints import read_json, write_json
@@ -20,7 +21,7 @@ def source_of_analysis(campaign):
         if outcome is not None:
             done[job.name] = outcome
         elif index.exists():
-            frames[job.name] = hashlib.sha256(index.read_bytes()).hexdigest()
+            frames[job.name] = hashlib.sha256(read_text(index).encode()).hexdigest()
         if outcome is None and quarantined(job.directory) is not None:
             aside.append(job.name)
     code = collect_provenance()

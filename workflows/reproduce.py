@@ -102,8 +102,8 @@ def reproduce(directory, point, *, output=None, stop, display):
     Raises
     ------
     ConfigError
-        If there is no such point, it is not finished, `output` holds it as run by another version or on another
-        kind of processor, or a link leads out of either directory.
+        If there is no such point, it is not finished, `output` holds it as run by another version or on
+        another kind of processor, or a link leads out of either directory.
     RunFailedError
         If the new run fails.
     """
