@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 from potentials.force_field import ForceField
+from potentials.lammps_pairs import has_tables
 from potentials.lammps_rigid import HEAT, rigid_motion_lines
 from potentials.lammps_text import (
     SHELL_MASS_SHARE,
     atom_style,
-    has_tables,
     interaction_lines,
     shell_groups,
     typed_field,
@@ -138,11 +138,14 @@ def start_lines(field: ForceField, data: str) -> list[str]:
     return ["units metal", f"atom_style {atom_style(field)}", "boundary p p p", f"read_data {data}"]
 
 
-def forces_lines(field: ForceField, kspace_accuracy: float | None) -> list[str]:
-    """Return everything that acts between the particles, and the neighbour list."""
+def forces_lines(field: ForceField, kspace_accuracy: float | None, *, small_cell: bool) -> list[str]:
+    """Return everything that acts between the particles, and the neighbour list.
+
+    `small_cell`: whether ions see their own images (`potentials.lammps_shells.images_apart`).
+    """
     table = _Named(TABLE_FILE) if has_tables(field) else None
     return [
-        *interaction_lines(field, table, None, kspace_accuracy, None, False),
+        *interaction_lines(field, table, None, kspace_accuracy, None, False, small_cell=small_cell),
         *([f"kspace_modify order {_MESH_ORDER}"] if kspace_accuracy is not None else []),
         f"neighbor {_SKIN_A!r} bin",
         "neigh_modify delay 0 every 1 check yes one 20000 page 400000",

@@ -162,7 +162,7 @@ class LammpsEngine:
                     "\n".join(
                         [
                             *start_lines(self.field, "start.data"),
-                            *forces_lines(self.field, self.kspace_accuracy),
+                            *forces_lines(self.field, self.kspace_accuracy, small_cell=False),
                         ]
                     )
                 )

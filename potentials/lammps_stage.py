@@ -33,9 +33,11 @@ from potentials.lammps_commands import (
 )
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
+from potentials.lammps_pairs import has_tables, table_text
 from potentials.lammps_process import LammpsProcess
 from potentials.lammps_rigid import HEAT, rigid_group_lines
-from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
+from potentials.lammps_shells import images_apart
+from potentials.lammps_text import data_text, lammps_frame, particles_of
 from potentials.topology import find_topology, species_labels
 from simtools.core.units import BOLTZMANN_EV_PER_K
 
@@ -83,6 +85,7 @@ class LammpsStage:
         self._process = self._scratch = None
         frame = lammps_frame(atoms.cell[:])
         self._rotation = frame.rotation
+        self._small_cell = not images_apart(frame.cell, field.cutoff_A)
         self._change = np.rint(np.linalg.solve(atoms.cell[:].T, (frame.cell @ frame.rotation.T).T).T)
         self._lattice_nc = None
         self._offset = 0
@@ -112,6 +115,7 @@ class LammpsStage:
         (self._scratch / "old.restart").write_bytes(state["restart"].tobytes())
         self._lattice_nc = np.array(state["lattice"], dtype=float)
         self._rotation, self._change = np.array(state["rotation"]), np.array(state["change"])
+        self._small_cell = state.get("small_cell", True)
         return self._begin(["read_restart old.restart"], state)
 
     def _begin(self, read, state):
@@ -127,7 +131,7 @@ class LammpsStage:
                     *read,
                     *group_lines(field, self._elements),
                     f"group ions id <= {len(self._atoms)}",
-                    *forces_lines(field, engine.kspace_accuracy),
+                    *forces_lines(field, engine.kspace_accuracy, small_cell=self._small_cell),
                     *(rigid_group_lines(field, self._atoms) if self._rigid else []),
                     *(held_group_lines(self._held_n) if held else []),
                     f"variable first equal {step}",
@@ -219,6 +223,7 @@ class LammpsStage:
             "lattice": self._lattice_nc,
             "rotation": self._rotation,
             "change": self._change,
+            "small_cell": self._small_cell,
             "conserved_eV": self._conserved_eV,
         }
         frames = self.frames()
