@@ -133,9 +133,9 @@ def group_lines(field: ForceField, elements: list[str]) -> list[str]:
     return lines
 
 
-def start_lines(field: ForceField, data: str) -> list[str]:
-    """Return units, kind of particles and the data file to begin from."""
-    return ["units metal", f"atom_style {atom_style(field)}", "boundary p p p", f"read_data {data}"]
+def start_lines(field: ForceField, data: str, more: str = "") -> list[str]:
+    """Return units, kind of particles and the data file to begin from; `more` ends the line that reads it."""
+    return ["units metal", f"atom_style {atom_style(field)}", "boundary p p p", f"read_data {data}{more}"]
 
 
 def forces_lines(field: ForceField, kspace_accuracy: float | None, *, small_cell: bool) -> list[str]:

@@ -18,6 +18,7 @@ from ase import Atoms
 from potentials.calculator import IonicCalculator
 from potentials.force_field import ForceField
 from potentials.lammps_commands import check_stage, forces_lines, start_lines, thermostat_words
+from potentials.lammps_cone import check_cone
 from potentials.lammps_dump import read_dump
 from potentials.lammps_process import LammpsProcess, find_lammps
 from potentials.lammps_rigid import check_rigid_stage
@@ -178,7 +179,9 @@ class LammpsEngine:
         forces = snapshot.vectors("fx", "fy", "fz") @ frame.rotation.T
         return energy, forces, _mesh_of("\n".join(lines))
 
-    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None):
+    def begin_stage(
+        self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None, restrained=None
+    ):
         """Return a `LammpsStage` that has not begun: nothing is started yet.
 
         Parameters
@@ -195,6 +198,8 @@ class LammpsEngine:
             Whether molecules move as rigid bodies; `atoms` hold each in one piece.
         held_n
             Which ions never move, shape (n_atoms,), or None.
+        restrained
+            `simtools.md.restraints.RestrainedMolecules` whose turns a cone holds back, or None.
 
         Raises
         ------
@@ -210,8 +215,11 @@ class LammpsEngine:
                 f"ions are held in LAMMPS without {'rigid molecules' if rigid else 'shells'} only; leave "
                 "engine out for the embedded engine"
             )
+        if restrained is not None:
+            check_cone(self.field, atoms, restrained)
         field = replace(self.field, masses_amu=self._masses_of(atoms))
-        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, rigid=rigid, held_n=held_n)
+        options = {"rigid": rigid, "held_n": held_n, "restrained": restrained}
+        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, **options)
 
     def _masses_of(self, atoms):
         """Return the mass of every species as `atoms` have it, amu."""

@@ -31,6 +31,7 @@ from potentials.lammps_commands import (
     stage_lines,
     start_lines,
 )
+from potentials.lammps_cone import REFERENCE_FIX, cone_data_section, cone_lines
 from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_pairs import has_tables, table_text
@@ -73,8 +74,10 @@ class Frame:
 class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
-    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None):
-        self._field, self._rigid, self._held_n = field, rigid, held_n
+    def __init__(
+        self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None, restrained=None
+    ):
+        self._field, self._rigid, self._held_n, self._restrained = field, rigid, held_n, restrained
         self._engine, self._stage, self._seed = engine, stage, seed
         self._elements = sorted(set(atoms.get_chemical_symbols()))
         self._atoms = atoms.copy()
@@ -111,12 +114,21 @@ class LammpsStage:
             (self._scratch / TABLE_FILE).write_text(table_text(field), encoding="utf-8")
         if state is None:
             write_start(field, self._atoms, self._engine.net_charge, self._scratch)
-            return self._begin(start_lines(field, "start.data"), None)
+            return self._begin(self._start_lines(), None)
         (self._scratch / "old.restart").write_bytes(state["restart"].tobytes())
         self._lattice_nc = np.array(state["lattice"], dtype=float)
         self._rotation, self._change = np.array(state["rotation"]), np.array(state["change"])
         self._small_cell = state.get("small_cell", True)
         return self._begin(["read_restart old.restart"], state)
+
+    def _start_lines(self):
+        if self._restrained is None:
+            return start_lines(self._field, "start.data")
+        section = cone_data_section(len(self._atoms), self._restrained, self._rotation)
+        with (self._scratch / "start.data").open("a", encoding="utf-8") as stream:
+            stream.write(section)
+        units, style, boundary, read = start_lines(self._field, "start.data", " fix reference NULL Reference")
+        return [units, style, boundary, REFERENCE_FIX, read]
 
     def _begin(self, read, state):
         field, stage, engine = self._field, self._stage, self._engine
@@ -125,6 +137,9 @@ class LammpsStage:
         self._offset = 0
         step = 0 if state is None else state["step"]
         held = self._held_n is not None
+        cone = [] if self._restrained is None else cone_lines(self._restrained)
+        if cone and state is not None:
+            read = [*read, REFERENCE_FIX]
         self._process.command(
             "\n".join(
                 [
@@ -134,6 +149,7 @@ class LammpsStage:
                     *forces_lines(field, engine.kspace_accuracy, small_cell=self._small_cell),
                     *(rigid_group_lines(field, self._atoms) if self._rigid else []),
                     *(held_group_lines(self._held_n) if held else []),
+                    *cone,
                     f"variable first equal {step}",
                     *stage_lines(field, stage, self._seed + step, rigid=self._rigid, held=held),
                     *sample_lines(field, stage, self._elements, rigid=self._rigid, held=held),

@@ -142,7 +142,9 @@ def data_text(force_field, atoms, frame, particles) -> str:
     lines += [f"{index} {field.masses_amu[name]!r}  # {name}" for name, index in types.items()]
     style = atom_style(force_field)
     lines += ["", f"Atoms  # {style}", ""]
-    images = (whole - whole[_first_of(particles.molecule_p)]).tolist()
+    first = _first_of(particles.molecule_p)
+    across = np.rint(scaled - scaled[first]).astype(int)  # what was given in pieces is made whole
+    images = (whole - whole[first] - across).tolist()
     rows = zip(particles.names, positions.tolist(), images, particles.molecule_p.tolist(), strict=True)
     for number, (name, (x, y, z), image, together) in enumerate(rows, start=1):
         molecule = f"{together} " if style in ("full", "molecular") else ""

@@ -39,7 +39,7 @@ from simtools.md.record import (
     refuse_lost_checkpoints,
     write_inputs,
 )
-from simtools.md.restraints import RestrainedCalculator
+from simtools.md.restraints import RestrainedCalculator, RestrainedMolecules
 from simtools.md.rigid import build_rigid_dynamics
 from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stage_loop import StageLoop, StoppedInTime, describe_trajectory, stop_in
@@ -170,8 +170,6 @@ class _Run:
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.engine = calculator if is_engine(calculator) else None
-        if self.engine is not None and restraint is not None:
-            raise ConfigError("a restraint has no effect on dynamics that another program runs; leave it out")
         if self.engine is not None and rigid is not None and rigid != RigidMolecules():
             raise ConfigError(
                 "inertia_scale and frozen_orientation have no effect on dynamics that another program runs; "
@@ -190,7 +188,10 @@ class _Run:
         if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
             calculator.name_molecules(self.atoms)
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint, held)
-        if restraint is not None:
+        self.restrained = None
+        if restraint is not None and self.engine is not None:
+            self.restrained = RestrainedMolecules(self.atoms, restraint)
+        elif restraint is not None:
             calculator = RestrainedCalculator(calculator, self.atoms, restraint)
         self.evaluator = EngineMemory() if self.engine else ForceEvaluator(self.atoms, calculator)
         self.inputs_sha256 = digest_of(self.inputs)
