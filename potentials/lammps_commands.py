@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from potentials.force_field import ForceField
+from potentials.lammps_inertia import MOTION, alters_inertia
 from potentials.lammps_pairs import has_tables
 from potentials.lammps_rigid import HEAT, rigid_motion_lines
 from potentials.lammps_text import (
@@ -174,10 +175,13 @@ def held_group_lines(held_n) -> list[str]:
     ]
 
 
-def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, held: bool = False) -> list[str]:
+def stage_lines(
+    field: ForceField, stage, seed: int, *, rigid=None, shapes=None, held: bool = False
+) -> list[str]:
     """Return time step, temperature and the fixes that move the particles.
 
-    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies.
+    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies
+    (`rigid` and `shapes` as in `potentials.lammps_rigid.rigid_motion_lines`).
     """
     noise = seed % _LARGEST_SEED + 1
     lines = [f"timestep {stage.timestep_fs / 1000.0!r}"]
@@ -186,7 +190,7 @@ def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, hel
     kelvin = f"{stage.temperature_K!r} {stage.temperature_K!r}"
     thermostat = _thermostat(field, stage)
     if rigid:
-        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise)]
+        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise, rigid=rigid, shapes=shapes)]
     who = _MOVERS if held else "all"
     if stage.ensemble == "NPT":
         bar = f"{stage.pressure_GPa * BAR_PER_GPA!r}"
@@ -208,15 +212,16 @@ def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, hel
     return lines
 
 
-def log_columns(field: ForceField, stage, *, rigid: bool = False) -> tuple[str, ...]:
+def log_columns(field: ForceField, stage, *, rigid=None) -> tuple[str, ...]:
     """Return the columns of the log of a stage."""
     shells = (KINETIC_OF_ALL,) if field.shells else ()
     heat = (HEAT,) if rigid and stage.ensemble == "NVT" and stage.thermostat == "bussi" else ()
-    return (*_COLUMNS, *shells, *heat, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
+    heavy = (MOTION,) if alters_inertia(rigid) and not rigid.frozen_orientation else ()
+    return (*_COLUMNS, *shells, *heat, *heavy, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
 
 
 def sample_lines(
-    field: ForceField, stage, elements: list[str], *, rigid: bool = False, held: bool = False
+    field: ForceField, stage, elements: list[str], *, rigid=None, held: bool = False
 ) -> list[str]:
     """Return what is written on the way: the log, frames of all ions, momenta of each element and mass.
 

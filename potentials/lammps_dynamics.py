@@ -180,7 +180,7 @@ class LammpsEngine:
         return energy, forces, _mesh_of("\n".join(lines))
 
     def begin_stage(
-        self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None, restrained=None
+        self, atoms: Atoms, stage, folder, *, seed: int, rigid=None, held_n=None, restrained=None
     ):
         """Return a `LammpsStage` that has not begun: nothing is started yet.
 
@@ -195,7 +195,8 @@ class LammpsEngine:
         seed
             Of the thermostat's noise.
         rigid
-            Whether molecules move as rigid bodies; `atoms` hold each in one piece.
+            `simtools.md.rigid_bodies.RigidMolecules` where molecules move as rigid bodies, or None; `atoms`
+            hold each in one piece.
         held_n
             Which ions never move, shape (n_atoms,), or None.
         restrained
@@ -208,12 +209,12 @@ class LammpsEngine:
             held ions that LAMMPS is not asked to run.
         """
         check_stage(self.field, stage.timestep_fs)
-        if rigid:
+        if rigid is not None:
             check_rigid_stage(self.field, atoms, stage)
-        if held_n is not None and (rigid or self.field.shells):
+        if held_n is not None and (rigid is not None or self.field.shells):
+            without = "shells" if rigid is None else "rigid molecules"
             raise ConfigError(
-                f"ions are held in LAMMPS without {'rigid molecules' if rigid else 'shells'} only; leave "
-                "engine out for the embedded engine"
+                f"ions are held in LAMMPS without {without} only; leave engine out for the embedded engine"
             )
         if restrained is not None:
             check_cone(self.field, atoms, restrained)

@@ -33,10 +33,11 @@ from potentials.lammps_commands import (
 )
 from potentials.lammps_cone import REFERENCE_FIX, cone_data_section, cone_lines
 from potentials.lammps_dump import read_dump, read_table
+from potentials.lammps_inertia import BODIES_FILE, MOTION, BodyShapes, HeavyNoise, alters_inertia
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_pairs import has_tables, table_text
 from potentials.lammps_process import LammpsProcess
-from potentials.lammps_rigid import HEAT, rigid_group_lines
+from potentials.lammps_rigid import HEAT, needs_noise, rigid_group_lines
 from potentials.lammps_shells import images_apart
 from potentials.lammps_text import data_text, lammps_frame, particles_of
 from potentials.topology import find_topology, species_labels
@@ -75,7 +76,7 @@ class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
     def __init__(
-        self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None, restrained=None
+        self, engine, atoms, stage, folder, seed, *, field, rigid=None, held_n=None, restrained=None
     ):
         self._field, self._rigid, self._held_n, self._restrained = field, rigid, held_n, restrained
         self._engine, self._stage, self._seed = engine, stage, seed
@@ -93,6 +94,8 @@ class LammpsStage:
         self._lattice_nc = None
         self._offset = 0
         self._shift_eV = 0.0
+        self._shapes = BodyShapes.of(field, atoms) if alters_inertia(rigid) else None
+        self._noise = None
 
     def start(self, state=None):
         """Start LAMMPS, at the beginning of the stage or from `state`, and return the first row.
@@ -140,22 +143,23 @@ class LammpsStage:
         cone = [] if self._restrained is None else cone_lines(self._restrained)
         if cone and state is not None:
             read = [*read, REFERENCE_FIX]
-        self._process.command(
-            "\n".join(
-                [
-                    *read,
-                    *group_lines(field, self._elements),
-                    f"group ions id <= {len(self._atoms)}",
-                    *forces_lines(field, engine.kspace_accuracy, small_cell=self._small_cell),
-                    *(rigid_group_lines(field, self._atoms) if self._rigid else []),
-                    *(held_group_lines(self._held_n) if held else []),
-                    *cone,
-                    f"variable first equal {step}",
-                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid, held=held),
-                    *sample_lines(field, stage, self._elements, rigid=self._rigid, held=held),
-                ]
-            )
+        self._say(
+            [
+                *read,
+                *group_lines(field, self._elements),
+                f"group ions id <= {len(self._atoms)}",
+                *forces_lines(field, engine.kspace_accuracy, small_cell=self._small_cell),
+                *(rigid_group_lines(field, self._atoms) if self._rigid else []),
+                *(held_group_lines(self._held_n) if held else []),
+            ]
         )
+        if self._shapes is not None:
+            self._write_bodies(step)
+        motion = stage_lines(
+            field, stage, self._seed + step, rigid=self._rigid, shapes=self._shapes, held=held
+        )
+        samples = sample_lines(field, stage, self._elements, rigid=self._rigid, held=held)
+        self._say([*cone, f"variable first equal {step}", *motion, *samples])
         row = self._rows(self._process.command("run 0 post no"))[-1]
         self._conserved_eV = row.conserved_energy_eV if state is None else state["conserved_eV"]
         self._keep_count_of_heat(row)
@@ -164,6 +168,21 @@ class LammpsStage:
         if self._rigid:  # LAMMPS does not know the forces that hold bodies together before the first step
             row = replace(row, pressure_GPa=math.nan)
         return self._shifted(row)
+
+    def _say(self, lines):
+        return self._process.command("\n".join(lines))
+
+    def _write_bodies(self, step):
+        """Write what the fix of bodies reads, from the atoms as they are, and begin the noise."""
+        self._say(["write_dump all custom bodies.bin id xu yu zu vx vy vz mass"])
+        (now,), _ = read_dump(self._scratch / "bodies.bin")
+        text = self._shapes.file_text(
+            now.columns["mass"], now.vectors("xu", "yu", "zu"), now.vectors("vx", "vy", "vz"), self._rigid
+        )
+        (self._scratch / BODIES_FILE).write_text(text, encoding="utf-8")
+        if needs_noise(self._stage, self._rigid):
+            self._noise = HeavyNoise(self._shapes, self._seed, step)
+            self._say(self._noise.lines(0))
 
     def _keep_count_of_heat(self, row):
         """Join the conserved energy to its last value: some thermostats count their heat anew each run."""
@@ -188,7 +207,8 @@ class LammpsStage:
 
     def advance(self, n_steps):
         """Run `n_steps` and return their rows of the log; the last step always has one."""
-        rows = self._rows(self._process.command(f"run {n_steps} pre no post no"))
+        noise = [] if self._noise is None else self._noise.lines(n_steps)
+        rows = self._rows(self._say([*noise, f"run {n_steps} pre no post no"]))
         self._keep_count_of_heat(rows[0])
         rows = [self._shifted(row) for row in rows]
         self._conserved_eV = rows[-1].conserved_energy_eV
@@ -272,7 +292,10 @@ class LammpsStage:
         return [self._row(dict(zip(names, row, strict=True))) for row in numbers if row is not None]
 
     def _row(self, row):
-        kinetic, conserved = row["ke"], row["econserve"]
+        kinetic, conserved, kelvin = row["ke"], row["econserve"], row["temp"]
+        if MOTION in row:
+            kinetic, conserved = row[MOTION], conserved - kinetic + row[MOTION]
+            kelvin *= kinetic / row["ke"]
         if KINETIC_OF_ALL in row:
             kinetic, conserved = row[KINETIC_OF_ALL], conserved - kinetic + row[KINETIC_OF_ALL]
         conserved -= row.get(HEAT, 0.0)
@@ -280,7 +303,7 @@ class LammpsStage:
             conserved -= 2.0 * BOLTZMANN_EV_PER_K * self._stage.temperature_K * row[BAROSTAT_POSITION]
         return Row(
             step=int(row["step"]),
-            temperature_K=row["temp"],
+            temperature_K=kelvin,
             potential_energy_eV=row["pe"] + self._bond_zero_eV,
             kinetic_energy_eV=kinetic,
             conserved_energy_eV=conserved + self._bond_zero_eV,
