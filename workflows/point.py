@@ -161,11 +161,13 @@ def _run(job, lease, should_stop, on_progress):
     try:
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict(), fence=lease)
-        atoms, calculator = _system(job)
+        atoms, forces = _system(job)
+        calculator = forces.engine(mpi_ranks=job.mpi_ranks)
         stages = _stages(spec, job.checkpoint_every_ps)
         if hasattr(calculator, "settings"):
             logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
-        settling = _settle(job, atoms, calculator, lease)
+        at_rest = forces.calculator() if forces.in_lammps else calculator
+        settling = _settle(job, atoms, at_rest, lease)
         outcome = run_stages(
             atoms,
             calculator,
@@ -226,7 +228,7 @@ def _system(job):
         anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
         present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
         atoms.info["framework"] = list(framework_species(anions, present))
-    return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
+    return atoms, forces
 
 
 def _settle(job, atoms, calculator, lease):
