@@ -13,7 +13,7 @@ import numpy as np
 
 import potentials.mesh
 import potentials.real_space
-from potentials.neighbours import NeighbourList
+from potentials.real_space import RealSpace
 from simtools.core.accelerate import kernel
 
 PARTS = ("lists", "pairs", "spread", "FFT and convolution", "gather", "motion and Python")
@@ -98,11 +98,12 @@ def _timed(found):
     """Add the processor seconds of lists, pairs and mesh parts to `found` while inside."""
     mesh_kernels, pair_kernels = potentials.mesh.kernels, potentials.real_space.kernels
     targets = [
-        (NeighbourList, "update", "lists"),
+        (RealSpace, "_rebuild", "lists"),
+        (pair_kernels, "place_and_sum", "pairs"),
         (pair_kernels, "table_forces", "pairs"),
-        (pair_kernels, "fold_forces", "pairs"),
+        (pair_kernels, "join_blocks", "pairs"),
         (mesh_kernels, "spread", "spread"),
-        (mesh_kernels, "gather", "gather"),
+        (mesh_kernels, "gather_at_rest", "gather"),
         (potentials.mesh.ParticleMesh, "compute", "mesh"),
     ]
     kept = [(place, name, getattr(place, name)) for place, name, _ in targets]

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from simtools.core.provenance import collect_provenance
 from workflows.campaign import Campaign
+from workflows.forces import forces_of
 from workflows.index import NAME, StatusIndex, read_index
 from workflows.sweep import read_cases
-from workflows.systems import forces_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_S, MOST_MB = 2.0, 300.0

@@ -210,20 +210,21 @@ class ParticleMesh:
             kernels.multiply(waves, self._factors)
         waves = scipy.fft.ifftn(waves, axes=(0, 1), workers=1, overwrite_x=True, norm="forward")
         np.fft.irfft(waves, n3, axis=2, norm="forward", out=points)
-        kernels.unfold(self._mesh)
         energies_n, forces_nc = np.empty(n_atoms), np.empty((n_atoms, 3))
-        kernels.gather(
-            self._mesh,
-            self.charges_n,
-            self._inverse_gc,
-            self.order,
-            self._starts_nc,
-            self._weights_ngl,
-            self._slopes_ngl,
-            energies_n,
-            forces_nc,
+        self.last_net_force = np.empty(3)
+        energy = kernels.gather_at_rest(
+            self._constant_energies_n,
+            (
+                self._mesh,
+                self.charges_n,
+                self._inverse_gc,
+                self.order,
+                self._starts_nc,
+                self._weights_ngl,
+                self._slopes_ngl,
+                energies_n,
+                forces_nc,
+            ),
+            self.last_net_force,
         )
-        energies_n += self._constant_energies_n
-        self.last_net_force = forces_nc.sum(axis=0)
-        forces_nc -= self.last_net_force / n_atoms
-        return float(energies_n.sum()), energies_n, forces_nc, virial_cc
+        return energy, energies_n, forces_nc, virial_cc

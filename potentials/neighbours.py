@@ -45,8 +45,10 @@ class NeighbourList:
     r_xc : ndarray
         Current positions of local atoms (spatially sorted), then of their images, Å, shape
         (n_local + n_images, 4); the last column is unused.
-    type_x, owner_x : ndarray
-        Type, and index in the caller's order, of each of these.
+    type_x, owner_x, home_x : ndarray
+        Type, index in the caller's order and in the sorted order (of an image: of its atom) of each of these.
+    order_n : ndarray
+        Index in the caller's order of every local atom, sorted.
     first_it, neighbour_k : ndarray
         Neighbours of type t of sorted atom i: ``neighbour_k[first_it[i * n_types + t]:first_it[... + 1]]``.
     n_builds : int
@@ -65,84 +67,70 @@ class NeighbourList:
         self.reference_positions_nc = None
         self.reference_cell = None
         self._last_cell = None
-        self._rows_of = None
-        self._neighbour_k = np.empty(0, dtype=np.int32)
+        self._shape_of = None
+        self._reach_tt = np.where(self.cutoff_tt > 0.0, self.cutoff_tt + self.skin_A, 0.0)
+        self._neighbour_k = np.empty(0, dtype=np.uint32)
 
     def update(self, positions_nc, cell):
         """Bring `r_xc` to these positions (n_atoms, 3) and cell, Å; return True if the list was remade."""
-        rebuilt = not self._is_valid(positions_nc, cell)
-        if rebuilt:
-            self.rebuild(positions_nc, cell)
-        else:
-            self._place(positions_nc, cell)
-        return rebuilt
-
-    def _is_valid(self, positions_nc, cell):
-        if self.reference_positions_nc is None:
+        places = self.places(positions_nc, cell)
+        if places is not None and kernels.move_atoms(*places):
             return False
+        self.rebuild(positions_nc, cell)
+        return True
+
+    def places(self, positions_nc, cell):
+        """Return the arguments of the kernel that moves the atoms of this list; None before there is one."""
+        if self.reference_positions_nc is None:
+            return None
         if cell.tobytes() != self._last_cell:
             self._last_cell = cell.tobytes()
             if np.array_equal(cell, self.reference_cell):
                 self._deformation, self._inverse_norm = np.eye(3), 1.0
             else:
                 self._deformation = np.linalg.solve(self.reference_cell, cell)
-                self._inverse_norm = max(np.linalg.norm(np.linalg.inv(self._deformation), 2), 1.0)
-        moved = kernels.largest_displacements(positions_nc, self.reference_positions_nc, self._deformation)
-        return (self.cutoff_A + moved) * self._inverse_norm <= self.cutoff_A + self.skin_A
+                self._inverse_norm = float(max(np.linalg.norm(np.linalg.inv(self._deformation), 2), 1.0))
+        return (
+            positions_nc, self.reference_positions_nc, self._deformation, self._inverse_norm, self.cutoff_A,
+            self.skin_A, self.order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc,
+        )  # fmt: skip
 
     def rebuild(self, positions_nc, cell):
         """Make the list from these positions and this cell, which become the reference."""
         positions_nc = np.array(positions_nc, dtype=float)
         cell = np.array(cell, dtype=float)
-        inverse = np.linalg.inv(cell)
-        heights = 1.0 / np.linalg.norm(inverse, axis=0)
-        reach = self.cutoff_A + self.skin_A
-        margin_c = reach / heights * (1.0 + 1e-12) + 1e-12
-        fractional_nc, offset_nc, bad = kernels.wrap_atoms(positions_nc, inverse)
+        if self._shape_of != cell.tobytes():
+            self._shape_of, self._shape = cell.tobytes(), self._shape_for(cell)
+        inverse, margin_c, reach_c, bins_c, rows = self._shape
+        sorted_atoms, placed, bad = kernels.arrange(
+            positions_nc, self.type_n, cell, inverse, margin_c, reach_c, bins_c
+        )
         if bad >= 0:
             raise NonFiniteError("position", int(bad))
-        bins_c = _bins((1.0 + 2.0 * margin_c) * heights, reach, len(positions_nc))
-        order_n, start_local_b = kernels.sort_into_bins(fractional_nc, margin_c, bins_c)
-        fractional_nc = fractional_nc[order_n]
-
-        reach_c = np.ceil(margin_c).astype(np.int64)
-        n_images = kernels.count_images(fractional_nc, margin_c, reach_c)
-        owner_g, shift_gc, fractional_gc = kernels.make_images(fractional_nc, margin_c, reach_c, n_images)
-        order_g, start_image_b = kernels.sort_into_bins(fractional_gc, margin_c, bins_c)
-
+        self.type_x, start_local_b, start_image_b = sorted_atoms
+        self.order_n, self._offset_nc, self._owner_g, self._shift_gc, self.owner_x, self.r_xc = placed
         self.reference_positions_nc, self.reference_cell = positions_nc, cell
         self._last_cell = cell.tobytes()
         self._deformation, self._inverse_norm = np.eye(3), 1.0
         self.n_local = len(positions_nc)
-        self._order_n = order_n
-        self._offset_nc = offset_nc[order_n]
-        self._owner_g = owner_g[order_g]
-        self._shift_gc = shift_gc[order_g]
-        self.owner_x = np.concatenate([order_n, order_n[self._owner_g]])
-        self.type_x = self.type_n[self.owner_x]
-        self.r_xc = np.zeros((self.n_local + n_images, 4))
-        self._place(positions_nc, cell)
-
-        reach_tt = np.where(self.cutoff_tt > 0.0, self.cutoff_tt + self.skin_A, 0.0)
-        rows = self._rows(cell * ((1.0 + 2.0 * margin_c) / bins_c)[:, None], reach_tt.max(axis=1))
-        self.first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
+        self.home_x = np.concatenate([np.arange(self.n_local), self._owner_g]).astype(np.int32)
+        first_it = np.zeros(self.n_local * self.n_types + 1, dtype=np.int64)
         while True:
             total = kernels.fill_list(
-                self.r_xc,
-                fractional_nc,
+                self.r_xc.reshape(-1),
                 self.type_x,
                 start_local_b,
                 start_image_b,
-                margin_c,
                 bins_c,
-                reach_tt**2,
+                self._reach_tt**2,
                 *rows,
-                self.first_it,
+                first_it,
                 self._neighbour_k,
             )
             if total >= 0:
                 break
-            self._neighbour_k = np.empty(int(-total), dtype=np.int32)
+            self._neighbour_k = np.empty(int(-total), dtype=np.uint32)
+        self.first_it = first_it
         if self.partner_n is not None:
             total = kernels.drop_partners(
                 self.owner_x,
@@ -164,24 +152,25 @@ class NeighbourList:
             )
         self.neighbour_k = self._neighbour_k[: int(total)]
         self.n_builds += 1
-        logger.debug("neighbour list: %d atoms, %d images, %d pairs", self.n_local, n_images, int(total))
+        logger.debug(
+            "neighbour list: %d atoms, %d images, %d pairs", self.n_local, len(self._owner_g), int(total)
+        )
 
-    def _rows(self, bin_cell, reach_t):
-        """Return `_rows_within`, kept while the cell stays: for 40 atoms it takes half of making a list."""
-        key = bin_cell.tobytes()
-        if self._rows_of != key:
-            self._rows_of, self._kept_rows = key, _rows_within(bin_cell, reach_t)
-        return self._kept_rows
+    def _shape_for(self, cell):
+        """Return what the list takes from the cell alone: inverse, margin, reach, bins and their rows."""
+        inverse = np.linalg.inv(cell)
+        heights = 1.0 / np.linalg.norm(inverse, axis=0)
+        reach = self.cutoff_A + self.skin_A
+        margin_c = reach / heights * (1.0 + 1e-12) + 1e-12
+        bins_c = _bins((1.0 + 2.0 * margin_c) * heights, reach, len(self.type_n))
+        bin_cell = cell * ((1.0 + 2.0 * margin_c) / bins_c)[:, None]
+        rows = _rows_within(bin_cell, self._reach_tt.max(axis=1))
+        return inverse, margin_c, np.ceil(margin_c).astype(np.int64), bins_c, rows
 
     def _lattice_xc(self):
         """Return by how many lattice vectors each entry of `r_xc` is away from its atom as handed in."""
         local = -self._offset_nc
         return np.concatenate([local, local[self._owner_g] + self._shift_gc]).astype(np.int64)
-
-    def _place(self, positions_nc, cell):
-        kernels.place_atoms(
-            positions_nc, self._order_n, self._offset_nc, self._owner_g, self._shift_gc, cell, self.r_xc
-        )
 
 
 def _bins(heights_A, reach_A, n_atoms):

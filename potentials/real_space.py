@@ -1,5 +1,6 @@
 """Energy, forces and virial of everything summed over pairs. Reciprocal space: ewald_sum.py, mesh.py."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,28 @@ from potentials.errors import CloseContactError, NonFiniteError
 from potentials.kernels import pair as kernels
 from potentials.neighbours import NeighbourList
 from potentials.tables import ORDINARY_FORCE_EV_PER_A, fit_tables, pair_energy_and_slope, pair_ranges
+
+FEWEST_IONS_FOR_TWO_THREADS = 150
+"""Below this, waking a second thread takes longer than what it saves."""
+PATIENCE = 50_000
+"""How often one thread looks for the end of the other, some 50 microseconds, before it goes to sleep."""
+COURTESY = 10_000
+"""How often the second thread looks whether the first has gone on, before it asks for Python's lock."""
+
+
+SHARES = np.array([0.25, 0.2, 0.16, 0.13, 0.1, 0.08, 0.05, 0.03])
+"""Parts of the atoms whose pairs are summed at one go. The last are small: then two threads end together."""
+SHARES_OF_FEW = np.array([0.4, 0.3, 0.2, 0.1])
+"""The same for small cells, in which nearly every part touches nearly every atom."""
+FEW_IONS = 1000
+
+
+def block_starts(n_ions):
+    """Return where blocks begin and the last ends: the same for one thread and for two, which share them."""
+    if n_ions < FEWEST_IONS_FOR_TWO_THREADS:
+        return np.array([0, n_ions])
+    shares = SHARES_OF_FEW if n_ions < FEW_IONS else SHARES
+    return np.rint(np.concatenate([[0.0], np.cumsum(shares)]) * n_ions).astype(np.int64)
 
 
 class RealSpace:
@@ -87,27 +110,94 @@ class RealSpace:
                 self.tables.index_tt, self.tables.top_tt, self._inverse_inner2, self.tables.base,
                 self.tables.shift_bits,
             )  # fmt: skip
-        self._f_xc = np.empty((0, 4))
+            coefficients_pbk = np.ascontiguousarray(self.tables.coefficients_pbk)
+            n_bins = coefficients_pbk.shape[1]
+            self._tables = (coefficients_pbk.reshape(-1), n_bins, *self._table_arguments[1:])
+        self._start_b = block_starts(len(type_n))
+        n_blocks = len(self._start_b) - 1
+        self._touched_bc = np.zeros((n_blocks, 4), dtype=np.int64)
+        self._energy_b, self._virial_bs = np.empty(n_blocks), None
+        self._next_block = np.full(1, n_blocks, dtype=np.int64)
+        self._left = np.zeros(1, dtype=np.int64)
+        self._followed_build = None
+        self._r_x, self._slot_x = np.empty(0), np.empty(0, dtype=np.uint32)
+        self._f_bi, self._f_i = np.empty((n_blocks, 4 * len(type_n))), np.empty(4 * len(type_n))
         self._virial_cc = np.empty((3, 3))
 
     def compute(self, positions_nc, cell, force_nc):
         """Add the pair forces to `force_nc` (eV/Å) and return energy (eV) and dE/dstrain (eV, (3, 3))."""
-        return self.add_forces(self.sum_pairs(positions_nc, cell), force_nc)
+        self.expect_pairs(True)
+        self.sum_pairs(positions_nc, cell)
+        return self.add_forces(force_nc)
 
-    def sum_pairs(self, positions_nc, cell):
-        """Sum over pairs and keep their forces for `add_forces`; return the energy, eV."""
+    def expect_pairs(self, stress):
+        """Say that a `sum_pairs` is to come, with the virial or without; before it and `help_with_pairs`."""
+        self._virial_bs = np.empty((len(self._energy_b), 6)) if stress else None
+        self._left[0] = 0
+
+    def sum_pairs(self, positions_nc, cell, prepared=None):
+        """Sum over pairs and keep their forces for `add_forces`.
+
+        `prepared()` is called, whatever happens, when `help_with_pairs` in another thread can take its part.
+        """
+        try:
+            if self.tables is None:
+                self._sum_exactly(positions_nc, cell)
+                return
+            places = self.neighbours.places(positions_nc, cell)
+            if places is not None:
+                self._follow_list()
+                patience = 0 if prepared is None else COURTESY
+                if kernels.place_and_sum(places, self._force_arguments(), self._left, patience):
+                    return
+            self._rebuild(positions_nc, cell)
+        finally:
+            if prepared is not None:
+                prepared()
+        kernels.table_forces(*self._force_arguments())
+
+    def _sum_exactly(self, positions_nc, cell):
+        self.neighbours.update(positions_nc, cell)
+        self._f_xc = np.zeros_like(self.neighbours.r_xc)
+        self._exact_energy = float(self._exact().sum())
+
+    def _rebuild(self, positions_nc, cell):
+        self.neighbours.rebuild(positions_nc, cell)
+        self._follow_list()
+        self._next_block[0] = 0
+
+    def _follow_list(self):
+        """Make what has the shape of the list anew after the list was, by whomever."""
         nb = self.neighbours
-        nb.update(positions_nc, cell)
-        if len(self._f_xc) != len(nb.r_xc):
-            self._f_xc = np.empty_like(nb.r_xc)
-        if self.tables is None:
-            return float(self._exact().sum())
-        return kernels.table_forces(
-            nb.r_xc, nb.type_x, nb.first_it, nb.neighbour_k, *self._table_arguments, self._f_xc
+        if self._followed_build == nb.n_builds:
+            return
+        self._followed_build = nb.n_builds
+        self._r_x, self._slot_x = nb.r_xc.reshape(-1), (4 * nb.home_x).astype(np.uint32)
+        kernels.touched_atoms(
+            self._start_b, nb.first_it, nb.neighbour_k, nb.home_x, nb.n_types, self._touched_bc
         )
 
-    def add_forces(self, energy, force_nc):
-        """Add what `sum_pairs` kept to `force_nc`; return its `energy`, eV, and dE/dstrain, eV, (3, 3).
+    def help_with_pairs(self):
+        """Sum the blocks of pairs that `sum_pairs` in another thread has not come to.
+
+        Returns True when that thread is known to have done with them. To be called after `expect_pairs`.
+        """
+        if not kernels.has_begun(self._next_block, len(self._energy_b), self._left, PATIENCE):
+            return False
+        has_left = kernels.help_and_wait(self._force_arguments(), self._left, PATIENCE)
+        if has_left:
+            self._left[0] = 2
+        return has_left
+
+    def _force_arguments(self):
+        nb = self.neighbours
+        return (
+            self._r_x, nb.type_x, nb.first_it, nb.neighbour_k, *self._tables, self._slot_x,
+            self._start_b, self._touched_bc, self._virial_bs, self._next_block, self._f_bi, self._energy_b,
+        )  # fmt: skip
+
+    def add_forces(self, force_nc):
+        """Add what `sum_pairs` kept to `force_nc`; return the energy, eV, and dE/dstrain, eV, (3, 3).
 
         Raises
         ------
@@ -115,9 +205,16 @@ class RealSpace:
             Where energy or forces are no numbers.
         """
         nb = self.neighbours
-        factor = 1.0 if self.tables is None else 2.0 * self._inverse_inner2
-        finite = kernels.fold_forces(self._f_xc, nb.r_xc, nb.owner_x, factor, force_nc, self._virial_cc)
-        if not (finite and np.isfinite(energy)):
+        if self.tables is None:
+            energy = self._exact_energy
+            if not kernels.fold_forces(self._f_xc, nb.r_xc, nb.owner_x, 1.0, force_nc, self._virial_cc):
+                energy = np.nan
+        else:
+            energy = kernels.join_blocks(
+                self._f_bi, self._touched_bc, self._virial_bs, self._energy_b, nb.order_n,
+                2.0 * self._inverse_inner2, self._f_i, force_nc, self._virial_cc,
+            )  # fmt: skip
+        if not math.isfinite(energy):
             self._explain(force_nc)
         return energy, self._virial_cc
 

@@ -1,15 +1,13 @@
 """Force fields as data: a cited TOML file in, a frozen and fully checked `ForceField` out.
 
-Every check of a force-field file lives here. What a `ForceField` can answer is in `force_field.py`; the
-forms themselves are in `forms.py`; forces on atoms are the calculator's business.
+Pair terms are read by `pair_schema.py`, molecules by `molecule_schema.py`, single values by
+`table_reader.py`. What a `ForceField` can answer is in `force_field.py`; the forms themselves are in
+`forms.py`; forces on atoms are the calculator's business.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import itertools
-import math
 import re
 import tomllib
 from dataclasses import fields
@@ -26,9 +24,11 @@ from potentials.force_field import (
     Shell,
     sorted_pair,
 )
-from potentials.forms import FORMS, Tabulated
+from potentials.forms import FORMS
 from potentials.molecule_schema import check_elements, read_elements, read_molecules
 from potentials.molecules import Molecule
+from potentials.pair_schema import check_every_pair, read_no_interaction, read_pairs
+from potentials.table_reader import TableReader, suggestion
 
 __all__ = [
     "CONFIDENCE_MARKS",
@@ -44,7 +44,6 @@ __all__ = [
     "load_force_field",
     "parse_force_field",
     "sorted_pair",
-    "suggestion",
 ]
 
 DATA_DIRECTORY = Path(__file__).parent / "data"
@@ -65,9 +64,6 @@ REGRESSION_UNITS = {
     "high_frequency_dielectric_constant": "",
 }
 PROTOTYPES = ("antiperovskite", "rocksalt", "fcc", "cscl", "lioh")
-SHORTEST_TABLE_POINTS = 4
-LENGTHS = ("rho", "sigma", "a", "r0")  # lengths and inverse lengths: greater than 0
-STRENGTHS = ("A", "C", "D", "epsilon")  # each form states its sign, so none is negative
 
 
 def list_force_fields() -> list[str]:
@@ -130,18 +126,8 @@ def read_template(content: bytes, *, path: str) -> dict:
     return _Reader(tomllib.loads(content.decode("utf-8")), path).template()
 
 
-def suggestion(word: str, known) -> str:
-    """Return "; did you mean 'x'?" for the closest of the known words, or nothing."""
-    close = difflib.get_close_matches(word, [str(entry) for entry in known], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-class _Reader:
-    """Walks the TOML tables of one file; every complaint carries the file and the table."""
-
-    def __init__(self, data: dict, path: str):
-        self.data, self.path = data, path
-        self.parameters: list[Parameter] = []
+class _Reader(TableReader):
+    """Puts a force field, or a template, together from the tables of one file."""
 
     def force_field(self, sha256: str) -> ForceField:
         tables = ("model", "references", "cutoff", "species", "no_interaction", "regression", "molecule")
@@ -156,9 +142,9 @@ class _Reader:
                 f"[species.{next(iter(shells))}.shell]",
                 "shells and molecules (or several species of one element) do not go together; leave one out",
             )
-        pairs = self.pairs(species, cutoff_A)
-        absent = self.no_interaction(species)
-        self.check_every_pair(species, pairs, absent)
+        pairs = read_pairs(self, species, cutoff_A)
+        absent = read_no_interaction(self, species)
+        check_every_pair(self, species, pairs, absent)
         bound = {label for molecule in molecules.values() for label in molecule.species}
         self.check_charge_ratio({s: charge for s, charge in charges.items() if s not in bound}, formal)
         return ForceField(
@@ -201,64 +187,6 @@ class _Reader:
             "references": self.references,
             "parameters": tuple(self.parameters),
         }
-
-    def fail(self, where: str, problem: str):
-        raise ForceFieldError(f"{self.path}: {where}: {problem}")
-
-    def check_keys(self, table, known, where: str):
-        if not isinstance(table, dict):
-            self.fail(where, f"expected a table, got {table!r}")
-        for key in sorted(set(table) - set(known)):
-            hint = suggestion(key, known)
-            self.fail(where, f"unknown key {key!r}{hint}; known: {', '.join(known)}")
-
-    def get(self, table: dict, key: str, where: str):
-        if key not in table:
-            self.fail(where, f"key {key!r} is missing")
-        return table[key]
-
-    def text(self, table: dict, key: str, where: str) -> str:
-        value = self.get(table, key, where)
-        if not isinstance(value, str) or not value.strip():
-            self.fail(where, f"{key} = {value!r} must be a non-empty string")
-        return value
-
-    def number(self, table: dict, key: str, where: str) -> float:
-        value = self.get(table, key, where)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fail(where, f"{key} = {value!r} must be a number")
-        if not math.isfinite(value):
-            self.fail(where, f"{key} = {value!r} must be a finite number")
-        return float(value)
-
-    def positive(self, table: dict, key: str, where: str) -> float:
-        value = self.number(table, key, where)
-        if value <= 0:
-            self.fail(where, f"{key} = {value:g} must be greater than 0")
-        return value
-
-    def rows(self, key: str) -> list:
-        rows = self.data.get(key, [])
-        if not isinstance(rows, list):
-            self.fail(key, f"expected an array of tables, written [[{key}]], got {rows!r}")
-        return rows
-
-    def source(self, table: dict, where: str) -> str:
-        key = self.text(table, "source", where)
-        if key not in self.references:
-            hint = suggestion(key, self.references)
-            self.fail(where, f"source = {key!r} names no entry of [references]{hint}")
-        return key
-
-    def mark(self, value, where: str) -> str:
-        if not isinstance(value, str) or value not in CONFIDENCE_MARKS:
-            self.fail(
-                where, f"confidence = {value!r} must be one of {', '.join(map(repr, CONFIDENCE_MARKS))}"
-            )
-        return value
-
-    def note(self, table: dict, where: str) -> str:
-        return self.text(table, "note", where) if "note" in table else ""
 
     def model(self) -> dict:
         table = self.get(self.data, "model", "top level")
@@ -335,137 +263,6 @@ class _Reader:
             quartic = values["quartic_spring_eV_per_A4"]
             self.fail(where, f"quartic_spring_eV_per_A4 = {quartic:g} must not be negative")
         return Shell(**values)
-
-    def sourced(self, table: dict, key: str, symbol: str, group: str, unit: str, where: str = "") -> float:
-        where = where or f"[species.{symbol}]"
-        entry = self.get(table, key, where)
-        where = f"{where} {key}"
-        self.check_keys(entry, ("value", "source", "confidence", "note"), where)
-        value = self.number(entry, "value", where)
-        mark = self.mark(self.get(entry, "confidence", where), where)
-        source, note = self.source(entry, where), self.note(entry, where)
-        self.parameters.append(Parameter(symbol, group, key, value, unit, source, mark, note))
-        return value
-
-    def pair(self, row: dict, where: str, species) -> tuple[str, str]:
-        pair = self.get(row, "pair", where)
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair)):
-            self.fail(where, f'pair = {pair!r} must be two species, e.g. ["Li", "O"]')
-        for symbol in pair:
-            if symbol not in species:
-                hint = suggestion(symbol, species)
-                self.fail(where, f"pair = {pair!r}: {symbol!r} has no [species] table{hint}")
-        return sorted_pair(*pair)
-
-    def pairs(self, species, cutoff_A: float):
-        pairs: dict[tuple[str, str], tuple[PairTerm, ...]] = {}
-        for kind, form_class in FORMS.items():
-            names = tuple(f.name for f in fields(form_class))
-            for index, row in enumerate(self.rows(kind)):
-                where = f"[[{kind}]] entry {index + 1}"
-                self.check_keys(row, ("pair", *names, "source", "confidence", "note"), where)
-                pair = self.pair(row, where, species)
-                where = f"[[{kind}]] {pair[0]}-{pair[1]}"
-                if any(term.kind == kind for term in pairs.get(pair, ())):
-                    self.fail(where, "this pair is given twice with the same form")
-                pairs[pair] = (*pairs.get(pair, ()), self.term(kind, pair, row, where, cutoff_A))
-        return pairs
-
-    def term(self, kind: str, pair, row: dict, where: str, cutoff_A: float) -> PairTerm:
-        form_class = FORMS[kind]
-        names = [f.name for f in fields(form_class)]
-        if form_class is Tabulated:
-            form = self.table(row, where, cutoff_A)
-        else:
-            values = {name: self.number(row, name, where) for name in names}
-            for name in names:
-                if name in LENGTHS and (kind, name) != ("born_mayer_huggins", "sigma"):
-                    self.positive(row, name, where)
-                if name in STRENGTHS and values[name] < 0:
-                    self.fail(where, f"{name} = {values[name]:g} must not be negative")
-            form = form_class(**values)
-        source, note = self.source(row, where), self.note(row, where)
-        marks = self.parameter_marks(row, names, where)
-        subject = "-".join(pair)
-        if form_class is Tabulated:
-            count = float(len(form.r))
-            self.parameters.append(
-                Parameter(subject, kind, "points (r, V)", count, "Å, eV", source, marks["V"], note)
-            )
-        else:
-            for name in names:
-                value, unit = getattr(form, name), form_class.units[name]
-                self.parameters.append(Parameter(subject, kind, name, value, unit, source, marks[name], note))
-        weakest = max(marks.values(), key=("V", "D", "C", "R, corroborated", "R", "F").index)
-        return PairTerm(pair, kind, form, source, weakest, marks, note)
-
-    def parameter_marks(self, row: dict, names, where: str) -> dict[str, str]:
-        given = self.get(row, "confidence", where)
-        if isinstance(given, dict):
-            self.check_keys(given, tuple(names), f"{where} confidence")
-            return {name: self.mark(self.get(given, name, f"{where} confidence"), where) for name in names}
-        return dict.fromkeys(names, self.mark(given, where))
-
-    def table(self, row: dict, where: str, cutoff_A: float) -> Tabulated:
-        columns = {}
-        for name in ("r", "V"):
-            values = self.get(row, name, where)
-            if not isinstance(values, list):
-                self.fail(where, f"{name} must be an array of numbers, got {values!r}")
-            columns[name] = [
-                self.number({f"{name}[{k}]": value}, f"{name}[{k}]", where) for k, value in enumerate(values)
-            ]
-        r, energies = columns["r"], columns["V"]
-        if len(r) != len(energies) or len(r) < SHORTEST_TABLE_POINTS:
-            self.fail(
-                where,
-                f"r and V must have the same length, at least {SHORTEST_TABLE_POINTS}; "
-                f"got {len(r)} and {len(energies)}",
-            )
-        if r[0] <= 0 or any(later <= earlier for earlier, later in itertools.pairwise(r)):
-            self.fail(where, "r must be positive and strictly ascending")
-        if r[-1] < cutoff_A:
-            self.fail(where, f"the table ends at r = {r[-1]:g} Å, before the cutoff of {cutoff_A:g} Å")
-        return Tabulated(tuple(r), tuple(energies))
-
-    def no_interaction(self, species) -> dict[tuple[str, str], str]:
-        absent: dict[tuple[str, str], str] = {}
-        for index, row in enumerate(self.rows("no_interaction")):
-            where = f"[[no_interaction]] entry {index + 1}"
-            self.check_keys(row, ("pair", "reason", "source", "confidence"), where)
-            pair = self.pair(row, where, species)
-            where = f"[[no_interaction]] {pair[0]}-{pair[1]}"
-            if pair in absent:
-                self.fail(where, "this pair is given twice")
-            absent[pair] = self.text(row, "reason", where)
-            mark = self.mark(self.get(row, "confidence", where), where)
-            self.parameters.append(
-                Parameter(
-                    "-".join(pair),
-                    "no pair term",
-                    "V",
-                    0.0,
-                    "eV",
-                    self.source(row, where),
-                    mark,
-                    absent[pair],
-                )
-            )
-        return absent
-
-    def check_every_pair(self, species, pairs, absent):
-        for pair in sorted(set(pairs) & set(absent)):
-            self.fail(
-                f"pair {'-'.join(pair)}", "has a pair term and is declared in [[no_interaction]] as well"
-            )
-        for i, a in enumerate(species):
-            for b in species[i:]:
-                pair = sorted_pair(a, b)
-                if pair not in pairs and pair not in absent:
-                    self.fail(
-                        f"pair {'-'.join(pair)}",
-                        "has no pair term; give one, or declare the pair in [[no_interaction]] with a reason",
-                    )
 
     def check_charge_ratio(self, charges, formal):
         for symbol, charge in charges.items():

@@ -9,10 +9,10 @@ import math
 import numpy as np
 from ase.data import chemical_symbols
 
-from potentials.errors import NetChargeError, NonFiniteError
+from potentials.errors import NetChargeError
 from potentials.ewald_sum import EwaldSum
 from potentials.mesh import ParticleMesh
-from potentials.real_space import RealSpace
+from potentials.real_space import FEWEST_IONS_FOR_TWO_THREADS, RealSpace
 from potentials.splitting import choose_splitting
 from simtools.core.accelerate import compute_threads
 from simtools.core.errors import ConfigError, ShapeError, UnknownSpeciesError
@@ -26,8 +26,6 @@ NEGLIGIBLE_SHARE = 0.03
 """Part of the accuracy that one pair force beyond the Coulomb cutoff may be left out with."""
 TABLE_SHARE = 0.02
 """Part of the accuracy that one pair force may lose to its table."""
-FEWEST_IONS_FOR_TWO_THREADS = 150
-"""Below this, waking a second thread takes longer than what it saves."""
 NEUTRAL_FORCE_EV_PER_A = 0.05
 """RMS force in a crystal or liquid of neutral atoms: what accuracy is relative to without charges."""
 
@@ -133,22 +131,20 @@ class IonicSystem:
 
     def _sum(self, positions_nc, cell, stress):
         """Return energy, forces, dE/dstrain (None unless wanted) and reciprocal energies of the particles."""
+        self.real_space.expect_pairs(stress)
         if self.reciprocal is None:
             energy, reciprocal_n = 0.0, 0.0
             forces_nc = np.zeros((len(positions_nc), 3))
             virial_cc = np.zeros((3, 3))
-            pair_energy = self.real_space.sum_pairs(positions_nc, cell)
+            self.real_space.sum_pairs(positions_nc, cell)
         else:
-            if not np.isfinite(positions_nc).all():
-                raise NonFiniteError(
-                    "position", int(np.flatnonzero(~np.isfinite(positions_nc).all(axis=1))[0])
-                )
-            (energy, reciprocal_n, forces_nc, virial_cc), pair_energy = at_once(
+            energy, reciprocal_n, forces_nc, virial_cc = at_once(
                 lambda: self.reciprocal.compute(positions_nc, cell, stress=stress),
-                lambda: self.real_space.sum_pairs(positions_nc, cell),
+                lambda prepared: self.real_space.sum_pairs(positions_nc, cell, prepared),
+                help_second=self.real_space.help_with_pairs,
                 worth_it=self.threads > 1,
             )
-        real_energy, real_virial_cc = self.real_space.add_forces(pair_energy, forces_nc)
+        real_energy, real_virial_cc = self.real_space.add_forces(forces_nc)
         if stress:
             virial_cc = virial_cc + real_virial_cc
         return energy + real_energy, forces_nc, virial_cc if stress else None, reciprocal_n

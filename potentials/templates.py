@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from potentials.force_field import ForceFieldError, Parameter
 from potentials.molecules import Molecule
-from potentials.schema import TEMPLATE_DIRECTORY, list_templates, read_template, suggestion
+from potentials.schema import TEMPLATE_DIRECTORY, list_templates, read_template
+from potentials.table_reader import suggestion
 
 __all__ = ["MoleculeTemplate", "list_templates", "load_template"]
 

@@ -30,11 +30,13 @@ from simtools.md.pathways import (
 from simtools.structures import relax_lattice_parameter
 from simtools.structures.ionic_relaxation import NotRelaxedError, relax_ions
 from simtools.structures.symmetry import CrystalSymmetry, crystal_symmetry
+from workflows.forces import forces_of
 from workflows.lammps_check import ImageCheck, verify_in_lammps
 from workflows.path_files import BandSaver, read_band, read_path, write_band, write_path
 from workflows.static_tables import HopTable
 from workflows.statics import DEFAULT_ACCURACY, StaticRecipe, refuse_lammps
-from workflows.systems import GUESSES_A, SHORTEST_HEIGHT_A, build_perfect_cell, forces_of
+from workflows.system_checks import SHORTEST_HEIGHT_A
+from workflows.systems import GUESSES_A, build_perfect_cell
 
 __all__ = ["Barriers", "HopOutcome", "compute_barriers"]
 

@@ -11,6 +11,7 @@ from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
 from workflows.counterfactual_tables import variants_of
+from workflows.forces import forces_of
 from workflows.planned_cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.recipe import recipe_from_dict, to_toml
@@ -18,13 +19,8 @@ from workflows.safety import refuse_links
 from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
 from workflows.supervise import RETRIES, supervise
-from workflows.systems import (
-    check_recipe,
-    describe_system,
-    forces_of,
-    start_lattice_parameter_A,
-    warm_up,
-)
+from workflows.system_checks import check_recipe
+from workflows.systems import describe_system, start_lattice_parameter_A, warm_up
 
 __all__ = [
     "Campaign",

@@ -1,29 +1,32 @@
-"""The commands ``run``, ``status``, ``report`` and ``reproduce``: options, and what is printed."""
+"""The commands ``run``, ``status``, ``report``, ``reproduce``, ``compare``: options, and what is printed."""
 
 import json
 import sys
 from pathlib import Path
 
+from simtools.core.errors import ConfigError
+from workflows.cli_base import DONE, FAILED, STOPPED, add_recipe, complain
+from workflows.cli_cluster import add_slurm_options, refuse_slurm_options, slurm_settings_of
 from workflows.values import shown
 
-__all__ = ["add_campaign_options", "add_reproduce", "add_status", "print_plan", "report", "run", "status"]
+__all__ = ["add_compare", "add_report", "add_reproduce", "add_run", "add_status"]
 
 _MOST_TOLD = 20
+_MOST_RETRIES = 1_000_000
 
 
-def add_campaign_options(parser):
-    """Add what ``simtools run`` asks about the campaign as a whole."""
-    parser.add_argument("--plan", action="store_true", help="say what it will cost, run and write nothing")
-    parser.add_argument(
-        "--retries",
-        type=int,
-        default=2,
-        metavar="N",
-        help="tries in a row, after the first, of a point whose process died (2)",
-    )
-    parser.add_argument(
-        "--retry-quarantined", action="store_true", help="try points again that were set aside"
-    )
+def add_run(commands):
+    """Add ``simtools run``."""
+    run = commands.add_parser("run", help="build, run, analyse, report; the same command resumes")
+    add_recipe(run)
+    run.add_argument("--quick", action="store_true", help="the recipe's short form, its table [quick]")
+    run.add_argument("-o", "--output", dest="directory", type=Path, metavar="DIR", help="run directory")
+    run.add_argument("--executor", default="local", metavar="NAME", help="local (default), inline or slurm")
+    run.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per core)")
+    add_slurm_options(run)
+    _add_campaign_options(run)
+    run.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    run.set_defaults(command=_run)
 
 
 def add_status(commands):
@@ -34,7 +37,14 @@ def add_status(commands):
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--index", action="store_true", help="read the index only (default beyond 500 points)")
     which.add_argument("--check", action="store_true", help="look at every point")
-    parser.set_defaults(command=status)
+    parser.set_defaults(command=_status)
+
+
+def add_report(commands):
+    """Add ``simtools report``."""
+    report = commands.add_parser("report", help="analyse and report again, also an unfinished run")
+    report.add_argument("directory", type=Path, metavar="DIR")
+    report.set_defaults(command=_report)
 
 
 def add_reproduce(commands):
@@ -48,7 +58,71 @@ def add_reproduce(commands):
     parser.set_defaults(command=_reproduce)
 
 
-def run(title, cases, arguments, *, executor, stop, display):
+def add_compare(commands):
+    """Add ``simtools compare``."""
+    compare = commands.add_parser("compare", help="finished runs side by side, and beside the literature")
+    compare.add_argument(
+        "directories", type=Path, nargs="+", metavar="DIR", help="of simtools run; also of simtools defects"
+    )
+    compare.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="write summary.json, figures and report.html there"
+    )
+    compare.set_defaults(command=_compare)
+
+
+def _add_campaign_options(parser):
+    """Add what is asked about the campaign as a whole."""
+    parser.add_argument("--plan", action="store_true", help="say what it will cost, run and write nothing")
+    parser.add_argument(
+        "--retries",
+        type=int,
+        default=2,
+        metavar="N",
+        help="tries in a row, after the first, of a point whose process died (2)",
+    )
+    parser.add_argument(
+        "--retry-quarantined", action="store_true", help="try points again that were set aside"
+    )
+
+
+def _run(arguments):
+    from simtools.runs import load_run
+    from workflows.cost import cost_lines
+    from workflows.executors import StopRequest, get_executor
+    from workflows.progress import progress_display
+    from workflows.sweep import read_cases
+
+    if arguments.executor != "slurm":
+        refuse_slurm_options(arguments, f"--executor {arguments.executor}")
+    title, cases = read_cases(arguments.recipe, arguments.overrides, quick=arguments.quick)
+    if not 0 <= arguments.retries <= _MOST_RETRIES:
+        raise ConfigError(f"--retries {arguments.retries}: expected a whole number from 0 to {_MOST_RETRIES}")
+    executor = get_executor(
+        arguments.executor,
+        arguments.workers,
+        cores_per_point=max(case.recipe.potential.mpi_ranks or 1 for case in cases),
+        slurm_settings=lambda: slurm_settings_of(arguments, *(case.recipe for case in cases)),
+    )
+    if arguments.directory is None:
+        short = "-quick" if arguments.quick else ""
+        arguments.directory = Path(f"{Path(arguments.recipe).stem}{short}-run")
+    if arguments.plan:
+        return _print_plan(title, cases, arguments.directory)
+    with StopRequest().listening() as stop, progress_display(quiet=arguments.quiet) as display:
+        result = _run_cases(title, cases, arguments, executor=executor, stop=stop, display=display)
+    again = "the same command continues"
+    if result.status == "stopped":
+        done = f"{result.n_done} of {result.n_points} points done"
+        return complain(f"stopped at a checkpoint, {done}; {again}", STOPPED)
+    if result.status == "failed":
+        return complain(_failure_text(result, again), FAILED)
+    if [case.name for case in cases] == [""]:
+        print("\n".join(cost_lines(load_run(arguments.directory))))
+    print(f"summary: {arguments.directory / 'summary.json'}\nreport: {result.report}")
+    return DONE
+
+
+def _run_cases(title, cases, arguments, *, executor, stop, display):
     """Run a recipe, or all cases of one; return the `CampaignResult`."""
     from workflows.campaign import run_campaign
     from workflows.sweep_campaign import run_cases
@@ -65,7 +139,7 @@ def run(title, cases, arguments, *, executor, stop, display):
     return run_cases(title, cases, arguments.directory, **options)
 
 
-def print_plan(title, cases, directory):
+def _print_plan(title, cases, directory):
     """Print what a recipe will cost; nothing is written."""
     from workflows.plan import plan_of
 
@@ -77,7 +151,7 @@ def print_plan(title, cases, directory):
     return 0
 
 
-def failure_text(result, again):
+def _failure_text(result, again):
     """Return what failed and what was set aside, one line per point, equal reasons of the disk once."""
     lines = []
     if result.failures:
@@ -101,7 +175,7 @@ def failure_text(result, again):
     return "\n".join([*lines, f"the others are kept; {again}"])
 
 
-def status(arguments):
+def _status(arguments):
     """Print where a run stands."""
     from workflows.status import status_of, status_text
 
@@ -111,7 +185,7 @@ def status(arguments):
     return 0
 
 
-def report(arguments):
+def _report(arguments):
     """Analyse and report again."""
     from workflows.campaign import collect, has_production, open_campaign, raise_if_unfinished
     from workflows.safety import refuse_links
@@ -146,3 +220,14 @@ def _reproduce(arguments):
         print("simtools: stopped at a checkpoint; the same command continues", file=sys.stderr)
         return 75
     return 0 if result.reproduced else 1
+
+
+def _compare(arguments):
+    from workflows.compare import read_comparison
+    from workflows.compare_report import comparison_text, write_comparison
+
+    comparison = read_comparison(arguments.directories)
+    print(comparison_text(comparison))
+    if arguments.output is not None:
+        print(f"\nreport: {write_comparison(comparison, arguments.output)}")
+    return DONE

@@ -8,8 +8,8 @@ from simtools.defects.kroger_vink import KrogerVink
 from simtools.defects.reactions import Reaction
 from simtools.defects.reservoirs import chemical_potentials_eV
 from simtools.structures.prototypes import PROTOTYPES
+from workflows.forces import Forces, forces_of
 from workflows.statics import StaticRecipe, refuse_lammps
-from workflows.systems import Forces, forces_of
 from workflows.values import suggestion
 
 __all__ = ["DefectPlan"]

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from workflows.campaign import Campaign
+from workflows.forces import forces_of
 from workflows.planned_cost import planned_cost
 from workflows.statepoints import needs_volume_point, read_json
-from workflows.systems import check_recipe, describe_system, forces_of, start_lattice_parameter_A
+from workflows.system_checks import check_recipe
+from workflows.systems import describe_system, start_lattice_parameter_A
 
 __all__ = ["plan_of"]
 

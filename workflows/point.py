@@ -18,6 +18,7 @@ from simtools.md.rigid_settling import settle_rigid_molecules
 from simtools.md.stages import Stage
 from workflows.cost import engine_sentence
 from workflows.failures import kind_of, one_line
+from workflows.forces import forces_of
 from workflows.lease import FOLDER as LEASE_FOLDER
 from workflows.lease import LeaseHeldError, hold_lease
 from workflows.molecular import framework_species, held_framework, molecules_of, with_molecular_masses
@@ -27,7 +28,7 @@ from workflows.point_log import logging_to
 from workflows.progress import ProgressFile
 from workflows.safety import refuse_links
 from workflows.statepoints import DamagedFileError, PointSpec, read_json, write_json
-from workflows.systems import build_cell, forces_of
+from workflows.systems import build_cell
 
 __all__ = ["FORCE_FIELD_FILE", "PointJob", "PointOutcome", "run_point"]
 

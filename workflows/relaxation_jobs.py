@@ -29,8 +29,8 @@ from simtools.defects.formation import relax_defect
 from simtools.defects.insertion import PlacedDefect
 from simtools.defects.kroger_vink import KrogerVink
 from workflows.executors import single_threaded_children
+from workflows.forces import forces_of
 from workflows.statepoints import DamagedFileError, read_json, write_json
-from workflows.systems import forces_of
 
 __all__ = [
     "PROTOCOL",
@@ -58,7 +58,7 @@ class RelaxationJob:
     potential
         Keys of the recipe's [potential] table.
     force_identity
-        What fixes the forces (`workflows.systems.Forces.identity`).
+        What fixes the forces (`workflows.forces.Forces.identity`).
     crystal
         Conventional cell at rest: symbols, positions (Å) and cell (Å), plain lists.
     placed

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from workflows import values as v
-from workflows.recipe import (
+from workflows.recipe import read_lists, read_record, read_title
+from workflows.recipe_tables import (
     AnalysisTable,
     DefectTable,
     MDTable,
     PotentialTable,
     StructureTable,
     check_potential,
-    read_lists,
-    read_record,
-    read_title,
     table_to_dict,
 )
 from workflows.slurm_settings import SlurmTable

@@ -15,6 +15,7 @@ from simtools.plots import format_estimate
 from simtools.runs import load_run
 from workflows.campaign import CampaignResult, collect, has_production, open_campaign, prepare
 from workflows.failures import quarantined
+from workflows.forces import forces_of
 from workflows.planned_cost import planned_cost
 from workflows.report import render_page, write_page
 from workflows.report_figures import ReportFigure
@@ -22,7 +23,8 @@ from workflows.safety import inside, refuse_links
 from workflows.statepoints import check_directory, locked, read_json, write_json
 from workflows.summary import numbers_or_null
 from workflows.supervise import RETRIES, supervise
-from workflows.systems import check_recipe, forces_of, warm_up
+from workflows.system_checks import check_recipe
+from workflows.systems import warm_up
 from workflows.values import shown
 
 __all__ = ["CASES", "open_cases", "report_cases", "run_cases"]

@@ -1,4 +1,4 @@
-"""What one value of a recipe may be: its type, its range, and how to say so. The tables are in recipe.py."""
+"""What one value of a recipe may be: its type, its range, and how to say so. The tables: recipe_tables.py."""
 
 import difflib
 import math

@@ -15,6 +15,7 @@ __all__ = [
     "LANES",
     "fold",
     "gather",
+    "gather_at_rest",
     "influence",
     "mean_squared_error",
     "multiply",
@@ -335,6 +336,31 @@ def gather(mesh, charges_n, inverse_gc, order, starts_nc, weights_ngl, slopes_ng
         energies_n[n] = 0.5 * charge * potential
         for c in range(3):
             forces_nc[n, c] = -(by_1 * inverse_gc[0, c] + by_2 * inverse_gc[1, c] + by_3 * inverse_gc[2, c])
+
+
+@kernel
+def gather_at_rest(constant_energies_n, gathering, net_c):
+    """Do what `gather` does, add `constant_energies_n`, take the mean force out; return the energy.
+
+    `gathering` are the arguments of `gather`; the sum of its forces goes to `net_c`.
+    """
+    unfold(gathering[0])
+    gather(*gathering)
+    energies_n, forces_nc = gathering[-2], gathering[-1]
+    n_atoms = len(energies_n)
+    energy = net_1 = net_2 = net_3 = 0.0
+    for n in range(n_atoms):
+        energies_n[n] += constant_energies_n[n]
+        energy += energies_n[n]
+        net_1 += forces_nc[n, 0]
+        net_2 += forces_nc[n, 1]
+        net_3 += forces_nc[n, 2]
+    for n in range(n_atoms):
+        forces_nc[n, 0] -= net_1 / n_atoms
+        forces_nc[n, 1] -= net_2 / n_atoms
+        forces_nc[n, 2] -= net_3 / n_atoms
+    net_c[0], net_c[1], net_c[2] = net_1, net_2, net_3
+    return energy
 
 
 @kernel

@@ -120,13 +120,41 @@ def sort_into_bins(fractional_nc, margin_c, bins_c):
 
 
 @kernel
+def arrange(positions_nc, type_n, cell, inverse_cell, margin_c, reach_c, bins_c):
+    """Return everything that `fill_list` needs, and the first atom whose position is not finite, else -1.
+
+    One call, because every return to Python may wait for another thread.
+    """
+    fractional_nc, offset_nc, bad = wrap_atoms(positions_nc, inverse_cell)
+    if bad >= 0:
+        fractional_nc[:] = 0.5
+        offset_nc[:] = 0.0
+    order_n, start_local_b = sort_into_bins(fractional_nc, margin_c, bins_c)
+    fractional_nc = fractional_nc[order_n]
+    offset_nc = offset_nc[order_n]
+    n_images = count_images(fractional_nc, margin_c, reach_c)
+    owner_g, shift_gc, fractional_gc = make_images(fractional_nc, margin_c, reach_c, n_images)
+    order_g, start_image_b = sort_into_bins(fractional_gc, margin_c, bins_c)
+    owner_g, shift_gc = owner_g[order_g], shift_gc[order_g]
+    n_local = len(order_n)
+    owner_x = np.empty(n_local + n_images, dtype=np.int64)
+    owner_x[:n_local] = order_n
+    owner_x[n_local:] = order_n[owner_g]
+    r_xc = np.zeros((n_local + n_images, 4))
+    place_atoms(positions_nc, order_n, offset_nc, owner_g, shift_gc, cell, r_xc)
+    return (
+        (type_n[owner_x], start_local_b, start_image_b),
+        (order_n, offset_nc, owner_g, shift_gc, owner_x, r_xc),
+        bad,
+    )
+
+
+@kernel
 def fill_list(
-    r_xc,
-    fractional_nc,
+    r_x,
     type_x,
     start_local_b,
     start_image_b,
-    margin_c,
     bins_c,
     reach2_tt,
     row_ra,
@@ -136,59 +164,93 @@ def fill_list(
 ):
     """Write the neighbours of every local atom, grouped by their type; return their number.
 
-    `r_xc` holds locals then images, both in bin order. ``row_ra[row_start_t[t]:row_start_t[t + 1]]`` are the
-    rows of bins (steps along the first two axes, first and last step along the third) within reach of an
-    atom of type t. `first_it[i * n_types + t]` is where the neighbours of type t of atom i start in
-    `neighbour_k`. A negative return says that `neighbour_k` was too short, and how long it should be.
+    `r_x` holds locals then images, both in bin order, four numbers each.
+    ``row_ra[row_start_t[t]:row_start_t[t + 1]]`` are the rows of bins (steps along the first two axes, first
+    and last step along the third) within reach of an atom of type t. What is near a bin is gathered once for
+    all its atoms, by type; their distances are then taken many at a time. `first_it[i * n_types + t]` is
+    where the neighbours of type t of atom i start in `neighbour_k`. A negative return says that
+    `neighbour_k` was too short, and how long it should be.
     """
-    n_local = fractional_nc.shape[0]
     n_types = reach2_tt.shape[0]
-    near_k = np.empty(r_xc.shape[0] + 1, dtype=np.int32)
-    near2_k = np.empty(r_xc.shape[0] + 1)
+    n_local = start_local_b[-1]
     present_t = np.zeros(n_types, dtype=np.bool_)
+    widest = 0
     for n in range(n_local):
         present_t[type_x[n]] = True
-    bin_c = np.empty(3, dtype=np.int64)
-    total = 0
+    for t in range(n_types):
+        if reach2_tt[t].max() > reach2_tt[widest].max():
+            widest = t
+    row_low = np.empty(row_start_t[-1], dtype=np.int64)
+    row_high = np.empty(row_start_t[-1], dtype=np.int64)
+    end_t = np.empty(n_types, dtype=np.uint64)
+    x_k, y_k, z_k, d2_k = np.empty(0), np.empty(0), np.empty(0), np.empty(0)
+    index_k = np.empty(0, dtype=np.uint32)
+    room = np.uint64(0)
+    one, two = np.uint64(1), np.uint64(2)
+    total = np.uint64(0)
     first_it[0] = 0
-    for i in range(n_local):
-        bin_index(fractional_nc[i, 0], fractional_nc[i, 1], fractional_nc[i, 2], margin_c, bins_c, bin_c)
-        x, y, z = r_xc[i, 0], r_xc[i, 1], r_xc[i, 2]
-        type_i = type_x[i]
-        reach2 = 0.0
-        for t in range(n_types):
-            reach2 = max(reach2, reach2_tt[type_i, t])
-        n_near = 0
-        for row in range(row_start_t[type_i], row_start_t[type_i + 1]):
-            a, b = bin_c[0] + row_ra[row, 0], bin_c[1] + row_ra[row, 1]
-            if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
-                continue
-            low = max(bin_c[2] + row_ra[row, 2], 0)
-            high = min(bin_c[2] + row_ra[row, 3], bins_c[2] - 1)
-            first_bin = (a * bins_c[1] + b) * bins_c[2]
-            for part in range(2):
-                if part == 0:
-                    begin = max(start_local_b[first_bin + low], i + 1)
-                    end = start_local_b[first_bin + high + 1]
-                else:
-                    begin = n_local + start_image_b[first_bin + low]
-                    end = n_local + start_image_b[first_bin + high + 1]
-                for j in range(begin, end):
-                    dx, dy, dz = r_xc[j, 0] - x, r_xc[j, 1] - y, r_xc[j, 2] - z
-                    d2 = dx * dx + dy * dy + dz * dz
-                    near_k[n_near] = j
-                    near2_k[n_near] = d2
-                    n_near += d2 < reach2
-        if total + n_near >= neighbour_k.shape[0]:
-            return -1.2 * (total + n_near) * (n_local / (i + 1)) - 64.0
-        for t in range(n_types):
-            reach2 = reach2_tt[type_i, t]
-            if present_t[t] and reach2 > 0.0:
-                for k in range(n_near):
-                    j = near_k[k]
-                    neighbour_k[total] = j
-                    total += (type_x[j] == t) & (near2_k[k] < reach2)
-            first_it[i * n_types + t + 1] = total
+    for b0 in range(bins_c[0]):
+        for b1 in range(bins_c[1]):
+            for b2 in range(bins_c[2]):
+                here = (b0 * bins_c[1] + b1) * bins_c[2] + b2
+                first_atom, end_atom = start_local_b[here], start_local_b[here + 1]
+                if first_atom == end_atom:
+                    continue
+                n_rows = n_candidates = 0
+                for row in range(row_start_t[widest], row_start_t[widest + 1]):
+                    a, b = b0 + row_ra[row, 0], b1 + row_ra[row, 1]
+                    if a < 0 or b < 0 or a >= bins_c[0] or b >= bins_c[1]:
+                        continue
+                    first_bin = (a * bins_c[1] + b) * bins_c[2]
+                    low = first_bin + max(b2 + row_ra[row, 2], 0)
+                    high = first_bin + min(b2 + row_ra[row, 3], bins_c[2] - 1) + 1
+                    row_low[n_rows], row_high[n_rows] = low, high
+                    n_rows += 1
+                    n_candidates += max(start_local_b[high] - max(start_local_b[low], first_atom), 0)
+                    n_candidates += start_image_b[high] - start_image_b[low]
+                if n_candidates > room:
+                    room = np.uint64(2 * n_candidates)
+                    x_k, y_k, z_k = (
+                        np.empty(n_types * room),
+                        np.empty(n_types * room),
+                        np.empty(n_types * room),
+                    )
+                    d2_k, index_k = np.empty(room), np.empty(n_types * room, dtype=np.uint32)
+                for t in range(n_types):
+                    end_t[t] = np.uint64(t) * room
+                for row in range(n_rows):
+                    low, high = row_low[row], row_high[row]
+                    for part in range(2):
+                        if part == 0:
+                            begin, end = max(start_local_b[low], first_atom), start_local_b[high]
+                        else:
+                            begin, end = n_local + start_image_b[low], n_local + start_image_b[high]
+                        for j in range(np.uint64(begin), np.uint64(max(end, begin))):
+                            at_j = j << two
+                            t = np.uint64(type_x[j])
+                            place = end_t[t]
+                            x_k[place], y_k[place], z_k[place] = r_x[at_j], r_x[at_j + one], r_x[at_j + two]
+                            index_k[place] = j
+                            end_t[t] = place + one
+                if np.int64(total) + (end_atom - first_atom) * n_candidates >= neighbour_k.shape[0]:
+                    done = max(first_atom, 1)
+                    return -1.2 * (total * (n_local / done) + (end_atom - first_atom) * n_candidates) - 64.0
+                for i in range(first_atom, end_atom):
+                    at_i = np.uint64(i) << two
+                    x, y, z = r_x[at_i], r_x[at_i + one], r_x[at_i + two]
+                    for t in range(n_types):
+                        reach2 = reach2_tt[type_x[i], t]
+                        if present_t[t] and reach2 > 0.0:
+                            start = np.uint64(t) * room
+                            n_near = end_t[t] - start
+                            for k in range(n_near):
+                                dx, dy, dz = x_k[start + k] - x, y_k[start + k] - y, z_k[start + k] - z
+                                d2_k[k] = dx * dx + dy * dy + dz * dz
+                            for k in range(n_near):
+                                j = index_k[start + k]
+                                neighbour_k[total] = j
+                                total += np.uint64((d2_k[k] < reach2) & (j > i))
+                        first_it[i * n_types + t + 1] = total
     return float(total)
 
 
@@ -281,3 +343,26 @@ def largest_displacements(positions_nc, reference_nc, deformation):
         elif d2 > second:
             second = d2
     return np.sqrt(first) + np.sqrt(second) + 0.0 * check
+
+
+@kernel
+def move_atoms(
+    positions_nc,
+    reference_nc,
+    deformation,
+    inverse_norm,
+    cutoff,
+    skin,
+    order_n,
+    offset_nc,
+    owner_g,
+    shift_gc,
+    cell,
+    r_xc,
+):
+    """Bring `r_xc` to new positions and return True, or False where the list does not hold there any more."""
+    moved = largest_displacements(positions_nc, reference_nc, deformation)
+    if not (cutoff + moved) * inverse_norm <= cutoff + skin:
+        return False
+    place_atoms(positions_nc, order_n, offset_nc, owner_g, shift_gc, cell, r_xc)
+    return True

@@ -10,6 +10,7 @@ from simtools.analysers.carry_flight import flight_test
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import checked_runs, in_stretches, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
+from simtools.analysers.uncertainty import normal_estimate
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -196,14 +197,8 @@ def _slope(count, product, square):
     own = (count[0] - mean) * (square[0] / count[0]) ** 2 / 2
     value = (slope - chance) / (1 - chance)
     error = np.sqrt(residual.var() + own) / beyond / (1 - chance)
-    half = stats.norm.ppf(0.975) * error
-    return Estimate(
-        value=float(value),
-        stderr=float(error),
-        ci95=(float(value - half), float(value + half)),
-        method="step along carry over carry, pairs beyond circular shifts of each rotor",
-        n_eff=float(count[0] - mean),
-    )
+    method = "step along carry over carry, pairs beyond circular shifts of each rotor"
+    return normal_estimate(value, error, method=method, n_eff=count[0] - mean)
 
 
 def _flight(runs, radius_A, window_ps, n_draws, rng):
@@ -217,27 +212,18 @@ def _flight(runs, radius_A, window_ps, n_draws, rng):
     if found.n_pairs == 0:
         return {"flight_pairs": 0, "flight_p_value": 1.0}
     spread, n = found.deviations[1:].std(), found.n_pairs
-    excess = _normal(found.deviations[0] / n, spread / n, "cosines above redrawn turns of each rotor", n)
+    method = "cosines above redrawn turns of each rotor"
+    excess = normal_estimate(found.deviations[0] / n, spread / n, method=method, n_eff=n)
     beyond, scatter, carried = found.beyond_chance, found.beyond_chance_error, None
     if beyond > 2 * scatter and found.most > 0:
         most = found.most
         value = found.deviations[0] / most
         error = np.hypot(spread / most, value * scatter / beyond)
-        carried = _normal(value, error, "cosine above redrawn turns over the most it could be", beyond)
+        method = "cosine above redrawn turns over the most it could be"
+        carried = normal_estimate(value, error, method=method, n_eff=beyond)
     return {
         "flight_pairs": n,
         "flight_excess": excess,
         "flight_p_value": randomisation_p(found.deviations),
         "flight_carried": carried,
     }
-
-
-def _normal(value, error, method, n_eff):
-    half = stats.norm.ppf(0.975) * error
-    return Estimate(
-        value=float(value),
-        stderr=float(error),
-        ci95=(float(value - half), float(value + half)),
-        method=method,
-        n_eff=float(n_eff),
-    )

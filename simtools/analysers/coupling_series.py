@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import checked_runs, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations, rotation_vectors
 from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices, upper_p
+from simtools.analysers.uncertainty import normal_estimate
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.periodic import cell_heights_A
 from simtools.core.provenance import collect_provenance
@@ -334,13 +334,6 @@ def _nan_band(ratios):
 
 
 def _shifted(values, bias, n):
-    spread = values[1:].std()
-    half = stats.norm.ppf(0.975) * spread
-    value = values[0] - bias
-    return Estimate(
-        value=float(value),
-        stderr=float(spread),
-        ci95=(float(value - half), float(value + half)),
-        method="error: spread of circular shifts of each rotor",
-        n_eff=float(n),
+    return normal_estimate(
+        values[0] - bias, values[1:].std(), method="error: spread of circular shifts of each rotor", n_eff=n
     )

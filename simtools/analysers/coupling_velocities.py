@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.rotor_surroundings import checked_cells
 from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices, upper_p
+from simtools.analysers.uncertainty import normal_estimate
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -127,20 +127,17 @@ def velocity_coherence(
     if length % 2 == 0:
         twice[-1] = 1.0
     common = cross.real @ twice / np.sqrt((power[0] @ twice) * (power[1] @ twice))
-    value, error = common[0], common[1:].std()
-    half = stats.norm.ppf(0.975) * error
     return VelocityCoherence(
         n_segments=sum(counts),
         n_shifts=n_shifts,
         frequencies_THz=np.fft.rfftfreq(length, interval_ps),
         coherence=found[0],
         band=mean + np.quantile(highest[1:], _BAND) * spread,
-        correlation=Estimate(
-            value=float(value),
-            stderr=float(error),
-            ci95=(float(value - half), float(value + half)),
+        correlation=normal_estimate(
+            common[0],
+            common[1:].std(),
             method="error: spread of circular shifts of each rotor",
-            n_eff=float(sum(counts)),
+            n_eff=sum(counts),
         ),
         correlation_p_value=randomisation_p(common),
         p_value=upper_p(highest),

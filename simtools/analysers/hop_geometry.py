@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.event_correlogram import checked_runs, randomisation_p
 from simtools.analysers.kernels import coupling as kernels
-from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices
+from simtools.analysers.shift_null import above_shifts, circular_shifts, correlation_steps, stretch_slices
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import minimum_image
 from simtools.core.provenance import collect_provenance
@@ -129,8 +128,6 @@ def bottleneck_at_hops(
                 profiles[draw] += here[at % len(here), place[now][:, None]].sum(axis=0)
     profiles /= n_hops
     means = profiles[:, inside].mean(axis=1)
-    spread, value = means[1:].std(), means[0] - means[1:].mean()
-    half = stats.norm.ppf(0.975) * spread
     low, high = np.percentile(profiles[1:], [2.5, 97.5], axis=0)
     return BottleneckAtHops(
         n_hops=n_hops,
@@ -141,12 +138,8 @@ def bottleneck_at_hops(
         widths_A=profiles[0],
         band_low_A=low,
         band_high_A=high,
-        excess=Estimate(
-            value=float(value),
-            stderr=float(spread),
-            ci95=(float(value - half), float(value + half)),
-            method="mean width above circular shifts of all hops together",
-            n_eff=float(n_hops),
+        excess=above_shifts(
+            means, method="mean width above circular shifts of all hops together", n_eff=n_hops
         ),
         p_value=randomisation_p(means),
         provenance=collect_provenance(mobile=mobile, n_nearest=n_nearest, n_shifts=n_shifts, seed=seed),

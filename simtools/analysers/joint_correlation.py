@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal, stats
+from scipy import signal
 
 from simtools.analysers.coupling_velocities import paired
 from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations
 from simtools.analysers.rotor_surroundings import checked_cells
-from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices, upper_p
+from simtools.analysers.shift_null import (
+    above_shifts,
+    circular_shifts,
+    correlation_steps,
+    stretch_slices,
+    upper_p,
+)
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -155,8 +161,6 @@ def joint_correlation(
     away = (np.abs(within - centre) / spread)[..., tested].reshape(len(within), -1).max(axis=1)
     band = np.where(tested, np.quantile(away[1:], _BAND) * spread, np.nan)
     averages = within[:, 0, tested].mean(axis=1)
-    value, error = averages[0] - averages[1:].mean(), averages[1:].std()
-    half = stats.norm.ppf(0.975) * error
     errors = np.std(blocks, axis=0, ddof=1) / np.sqrt(len(blocks))
     return JointCorrelation(
         n_origins=sum(len(near) for near, _, _ in parts),
@@ -175,12 +179,8 @@ def joint_correlation(
         band1=band[0],
         band2=band[1],
         tested_ps=float(interval_ps * lags[tested][-1]),
-        excess=Estimate(
-            value=float(value),
-            stderr=float(error),
-            ci95=(float(value - half), float(value + half)),
-            method="mean of J_1 within rotors above circular shifts of each rotor",
-            n_eff=float(n_pairs),
+        excess=above_shifts(
+            averages, method="mean of J_1 within rotors above circular shifts of each rotor", n_eff=n_pairs
         ),
         p_value=randomisation_p(averages),
         anywhere_p_value=upper_p(away),

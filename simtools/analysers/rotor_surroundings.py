@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.kernels import coupling as kernels
 from simtools.analysers.orientations import Orientations
-from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices
+from simtools.analysers.shift_null import above_shifts, circular_shifts, correlation_steps, stretch_slices
 from simtools.analysers.sites import ions_on_sites, site_occupation
 from simtools.core.errors import ConfigError
 from simtools.core.periodic import cell_heights_A
@@ -177,22 +176,13 @@ def dipole_to_vacancies(
     if n_pairs == 0:
         raise ConfigError(f"no vacancy comes within {radius_A:g} Å of a rotor: expected a larger radius_A")
     means = sums / n_pairs
-    spread, null = means[1:].std(), means[1:].mean()
-    half = stats.norm.ppf(0.975) * spread
-    value = means[0] - null
     return DipoleToVacancies(
         n_pairs=n_pairs,
         n_shifts=n_shifts,
         radius_A=float(radius_A),
-        cosine=Estimate(
-            value=float(value),
-            stderr=float(spread),
-            ci95=(float(value - half), float(value + half)),
-            method="mean cosine above circular shifts of each rotor",
-            n_eff=float(n_pairs),
-        ),
+        cosine=above_shifts(means, method="mean cosine above circular shifts of each rotor", n_eff=n_pairs),
         mean_cosine=float(means[0]),
-        null_cosine=float(null),
+        null_cosine=float(means[1:].mean()),
         p_value=randomisation_p(means),
         cosine_edges=edges,
         counts=histograms[0],

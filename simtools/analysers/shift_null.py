@@ -6,7 +6,16 @@ import numpy as np
 from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft
 
-__all__ = ["circular_shifts", "correlation_steps", "stretch_count", "stretch_slices", "upper_p"]
+from simtools.analysers.uncertainty import normal_estimate
+
+__all__ = [
+    "above_shifts",
+    "circular_shifts",
+    "correlation_steps",
+    "stretch_count",
+    "stretch_slices",
+    "upper_p",
+]
 
 _MOST_STRETCHES = 8
 _MEMORIES_PER_STRETCH = 20
@@ -68,6 +77,11 @@ def circular_shifts(rng, n_shifts: int, n_rotors: int, n_steps: int) -> np.ndarr
     shifts = rng.integers(0, n_steps, size=(n_shifts + 1, n_rotors))
     shifts[0] = 0
     return shifts
+
+
+def above_shifts(values, *, method, n_eff):
+    """Return the first value above the mean of the draws of the null that follow it; error: their spread."""
+    return normal_estimate(values[0] - values[1:].mean(), values[1:].std(), method=method, n_eff=n_eff)
 
 
 def upper_p(values) -> float:

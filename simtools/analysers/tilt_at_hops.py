@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from simtools.analysers.coupled_events import RotorHops
 from simtools.analysers.coupling_velocities import paired
 from simtools.analysers.event_correlogram import randomisation_p
 from simtools.analysers.orientations import Orientations, rotation_vectors
-from simtools.analysers.shift_null import circular_shifts, correlation_steps, stretch_slices
+from simtools.analysers.shift_null import above_shifts, circular_shifts, correlation_steps, stretch_slices
 from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.core.results import Estimate, Result, quantity
@@ -121,15 +120,7 @@ def tilt_at_hops(
         excess, p_value = None, 1.0
         low = high = np.full(len(steps), np.nan)
     else:
-        spread, value = means[1:].std(), means[0] - means[1:].mean()
-        width = stats.norm.ppf(0.975) * spread
-        excess = Estimate(
-            value=float(value),
-            stderr=float(spread),
-            ci95=(float(value - width), float(value + width)),
-            method="mean tilt above circular shifts of each rotor",
-            n_eff=float(n_pairs),
-        )
+        excess = above_shifts(means, method="mean tilt above circular shifts of each rotor", n_eff=n_pairs)
         p_value = randomisation_p(means)
         low, high = np.nanpercentile(profiles[1:], [2.5, 97.5], axis=0)
     return TiltAtHops(

@@ -6,7 +6,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
-__all__ = ["MeanCovariance", "covariance_of_means", "log_interval", "poisson_upper_limit"]
+from simtools.core.results import Estimate
+
+__all__ = [
+    "MeanCovariance",
+    "covariance_of_means",
+    "log_interval",
+    "normal_estimate",
+    "poisson_upper_limit",
+]
 
 _SUBSAMPLES = 6
 
@@ -88,6 +96,18 @@ def log_interval(value, relative_variance, dof, *, level=0.95):
     """Return the interval of a positive quantity whose logarithm has a Student distribution."""
     half = stats.t.ppf(0.5 + level / 2, dof) * np.sqrt(relative_variance)
     return float(value * np.exp(-half)), float(value * np.exp(half))
+
+
+def normal_estimate(value, stderr, *, method, n_eff):
+    """Return `value` with the interval of a normal distribution whose spread `stderr` is known."""
+    half = stats.norm.ppf(0.975) * stderr
+    return Estimate(
+        value=float(value),
+        stderr=float(stderr),
+        ci95=(float(value - half), float(value + half)),
+        method=method,
+        n_eff=float(n_eff),
+    )
 
 
 def poisson_upper_limit(count, *, level=0.95):

@@ -5,6 +5,7 @@ result never depends on how many threads there were.
 """
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
@@ -13,23 +14,38 @@ from simtools.core.accelerate import compute_threads
 __all__ = ["at_once"]
 
 
-def at_once(first, second, *, worth_it=True):
-    """Return ``(first(), second())``, at the same time where two threads are allowed and `worth_it`.
+def at_once(first, second, *, help_second=None, worth_it=True):
+    """Run ``first()`` and ``second(prepared)``, at once where two threads are allowed and `worth_it`.
 
-    An exception of `first` comes before one of `second`, as if one had run after the other; neither is at
-    work any more when this returns or raises. On a busy machine, where the second thread has not begun when
-    `first` is done, both run in this one. `second` must not call `at_once`.
+    Returns what `first` returned. When it is done, ``help_second()`` takes in this thread what it can of
+    `second`, and once more after `second` has called ``prepared()``; if it returns True, `second` has nothing
+    left to do and is not waited for. An exception of `first` comes before one of `second`, as if one had run
+    after the other; neither is at work any more when this returns or raises. On a busy machine, where the
+    second thread has not begun when `first` is done, both run in this one, and `prepared` is None. `second`
+    must call it otherwise, whatever happens, and must not call `at_once`.
     """
     if not worth_it or compute_threads() < 2:
-        return first(), second()
-    beside = _second_thread(os.getpid()).submit(second)
+        found = first()
+        second(None)
+        return found
+    prepared = threading.Event()
+    beside = _second_thread(os.getpid()).submit(second, prepared.set)
     try:
         found = first()
     except BaseException:
         if not beside.cancel():
             wait((beside,))
         raise
-    return found, second() if beside.cancel() else beside.result()
+    if beside.cancel():
+        second(None)
+        return found
+    if help_second is not None:
+        if help_second():
+            return found
+        prepared.wait()
+        help_second()
+    beside.result()
+    return found
 
 
 @cache

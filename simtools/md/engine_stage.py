@@ -15,7 +15,7 @@ import numpy as np
 from simtools.core.errors import RunFailedError
 from simtools.md.dynamics import ASE_TIME_PER_PS
 from simtools.md.guards import Guards
-from simtools.md.h5md import Segment, TrajectoryWriter, write_topology
+from simtools.md.h5md_writer import Segment, TrajectoryWriter, write_topology
 from simtools.md.rigid_bodies import RigidBodies
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What is sampled along the way: frames, charge current and momenta. Files: see h5md.py."""
+"""What is sampled along the way: frames, charge current and momenta. Files: see h5md_writer.py."""
 
 import numbers
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from simtools.core.errors import ConfigError
 from simtools.md.dynamics import ASE_TIME_PER_PS
-from simtools.md.h5md import Segment
+from simtools.md.h5md_writer import Segment
 
 __all__ = ["Sampler", "formal_charges_of"]
 

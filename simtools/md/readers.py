@@ -23,10 +23,11 @@ from simtools.md.frame_checks import (
     doubled_frame,
 )
 from simtools.md.frames import FrameSource
-from simtools.md.h5md import FOLDER, INDEX, read_trajectory, recorded_charges_e, segment_files
+from simtools.md.h5md import read_trajectory, recorded_charges_e, segment_files
 from simtools.md.step_limit import AVERAGED_PS, StepLimit, neighbour_distance_A
 from simtools.md.survey import Request, clock_of, frames_of, interval_of, look_over
 from simtools.md.trajectory import Trajectory
+from simtools.md.trajectory_index import FOLDER, INDEX
 from simtools.md.unwrapping import Unwrapper
 
 __all__ = ["is_run", "load_trajectory", "open_trajectory"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from simtools.core.errors import ConfigError
 from simtools.md.checkpoint import CHECKPOINT_NAMES, load_checkpoint, replace_file
-from simtools.md.h5md import FOLDER
 from simtools.md.thermo import NAME as THERMO
+from simtools.md.trajectory_index import FOLDER
 
 __all__ = ["compare_inputs", "digest_of", "read_outcome", "refuse_lost_checkpoints", "write_inputs"]
 

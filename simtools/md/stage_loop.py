@@ -8,7 +8,7 @@ import time
 from simtools.core.errors import SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.guards import Guards
-from simtools.md.h5md import TrajectoryWriter, write_topology
+from simtools.md.h5md_writer import TrajectoryWriter, write_topology
 from simtools.md.inputs import plain, topology_arrays
 from simtools.md.observers import Sampler
 from simtools.md.trajectory import LatticeSites

@@ -79,7 +79,7 @@ def test_bodies_that_turn_slowly_or_not_at_all_take_the_path_of_the_embedded_eng
     ("rigid", "angle_deg"),
     [
         (RigidMolecules(inertia_scale=16.0, inertia_scale_from="production"), 15.0),
-        (RigidMolecules(frozen_orientation=True), None),
+        pytest.param(RigidMolecules(frozen_orientation=True), None, marks=pytest.mark.physics),
     ],
 )
 def test_the_thermostat_keeps_momentum_and_energy_and_goes_on_after_a_kill(rigid, angle_deg, tmp_path):

@@ -21,24 +21,35 @@ def energy_and_force(tables, type_a, type_b, r):
     """Return energy and dE/dr of two atoms at distance r, through the kernel."""
     r_xc = np.zeros((2, 4))
     r_xc[1, 0] = r
-    n_types = len(tables.top_tt)
+    n_types, n_bins = len(tables.top_tt), tables.coefficients_pbk.shape[1]
     first_it = np.zeros(2 * n_types + 1, dtype=np.int64)
     first_it[type_b + 1 :] = 1
-    f_xc = np.empty((2, 4))
-    energy = kernels.table_forces(
-        r_xc,
+    neighbour_k = np.array([1], dtype=np.int32)
+    start_b, touched_bc = np.array([0, 2]), np.zeros((1, 4), dtype=np.int64)
+    home_x = np.array([0, 1], dtype=np.int32)
+    kernels.touched_atoms(start_b, first_it, neighbour_k, home_x, n_types, touched_bc)
+    f_bi, energy_b = np.full((1, 8), np.nan), np.empty(1)
+    kernels.table_forces(
+        r_xc.reshape(-1),
         np.array([type_a, type_b]),
         first_it,
-        np.array([1], dtype=np.int32),
-        tables.coefficients_pbk,
+        neighbour_k,
+        tables.coefficients_pbk.reshape(-1),
+        n_bins,
         tables.index_tt,
         tables.top_tt,
         1.0 / tables.inner_A**2,
         tables.base,
         tables.shift_bits,
-        f_xc,
+        4 * home_x.astype(np.uint32),
+        start_b,
+        touched_bc,
+        None,
+        np.zeros(1, dtype=np.int64),
+        f_bi,
+        energy_b,
     )
-    return energy, f_xc[0, 0] * 2.0 / tables.inner_A**2
+    return energy_b[0], f_bi[0, 0] * 2.0 / tables.inner_A**2
 
 
 def expected_energy(field, a, b, r, *, alpha, coulomb_A):

@@ -82,10 +82,10 @@ def test_trajectories_of_one_and_two_threads_are_bit_identical():
 def test_both_run_at_the_same_time_and_both_have_ended_when_one_fails(monkeypatch):
     monkeypatch.setattr(threads, "compute_threads", lambda: 2)
     met = threading.Barrier(2, timeout=20)
-    assert at_once(lambda: met.wait() >= 0, lambda: met.wait() >= 0) == (True, True)
+    assert at_once(lambda: met.wait() >= 0, lambda prepared: met.wait())
     ended, began = [], threading.Event()
 
-    def slow():
+    def slow(prepared):
         began.set()
         time.sleep(0.05)
         ended.append("second")
@@ -108,9 +108,11 @@ def test_a_second_thread_that_has_not_begun_is_not_waited_for(monkeypatch):
     busy = threads._second_thread(os.getpid()).submit(release.wait, 20)
     try:
         here = threading.get_ident()
-        assert at_once(lambda: 1, threading.get_ident) == (1, here)
+        ran_in = []
+        assert at_once(lambda: 1, lambda prepared: ran_in.append(threading.get_ident())) == 1
+        assert ran_in == [here]
         with pytest.raises(KeyError):
-            at_once(lambda: {}[0], lambda: pytest.fail("ran after all"))
+            at_once(lambda: {}[0], lambda prepared: pytest.fail("ran after all"))
     finally:
         release.set()
     assert busy.result()
@@ -118,8 +120,46 @@ def test_a_second_thread_that_has_not_begun_is_not_waited_for(monkeypatch):
 
 def test_one_thread_runs_one_after_the_other_in_the_callers_thread(monkeypatch):
     monkeypatch.setattr(threads, "compute_threads", lambda: 1)
-    here = threading.get_ident()
-    assert at_once(threading.get_ident, threading.get_ident) == (here, here)
+    here, ran_in = threading.get_ident(), []
+    assert at_once(threading.get_ident, lambda prepared: ran_in.append(threading.get_ident())) == here
+    assert ran_in == [here]
+
+
+def test_the_first_thread_helps_the_second_once_it_is_prepared(monkeypatch):
+    monkeypatch.setattr(threads, "compute_threads", lambda: 2)
+    began, told, open_to_help, helped = threading.Event(), [], threading.Event(), threading.Event()
+
+    def second(prepared):
+        began.set()
+        told.append("preparing")
+        open_to_help.set()
+        prepared()
+        assert helped.wait(20)
+        told.append("second done")
+
+    def help_second():
+        if open_to_help.is_set():
+            helped.set()
+        return False
+
+    assert at_once(lambda: began.wait(20), second, help_second=help_second)
+    assert told == ["preparing", "second done"]
+
+
+def test_what_has_been_seen_to_be_done_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(threads, "compute_threads", lambda: 2)
+    began, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def second(prepared):
+        began.set()
+        release.wait(20)
+        prepared()
+        ended.set()
+
+    assert at_once(lambda: began.wait(20), second, help_second=lambda: True)
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(20)
 
 
 def test_what_the_second_thread_finds_wrong_is_said_as_ever(monkeypatch):

@@ -9,7 +9,8 @@ from simtools.analysers.transport import TransportResult
 from simtools.md.step_limit import neighbour_distance_A
 from simtools.md.trajectory import Trajectory
 from tests.simtools.md import foreign_files as files
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 
 STEP_A = 0.5
 TRUE_D_CM2_PER_S = STEP_A**2 / 2 / files.INTERVAL_PS * 1e-4

@@ -11,7 +11,8 @@ from tests.simtools.md import foreign_files as files
 from workflows import analyse_stream
 from workflows.analyse import analyse_files
 from workflows.analyse_stream import open_large, stream_files
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 
 COMMON = [
     "--mobile",

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simtools.core.errors import ConfigError
-from workflows import cli
 from workflows.cli import main
+from workflows.cli_base import STOPPED
+from workflows.forces import forces_of
 from workflows.recipe import recipe_from_dict, to_toml
-from workflows.systems import check_recipe, forces_of
+from workflows.system_checks import check_recipe
 
 GOOD = tomllib.loads(
     """
@@ -286,7 +287,7 @@ def test_help_names_the_exit_statuses(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
-    assert str(cli.STOPPED) in capsys.readouterr().out
+    assert str(STOPPED) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from ase.io import read
 from simtools.core.errors import ConfigError
 from workflows import barriers
 from workflows.barriers import compute_barriers
-from workflows.cli import BAD_INPUT, DONE, FAILED, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE, FAILED
 from workflows.path_files import BandSaver, read_path
 from workflows.statics import read_static_recipe, static_recipe_from_dict
 

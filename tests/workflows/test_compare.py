@@ -14,10 +14,11 @@ from tests.workflows.test_report import Page
 from workflows.cli import main
 from workflows.compare import StaticBinding, compare_runs, read_comparison
 from workflows.compare_report import comparison_text, write_comparison
+from workflows.forces import forces_of
 from workflows.recipe import read_recipe, to_toml
 from workflows.report_association import association_table
 from workflows.report_defects import defects_made
-from workflows.systems import check_recipe, forces_of
+from workflows.system_checks import check_recipe
 
 TEMPERATURES = (900, 1000, 1150)
 ALWAYS = Estimate(value=1.0, stderr=0.01, ci95=(0.97, 1.0), method="constant", n_eff=40)

@@ -16,12 +16,13 @@ from workflows.campaign import Campaign
 from workflows.cli import main
 from workflows.counterfactual_tables import variants_of
 from workflows.counterfactuals import _cone_drifts
+from workflows.forces import forces_of
 from workflows.molecular import held_framework
 from workflows.point import PointJob, _system, run_point
 from workflows.recipe import read_recipe, recipe_from_dict, to_toml
 from workflows.statepoints import production_point, volume_point
 from workflows.status import status_of
-from workflows.systems import check_recipe, forces_of
+from workflows.system_checks import check_recipe
 
 RECIPE = """
 title = "altered"

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 
 POTENTIAL = """
 [potential]

@@ -16,9 +16,9 @@ from potentials.lammps_process import find_lammps
 from simtools.md.h5md import read_trajectory
 from simtools.md.thermo import read_thermo
 from workflows.cli import main
+from workflows.forces import forces_of
 from workflows.recipe import read_recipe, recipe_from_dict
 from workflows.statepoints import production_point
-from workflows.systems import forces_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,8 @@ from simtools.md.trajectory import Trajectory
 from tests.crystal_walks import REPEATS, UNIT, A, crystal_walk
 from workflows.analyse import analyse_files
 from workflows.analysis_inputs import parse_molecule, with_molecules
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 from workflows.mechanisms import explain
 
 TYPES = ("Li", "O", "Cl")
@@ -251,6 +252,6 @@ def test_a_part_that_fails_leaves_the_others(walk):
 
 
 def test_the_command_line_knows_every_topic():
-    from workflows import cli, mechanisms
+    from workflows import cli_analysis, mechanisms
 
-    assert cli._TOPICS == mechanisms.TOPICS
+    assert cli_analysis._TOPICS == mechanisms.TOPICS

@@ -9,9 +9,12 @@ from ase.io import read
 from simtools.core.errors import ConfigError
 from simtools.md.h5md import read_trajectory
 from simtools.md.protocols import load_final_atoms
+from workflows.cell_files import build_for_export
 from workflows.cli import main
+from workflows.forces import forces_of
 from workflows.recipe import read_recipe
-from workflows.systems import build_for_export, check_recipe, describe_system, forces_of
+from workflows.system_checks import check_recipe
+from workflows.systems import describe_system
 
 RECIPE = """
 title = "molecules"

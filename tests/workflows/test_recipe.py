@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simtools.core.errors import ConfigError
+from workflows.cell_files import build_for_export
 from workflows.recipe import list_recipes, read_recipe, recipe_from_dict, to_toml
 from workflows.statics import read_static_recipe
-from workflows.systems import build_for_export
 
 RECIPE = """
 title = "toy"

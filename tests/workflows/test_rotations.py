@@ -14,7 +14,8 @@ from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_EV_PER_K
 from simtools.testing.rigid_rotors import rigid_rotors, rotor_quaternions
 from simtools.testing.rotor_crystals import hydroxide_crystal
-from workflows.cli import BAD_INPUT, DONE, main
+from workflows.cli import main
+from workflows.cli_base import BAD_INPUT, DONE
 from workflows.rotations import _few_shifts, _in_usual_order
 
 

@@ -9,9 +9,10 @@ from simtools.analysers.verdict import VERDICTS
 from simtools.core.errors import ConfigError
 from simtools.testing.rotor_crystals import hydroxide_crystal
 from workflows.cli import main
+from workflows.forces import forces_of
 from workflows.recipe import read_recipe
 from workflows.run_rotation import anions_of, rotation_blocks, temperature_rotations
-from workflows.systems import check_recipe, forces_of
+from workflows.system_checks import check_recipe
 
 RECIPE = """
 title = "rotors"

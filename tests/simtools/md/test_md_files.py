@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 from potentials.calculator import IonicCalculator
 from potentials.check import prototype_cell
 from simtools.core.errors import ConfigError
-from simtools.md.h5md import TrajectoryError, read_trajectory, segment_files
+from simtools.md.h5md import read_trajectory, segment_files
 from simtools.md.protocols import Stage, load_final_atoms, run_stages
+from simtools.md.trajectory_index import TrajectoryError
 from tests.simtools.md.md_toys import LaggingLennardJones, argon
 
 CHARGES = {"Ar": 1, "Kr": -1}

@@ -13,9 +13,10 @@ from potentials.calculator import IonicCalculator
 from potentials.check import prototype_cell
 from simtools.core.errors import ConfigError
 from simtools.md.checkpoint import load_checkpoint
-from simtools.md.h5md import TrajectoryError, read_trajectory
+from simtools.md.h5md import read_trajectory
 from simtools.md.protocols import Stage, StoppedInTime, run_stages
 from simtools.md.thermo import read_thermo
+from simtools.md.trajectory_index import TrajectoryError
 from tests.simtools.md.md_toys import Killed, LaggingLennardJones, argon
 
 FORCE_FIELD = "li3ocl_mouta_formal"

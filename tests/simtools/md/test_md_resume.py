@@ -9,9 +9,10 @@ import pytest
 import simtools.md.checkpoint as checkpoint
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.md.checkpoint import CheckpointError, load_checkpoint
-from simtools.md.h5md import TrajectoryError, read_trajectory
+from simtools.md.h5md import read_trajectory
 from simtools.md.protocols import Stage, StoppedInTime, load_final_atoms, run_stages
 from simtools.md.thermo import read_thermo
+from simtools.md.trajectory_index import TrajectoryError
 from tests.simtools.md.md_toys import Killed, LaggingLennardJones, argon
 
 INFO = {"formal_charges_e": {"Ar": 0}}
