@@ -22,6 +22,8 @@ __all__ = ["SHORTEST_HEIGHT_A", "check_recipe"]
 
 SHORTEST_HEIGHT_A = 10.0
 HEIGHT_IN_HOPS = 2.0
+
+
 def check_recipe(recipe, forces, *, lattice_parameter_A=None):
     """Refuse a recipe whose system cannot be simulated as asked; return a cell like those to be run.
 
