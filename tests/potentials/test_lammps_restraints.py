@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.transform import Rotation
 
+from potentials.lammps import BAR_PER_EV_A3
+from potentials.lammps_cone import REFERENCE_FIX, cone_data_section, cone_lines
 from potentials.lammps_dynamics import LammpsEngine
+from potentials.lammps_library import import_lammps
 from potentials.schema import load_force_field
 from simtools.core.errors import ConfigError
 from simtools.core.units import BOLTZMANN_EV_PER_K
@@ -28,6 +33,78 @@ from tests.potentials.test_lammps_rigid import (
 )
 
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "LAMMPS is there")
+
+
+SHAPES = {
+    "pair": [[0, 0, 0], [0, 0, 1.0]],
+    "triangle": [[0, 0, 0.4], [1.0, 0, -0.4], [-1.0, 0, -0.4]],
+    "plane": [[0, 0, 0], [1.2, 0, 0], [-0.6, 1.04, 0], [-0.6, -1.04, 0]],
+    "top": [[0, 0, 0], [0.7, 0.7, 0.7], [0.7, -0.7, -0.7], [-0.7, 0.7, -0.7], [-0.7, -0.7, 0.7]],
+}
+
+
+def turned_molecules(deformed_A):
+    """Return atoms in a skewed cell, whole molecules turned by up to 175 degrees, and their reference."""
+    rng, names = np.random.default_rng(11), [name for name in SHAPES for _ in range(12)]
+    cell = np.array([[40.0, 0, 0], [6.0, 42.0, 0], [-5.0, 8.0, 44.0]])
+    places = np.array([[i, j, k] for i in range(4) for j in range(4) for k in range(3)]) / [4, 4, 3] + 0.11
+    positions, reference, number, masses = [], [], [], []
+    for k, (name, place) in enumerate(zip(names, places, strict=True)):
+        shape = np.array(SHAPES[name]) + (k % 2) * rng.normal(scale=deformed_A, size=np.shape(SHAPES[name]))
+        axis = rng.normal(size=3)
+        angle = np.radians([1.0, 3.0, 20.0, 90.0, 150.0, 175.0][k % 6])
+        turn = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
+        reference.append(place @ cell + shape @ Rotation.random(rng=rng).as_matrix())
+        centre = reference[-1].mean(axis=0)
+        moved = centre + (reference[-1] - centre) @ turn.T
+        positions.append(moved + rng.normal(scale=deformed_A, size=moved.shape))
+        number += [k] * len(shape)
+        masses += rng.uniform(1.0, 30.0, len(shape)).tolist() if k % 3 else [11.0] + [1.0] * (len(shape) - 1)
+    atoms = Atoms(f"H{len(number)}", positions=np.concatenate(positions), cell=cell, pbc=True, masses=masses)
+    atoms.set_array("molecule_id", np.array(number))
+    return atoms, np.concatenate(reference)
+
+
+@pytest.mark.parametrize("deformed_A", [0.0, 0.08])
+def test_formulas_are_the_gradient_at_any_angle(deformed_A):
+    """Pairs, planar molecules and tops, turned by 1 to 175 degrees, with masses that are not symmetric."""
+    atoms, reference = turned_molecules(deformed_A)
+    cone = ConeRestraint(angle_deg=2.0, stiffness_eV_per_rad2=3.0, reference_positions_A=reference)
+    molecules = RestrainedMolecules(atoms, cone)
+    energy, forces, virial = molecules.energy_forces_and_virial(atoms.positions, np.array(atoms.cell))
+    engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none"])
+    (xx, _, _), (xy, yy, _), (xz, yz, zz) = np.array(atoms.cell).tolist()
+    try:
+        engine.commands_list(
+            [
+                "units metal",
+                "atom_style molecular",
+                "atom_modify map array",
+                f"region box prism 0 {xx} 0 {yy} 0 {zz} {xy} {xz} {yz}",
+                f"create_box {len(atoms)} box",
+                *(f"mass {k} {mass!r}" for k, mass in enumerate(atoms.get_masses().tolist(), start=1)),
+                "pair_style zero 5.0",
+                "pair_coeff * *",
+                REFERENCE_FIX,
+            ]
+        )
+        ids, kinds = list(range(1, len(atoms) + 1)), list(range(1, len(atoms) + 1))
+        engine.create_atoms(len(atoms), ids, kinds, atoms.positions.ravel().tolist())
+        rows = cone_data_section(len(atoms), molecules, np.eye(3)).split("Reference\n\n")[1].splitlines()
+        names = ("cone_x", "cone_y", "cone_z", "cone_w", "cone_n")
+        for row, molecule in zip(rows, atoms.arrays["molecule_id"].tolist(), strict=True):
+            number, *values = row.split()
+            pairs = " ".join(f"d_{name} {value}" for name, value in zip(names, values, strict=True))
+            engine.command(f"set atom {number} mol {molecule + 1} {pairs}")
+        engine.commands_list([*cone_lines(molecules), "thermo_modify norm no", "run 0 post no"])
+        found = np.array(engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
+        assert engine.get_thermo("pe") == pytest.approx(energy, rel=1e-10)
+        stress = np.array([engine.get_thermo(name) for name in ("pxx", "pyy", "pzz")])
+    finally:
+        engine.close()
+    assert_allclose(found, forces, atol=1e-8 * np.abs(forces).max())
+    expected = -np.diag(virial) * BAR_PER_EV_A3 / atoms.get_volume()
+    assert_allclose(stress, expected, atol=1e-6 * np.abs(expected).max())
 
 
 def cone_about_others(atoms, field):
