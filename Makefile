@@ -21,9 +21,10 @@ test-nojit: $(VENV)/.installed-dev
 physics: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m physics -q -rs
 
-# a real Slurm on this machine, installed if need be: needs root; 4 points, or SIMTOOLS_SLURM_POINTS of them
+# real Slurms of one node on this machine, installed if need be: needs root; 4 points, or SIMTOOLS_SLURM_POINTS of
+# them. Most of it is waiting for time limits, so the tests wait together, each worker with a Slurm of its own.
 slurm: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slurm tests/slurm -q -rs -s
+	$(BIN)/python -m pytest -m slurm tests/slurm -n 5 --dist worksteal -q -rsP
 
 peers: $(VENV)-peers/.installed
 	$(VENV)-peers/bin/python -m pytest tests/peers -m '' -q -rs

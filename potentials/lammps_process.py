@@ -21,11 +21,16 @@ from potentials.lammps_library import MPI_LIBRARY, MPI_WHEELS, LammpsError, Lamm
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["LammpsProcess", "LammpsProgram", "find_lammps"]
+__all__ = ["LammpsProcess", "LammpsProgram", "check_ranks", "find_lammps"]
 
 _NAMES = ("lmp", "lmp_mpi")
 _LAUNCHERS = ("mpiexec", "mpirun")
 _VERSION = re.compile(r"Massively Parallel Simulator - (.+)")
+_GRID = re.compile(r"(\d+) by (\d+) by (\d+) MPI processor grid")
+_ERRORS = ("ERROR", "srun: error:")
+# Standard input goes to rank 0 alone: copied to ranks that do not read it, it would stop the whole step once
+# their pipes are full. Points that share a job do not wait for one another's step to end.
+_SRUN = ("srun", "--input=0", "--overlap")
 _TAIL_LINES = 40
 _VERSION_TIMEOUT_S = 60
 _END_TIMEOUT_S = 20
@@ -73,7 +78,7 @@ class LammpsProgram:
             If there is no launcher.
         """
         if not self.from_wheel and "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
-            return ["srun", "--ntasks", str(mpi_ranks), self.path]
+            return [*_SRUN, "--ntasks", str(mpi_ranks), self.path]
         if mpi_ranks == 1:
             return [self.path]
         launcher = _launcher(self.from_wheel)
@@ -223,7 +228,7 @@ class LammpsProcess:
 
     def _stopped(self):
         status = self._process.wait()
-        said = [line for line in self._tail if line.startswith("ERROR")]
+        said = [line for line in self._tail if line.startswith(_ERRORS)]
         if said:
             return LammpsError(f"LAMMPS: {said[0]}; its log is {self._log}")
         killed = "; it was killed or ran out of memory" if status < 0 or status in (9, 15, 137, 143) else ""
@@ -240,6 +245,35 @@ class LammpsProcess:
             self._process.terminate()
             self._process.wait()
         self._answers.close()
+
+
+def check_ranks(lines, mpi_ranks):
+    """Refuse a LAMMPS that was started `mpi_ranks` times and does not know of its other ranks.
+
+    That is what comes of a launcher that the program's MPI library does not understand: each process then
+    runs the whole simulation alone, over the files of the others.
+
+    Parameters
+    ----------
+    lines
+        What it said when its box was made.
+    mpi_ranks
+        Processes it was started on.
+
+    Raises
+    ------
+    LammpsError
+        If it says that it divides the box among another number of them, with what to do.
+    """
+    grids = [match for line in lines if (match := _GRID.search(line))]
+    found = {int(x) * int(y) * int(z) for x, y, z in (match.groups() for match in grids)}
+    if found - {mpi_ranks}:
+        raise LammpsError(
+            f"LAMMPS was started on {mpi_ranks} ranks and works on {min(found)}: its MPI library does not "
+            'understand the launcher; under Slurm put "export SLURM_MPI_TYPE=pmix" (or pmi2; srun --mpi=list '
+            "names them) into setup of your [slurm] file, else load the module of the MPI that lmp was built "
+            "with"
+        )
 
 
 def _write_all(stream, data):

@@ -36,7 +36,7 @@ from potentials.lammps_dump import read_dump, read_table
 from potentials.lammps_inertia import BODIES_FILE, MOTION, BodyShapes, HeavyNoise, alters_inertia
 from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_pairs import has_tables, table_text
-from potentials.lammps_process import LammpsProcess
+from potentials.lammps_process import LammpsProcess, check_ranks
 from potentials.lammps_rigid import HEAT, needs_noise, rigid_group_lines
 from potentials.lammps_shells import images_apart
 from potentials.lammps_text import data_text, lammps_frame, particles_of
@@ -143,7 +143,7 @@ class LammpsStage:
         cone = [] if self._restrained is None else cone_lines(self._restrained)
         if cone and state is not None:
             read = [*read, REFERENCE_FIX]
-        self._say(
+        said = self._say(
             [
                 *read,
                 *group_lines(field, self._elements),
@@ -153,6 +153,7 @@ class LammpsStage:
                 *(held_group_lines(self._held_n) if held else []),
             ]
         )
+        check_ranks(said, engine.mpi_ranks)
         if self._shapes is not None:
             self._write_bodies(step)
         motion = stage_lines(

@@ -130,7 +130,7 @@ rule point:
     threads: {threads}
     retries: {retries}
 {resources}    shell:
-        "{{PROGRAM}} point . {{wildcards.name:q}} --quiet --threads {{threads}}{limit}"
+        "{{PROGRAM}} point . {{wildcards.name:q}} --quiet --threads {per_rank}{limit}"
 '''
 
 
@@ -199,12 +199,15 @@ def write_snakemake(campaign):
             limit += f" --lead {asked.signal_lead_s}"
     if asked is not None and asked.memory_GB is not None:
         resources.append(f"        mem_mb={max(1, round(1024 * asked.memory_GB))}")
+    ranks = campaign.recipe.potential.mpi_ranks or 1
+    cpus = asked.cpus_per_task if asked is not None and asked.cpus_per_task else 1
     text = _SNAKEFILE.format(
         title=_comment(campaign).replace("\\", "/").replace('"', "'"),
         directory=repr(str(directory)),
         program=repr(shlex.join(_PROGRAM)),
         after=json.dumps(dict(planned_points(campaign)), indent=4).replace("null", "None"),
-        threads=asked.cpus_per_task if asked is not None and asked.cpus_per_task else 1,
+        threads=ranks * cpus,
+        per_rank="{threads}" if ranks == 1 else cpus,
         retries=_RETRIES if limit else 0,
         resources="    resources:\n" + ",\n".join(resources) + "\n" if resources else "",
         limit=limit,

@@ -165,8 +165,9 @@ def _run(job, lease, should_stop, on_progress):
         atoms, forces = _system(job)
         calculator = forces.engine(mpi_ranks=job.mpi_ranks)
         stages = _stages(spec, job.checkpoint_every_ps)
-        if hasattr(calculator, "settings"):
-            logger.info("%s: engine: %s", spec.label, engine_sentence(calculator.settings(atoms)))
+        sentence = engine_sentence(calculator.settings(atoms)) if hasattr(calculator, "settings") else None
+        if sentence is not None:
+            logger.info("%s: engine: %s", spec.label, sentence)
         at_rest = forces.calculator() if forces.in_lammps else calculator
         settling = _settle(job, atoms, at_rest, lease)
         outcome = run_stages(

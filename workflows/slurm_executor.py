@@ -76,7 +76,7 @@ class _Flight:
     job: PointJob
     submission: Submission
     index: int
-    task_id: str = ""
+    task_id: str
     state: str = "PENDING"
     missing_since: float | None = None
 
@@ -152,7 +152,8 @@ class _Driver:
         self.refusals = 0
         self.display.note(f"{len(jobs)} points submitted as Slurm job {number} ({submission.job_name})")
         for index, job in enumerate(jobs):
-            self.flying[job.name] = _Flight(job, submission, index)
+            task_id = f"{number}_{index}" if len(jobs) > 1 else number  # submitit makes no array of one
+            self.flying[job.name] = _Flight(job, submission, index, task_id)
         return True
 
     def look(self):
@@ -198,7 +199,9 @@ class _Driver:
         gone_s = time.monotonic() - flight.missing_since
         if gone_s < self.executor.grace_s and record.get("status") != "stopped":
             return None
-        state = flight.state or (accounted_state(flight.task_id) if flight.task_id else "")
+        state, why_unknown = flight.state, ""
+        if not state:
+            state, why_unknown = accounted_state(flight.task_id)
         if state.startswith("CANCELLED"):
             return PointOutcome(
                 name,
@@ -209,9 +212,8 @@ class _Driver:
             return PointOutcome(name, "again", message=f"stopped at a checkpoint ({record['message']})")
         if Path(flight.job.run_directory).is_dir():  # for the note of the try: the job may not have begun
             flight.job.directory.mkdir(parents=True, exist_ok=True)
-        message = (
-            f"Slurm job {flight.task_id or 'without a number'} ended without a word ({state or 'unknown'})"
-        )
+        how = state or f"squeue has forgotten it; {why_unknown}"
+        message = f"Slurm job {flight.task_id} ended without a word ({how})"
         log = str(self.folder.job_folder(flight.submission))
         return PointOutcome(name, "failed", message=message, log=log, kind="crashed")
 

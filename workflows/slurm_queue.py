@@ -89,13 +89,20 @@ def in_queue(task_id):
 
 
 def accounted_state(task_id):
-    """Return the state in which a task ended according to sacct, or an empty text where it cannot tell."""
+    """Return (state in which a task ended, why it is not known) according to sacct; one of them is empty.
+
+    Many sites keep no accounts, and then sacct is there and has nothing to tell.
+    """
     command = ["sacct", "--noheader", "--allocations", "--parsable2", "--jobs", task_id, "--format", "State"]
     try:
-        lines = _output(command).splitlines()
-    except (QueueUnavailableError, ConfigError):
-        return ""
-    return lines[-1].split()[0] if lines and lines[-1].strip() else ""
+        states = [line.split()[0] for line in _output(command).splitlines() if line.strip()]
+    except QueueUnavailableError as error:
+        return "", str(error)
+    except ConfigError:
+        return "", "there is no sacct here"
+    if not states:
+        return "", "sacct does not know it"
+    return states[-1], ""
 
 
 def requeue(task_id):

@@ -7,6 +7,7 @@
 #                                  process PID ends, however it ends
 #   cluster.sh stop FOLDER         cancel its jobs and take it down
 #   cluster.sh check               start one and take it down; exit status 3 and a reason when that cannot be
+#   cluster.sh settle              wait until every one whose process PID has ended is down
 set -euo pipefail
 
 cannot() {
@@ -23,7 +24,10 @@ missing() {
 
 install_slurm() {
     [ "$(id -u)" -eq 0 ] || cannot "the daemons are started as root, and this is $(id -un)"
-    [ -z "$(missing)" ] && return
+    if [ -z "$(missing)" ]; then return; fi
+    exec 9<"$0"
+    flock 9 # tests that run side by side install once
+    if [ -z "$(missing)" ]; then return; fi
     command -v apt-get >/dev/null || cannot "missing $(missing | xargs) and no apt-get to install them"
     local log
     log=$(mktemp)
@@ -112,6 +116,26 @@ watch() {
     if [ -e "$1/up" ]; then stop "$1"; fi
 }
 
+# Watchers of Slurms whose owner has ended: they are taking them down.
+mourners() {
+    local process words
+    for process in /proc/[0-9]*; do
+        mapfile -d '' -t words 2>/dev/null <"$process/cmdline" || continue
+        if [ "${words[2]-}" != watch ] || [ "${words[1]##*/}" != cluster.sh ]; then continue; fi
+        if [ ! -e "/proc/${words[4]}" ]; then echo "${process#/proc/}"; fi
+    done
+}
+
+settle() {
+    sleep 3 # a process that was killed just now is not yet gone
+    for _ in $(seq 90); do
+        if [ -z "$(mourners)" ]; then return; fi
+        sleep 1
+    done
+    echo "a Slurm is still being taken down after 90 s: processes $(mourners | xargs)" >&2
+    exit 1
+}
+
 # Processes of jobs of this cluster: they know its configuration and their job.
 job_processes() {
     local process
@@ -156,11 +180,12 @@ check() {
 case "${1-} ${2-}" in
     "install ") install_slurm ;;
     "check ") check ;;
+    "settle ") settle ;;
     "start "?*) start "$(mkdir -p "$2" && realpath "$2")" "${3-}" ;;
     "watch "?*) watch "$2" "$3" ;;
     "stop "?*) stop "$(realpath "$2")" ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

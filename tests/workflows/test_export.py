@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from potentials.lammps_library import LammpsUnavailableError
+from potentials.lammps_process import find_lammps
 from simtools.md.h5md import read_trajectory
 from workflows import cli_cluster
 
@@ -15,6 +17,27 @@ VOLUMES = (
     ("lattice_parameter_A = 5.8", "npt_ps = 0.5\nnpt_equilibration_ps = 0.5"),
     ("replicas = 2", "replicas = 3"),
 )
+RANKS = """
+title = "three ranks of two processors"
+[structure]
+prototype = "cubic"
+formula = "Li3OCl"
+supercell = [3, 3, 3]
+[potential]
+name = "li3ocl_mouta_formal"
+engine = "lammps"
+mpi_ranks = 3
+[md]
+temperatures_K = [1000]
+lattice_parameter_A = 3.95
+timestep_fs = 2
+production_ps = 1
+[analysis]
+mobile = "Li"
+[slurm]
+time_limit_min = 9
+cpus_per_task = 2
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +148,23 @@ def test_what_the_user_wants_before_python_is_in_the_script(nasty, simtools, tmp
         "export NUMBA_NUM_THREADS=4",
     ):
         assert line in task.splitlines()
+
+
+def test_the_ranks_of_lammps_are_tasks_of_the_job_and_threads_of_the_snakefile(simtools, tmp_path):
+    try:
+        find_lammps()
+    except LammpsUnavailableError as missing:
+        pytest.skip(str(missing))
+    recipe = tmp_path / "ranks.toml"
+    recipe.write_text(RANKS, encoding="utf-8")
+    for kind in ("--slurm", "--snakemake"):
+        status, _, err = simtools("export", tmp_path / "run", kind, "--recipe", recipe)
+        assert status == 0, err
+    task = (tmp_path / "run" / "slurm" / "task.sh").read_text().splitlines()
+    assert {"#SBATCH --ntasks=3", "#SBATCH --cpus-per-task=2", "#SBATCH --nodes=1"} <= set(task)
+    text = (tmp_path / "run" / "Snakefile").read_text()
+    assert "threads: 6" in text
+    assert "--quiet --threads 2 --time-limit 9" in text
 
 
 def test_a_directory_that_was_not_prepared_is_refused(simtools, tmp_path):

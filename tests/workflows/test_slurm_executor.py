@@ -16,7 +16,14 @@ from workflows.point import PointOutcome
 from workflows.progress import progress_display
 from workflows.recipe import read_recipe
 from workflows.slurm_executor import SlurmExecutor
-from workflows.slurm_queue import QueuedTask, QueueUnavailableError, own_task, queued_tasks, requeue
+from workflows.slurm_queue import (
+    QueuedTask,
+    QueueUnavailableError,
+    accounted_state,
+    own_task,
+    queued_tasks,
+    requeue,
+)
 from workflows.slurm_settings import SlurmSettings
 from workflows.statepoints import DamagedFileError
 from workflows.stopping import StopRequest
@@ -339,6 +346,75 @@ def test_what_squeue_prints_is_read(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2\nexit 1\n")
     with pytest.raises(QueueUnavailableError, match="Unable to contact"):
         queued_tasks()
+
+
+@pytest.fixture
+def sacct(tmp_path, monkeypatch):
+    """Make ``sacct`` a program of the given lines of shell, or take it away."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def make(*lines):
+        program = tmp_path / "sacct"
+        program.unlink(missing_ok=True)
+        if lines:
+            program.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
+            program.chmod(0o755)
+
+    return make
+
+
+DISABLED = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
+
+
+def test_how_a_task_ended_is_what_sacct_says_last(sacct):
+    sacct('[ "$5" = 12_3 ] || exit 3', "echo 'NODE_FAIL'", "echo 'CANCELLED by 1000'")
+    assert accounted_state("12_3") == ("CANCELLED", "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], "there is no sacct here"),
+        ([DISABLED], "sacct: Slurm accounting storage is disabled"),
+        (["exit 0"], "sacct does not know it"),
+    ],
+)
+def test_why_sacct_cannot_tell_is_said(sacct, lines, reason):
+    sacct(*lines)
+    assert accounted_state("12_3") == ("", reason)
+
+
+def forgotten(slurm):
+    """Make squeue forget a task at its end, as a site does that sets MinJobAge low."""
+    seen = slurm.queue
+
+    def queue():
+        return {place: task for place, task in seen().items() if task.state == "PENDING"}
+
+    return queue
+
+
+@pytest.mark.usefixtures("no_analysis")
+def test_without_accounts_a_forgotten_job_is_tried_again_and_the_reason_says_what_is_not_known(
+    argon, slurm, sacct, tmp_path, monkeypatch
+):
+    sacct(DISABLED)
+    monkeypatch.setattr(slurm_executor, "queued_tasks", forgotten(slurm))
+    slurm.fates[2] = ["FAILED"] * 100
+    result = run(argon, tmp_path / "run", retries=1)
+    assert (result.status, result.n_done) == ("failed", 2)
+    for reason in result.quarantined.values():
+        assert "squeue has forgotten it; sacct: Slurm accounting storage is disabled" in reason
+
+
+@pytest.mark.usefixtures("no_analysis")
+def test_sacct_remembers_a_cancellation_that_squeue_has_forgotten(argon, slurm, sacct, tmp_path, monkeypatch):
+    sacct("echo 'CANCELLED by 1000'")
+    monkeypatch.setattr(slurm_executor, "queued_tasks", forgotten(slurm))
+    slurm.fates[2] = ["CANCELLED"] * 2
+    result = run(argon, tmp_path / "run")
+    assert (result.status, result.n_done) == ("stopped", 2)
+    assert len(slurm.submitted) == 1
 
 
 def test_a_missing_slurm_is_said_in_one_line(tmp_path, monkeypatch):
