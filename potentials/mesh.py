@@ -11,10 +11,37 @@ from potentials.kernels import mesh as kernels
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.units import COULOMB_EV_A
 
-__all__ = ["ORDERS", "ParticleMesh", "alias_sums", "influence_corrections", "spline_polynomials"]
+__all__ = [
+    "ORDERS",
+    "ParticleMesh",
+    "alias_sums",
+    "compact_basis",
+    "influence_corrections",
+    "spline_polynomials",
+]
 
 ORDERS = (4, 5, 6, 7, 8)
 _N_ALIASES = 3
+_LEANING = 0.51
+"""Up to here one lattice vector may lie along another, in lengths of the shorter: 0.5 in a reduced cell."""
+
+
+def compact_basis(cell):
+    """Return the whole numbers, shape (3, 3), that make short lattice vectors of the rows of `cell`.
+
+    The mesh lies along ``compact_basis(cell) @ cell``: along long, leaning vectors it would need many more
+    points, and its forces are wrong where its planes come closer than its points. The identity where no
+    vector leans on another by more than half of it, so for every usual cell; else Minkowski's reduction.
+    """
+    cell = np.asarray(cell, dtype=float)
+    products = np.abs(cell @ cell.T)
+    squares = np.diag(products)
+    leaning = products / np.minimum(squares[:, None], squares) - np.eye(3)
+    if leaning.max() <= _LEANING:
+        return np.eye(3, dtype=int)
+    from ase.geometry import minkowski_reduce
+
+    return np.asarray(minkowski_reduce(cell, pbc=True)[1], dtype=int)
 
 
 def spline_polynomials(order):
@@ -89,7 +116,8 @@ class ParticleMesh:
     alpha
         Splitting: the real-space half is ``erfc(alpha r)/r``, 1/Å.
     mesh_shape
-        Points along each lattice vector, at least `order` each.
+        Points along each vector of ``compact_basis(cell) @ cell``, that is along each lattice vector unless
+        one leans far on another; at least `order` each.
     order
         Number of mesh points along each axis that a charge is spread over, 4 to 8.
 
@@ -137,11 +165,15 @@ class ParticleMesh:
         self._total_charge = float(self.charges_n.sum())
         self._cell = None
         self.last_net_force = np.zeros(3)
-        self._set_cell(checked_cell(cell))
+        cell = checked_cell(cell)
+        self._basis = compact_basis(cell)
+        self._set_cell(cell)
 
     def _set_cell(self, cell):
         """Recompute everything that depends on the cell alone."""
         self._cell = cell.tobytes()
+        if not np.array_equal(self._basis, np.eye(3)):
+            cell = self._basis @ cell
         self._volume = abs(np.linalg.det(cell))
         self._inverse_gc = np.ascontiguousarray(np.linalg.inv(cell).T)
         self._reciprocal_gc = 2.0 * math.pi * self._inverse_gc

@@ -8,7 +8,7 @@ import numpy as np
 
 from potentials.ewald_sum import EwaldSum, checked_cell, checked_charges
 from potentials.kernels import mesh as kernels
-from potentials.mesh import ORDERS, ParticleMesh, alias_sums
+from potentials.mesh import ORDERS, ParticleMesh, alias_sums, compact_basis
 from simtools.core.errors import ConfigError, ShapeError
 from simtools.core.units import BOLTZMANN_EV_PER_K, COULOMB_EV_A
 
@@ -45,9 +45,9 @@ _ATOM_NS, _ATOM_ORDER2_NS = 50.0, 1.6
 class Splitting:
     """One way to share the Coulomb sum between pairs and mesh.
 
-    `alpha` in 1/Å; `cutoff_A` of the pair half; `mesh_shape` points along each lattice vector; spline
-    `order`. The two errors are RMS force errors divided by `rms_force_eV_per_A`; the mesh's is measured
-    where positions were given (`mesh_error_is_measured`).
+    `alpha` in 1/Å; `cutoff_A` of the pair half; `mesh_shape` points along each vector of
+    `potentials.mesh.compact_basis`; spline `order`. The two errors are RMS force errors divided by
+    `rms_force_eV_per_A`; the mesh's is measured where positions were given (`mesh_error_is_measured`).
     """
 
     alpha: float
@@ -105,7 +105,7 @@ def predict_mesh_error_eV_per_A(cell, charges_n, *, alpha, mesh_shape, order):
 
     V. Ballenegger, J. J. Cerdà, C. Holm, J. Chem. Theory Comput. 8, 936 (2012). doi:10.1021/ct2001792
     """
-    cell = np.asarray(cell, dtype=float)
+    cell = compact_basis(cell) @ np.asarray(cell, dtype=float)
     volume = abs(np.linalg.det(cell))
     # The error per volume depends on the mesh's spacing, not its size: a piece of the mesh is enough.
     piece = tuple(min(n_points, _PIECE - n_points % 2) for n_points in mesh_shape)
@@ -267,6 +267,7 @@ def choose_splitting(
         If all charges are zero, or no mesh is fine enough.
     """
     cell, charges_n = checked_cell(cell), checked_charges(charges_n)
+    cell = compact_basis(cell) @ cell
     if not np.any(charges_n):
         raise ConfigError("no ion carries a charge: there is no Coulomb sum to split")
     if not 0.0 < accuracy < 1.0:

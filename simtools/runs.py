@@ -223,6 +223,8 @@ def load_run(directory):
     """
     directory = Path(directory)
     recipe_file = directory / "recipe.toml"
+    if not recipe_file.is_file() and (directory / "campaign.json").is_file():
+        raise ConfigError(f"{directory} holds several cases, expected one run: name a folder in its cases/")
     if not recipe_file.is_file():
         raise ConfigError(f"{directory}: not a run directory (no recipe.toml in it)")
     try:

@@ -10,12 +10,14 @@ from pathlib import Path
 from simtools.core.errors import ConfigError, RunFailedError
 from simtools.runs import load_run
 from workflows import statepoints
+from workflows.analysed import note_analysed, source_of_analysis
 from workflows.counterfactual_tables import variants_of
 from workflows.forces import forces_of
 from workflows.planned_cost import planned_cost
 from workflows.point import FORCE_FIELD_FILE, PointJob, finished
 from workflows.recipe import recipe_from_dict, to_toml
 from workflows.safety import refuse_links
+from workflows.same_inputs import check_same_inputs, refuse_cases
 from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import analyse
 from workflows.supervise import RETRIES, supervise
@@ -31,11 +33,6 @@ __all__ = [
     "prepare",
     "run_campaign",
 ]
-
-_MAY_CHANGE = {
-    "md": ("temperatures_K", "replicas", "lattice_parameter_A", "checkpoint_every_ps"),
-    "potential": ("mpi_ranks",),
-}
 
 logger = logging.getLogger(__name__)
 
@@ -155,13 +152,14 @@ def prepare(recipe, directory):
     """
     directory = Path(directory)
     check_owner(directory, "run")
+    refuse_cases(directory)
     forces = forces_of(
         recipe.to_dict()["potential"],
         where=f"{recipe.source}: [potential] ",
         relative_to=recipe.source.parent,
     )
     cell = check_recipe(recipe, forces)
-    _check_same_inputs(recipe, forces, directory)
+    check_same_inputs(recipe, forces, directory)
     system_file = directory / "system.json"
     start_A = None
     if statepoints.needs_volume_point(recipe):
@@ -175,7 +173,7 @@ def prepare(recipe, directory):
     if start_A is not None:
         system["start_lattice_parameter_A"] = start_A
     with locked(directory):
-        _check_same_inputs(recipe, forces, directory)
+        check_same_inputs(recipe, forces, directory)
         if forces.force_field is not None:
             _write_bytes(directory / FORCE_FIELD_FILE, Path(forces.force_field.path).read_bytes())
         write_json(system_file, system)
@@ -277,11 +275,17 @@ def run_campaign(recipe, directory, *, executor, stop, display, retries=RETRIES,
 
 
 def collect(campaign):
-    """Analyse what is there, write ``summary.json`` and ``results/``, and the report; return its path."""
+    """Analyse what is there, write ``summary.json`` and ``results/``, and the report; return its path.
+
+    What they were made from is noted last: see `workflows.analysed`.
+    """
     from workflows.report import write_report
 
+    source = source_of_analysis(campaign)
     analyse(campaign)
-    return write_report(load_run(campaign.directory))
+    report = write_report(load_run(campaign.directory))
+    note_analysed(campaign, source)
+    return report
 
 
 def _opening(campaign, done):
@@ -297,68 +301,6 @@ def _opening(campaign, done):
 def has_production(campaign):
     """Return whether a production run of the campaign is done."""
     return any(job.spec.role == "production" and outcome for job, outcome in campaign.points())
-
-
-def _check_same_inputs(recipe, forces, directory):
-    """Refuse a directory whose recipe differs in anything but what may grow."""
-    earlier_file = directory / "recipe.toml"
-    if not earlier_file.exists():
-        return
-    try:
-        earlier = tomllib.loads(earlier_file.read_text(encoding="utf-8"))
-        recipe_from_dict(earlier, source=earlier_file)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"{earlier_file}: cannot be read back ({error}); choose another -o DIR") from error
-    resolved = recipe.to_dict()
-    differences = []
-    for table in ("structure", "defects", "potential", "md"):
-        old, new = _fixed(earlier, table), _fixed(resolved, table)
-        for key in sorted(set(old) | set(new)):
-            if old.get(key) != new.get(key):
-                differences.append(f"{key} = {_shown(old.get(key))} there, {_shown(new.get(key))} now")
-    differences += _lattice_differences(earlier.get("md", {}), resolved["md"])
-    system_file = directory / "system.json"
-    if forces.force_field is not None and system_file.exists() and not differences:
-        stored = read_json(system_file)["potential"].get("sha256")
-        if stored != forces.force_field.sha256:
-            differences.append("the force field's file has changed")
-    if forces.in_lammps and system_file.exists() and not differences:
-        stored = read_json(system_file)["potential"].get("lammps_version")
-        version = forces.identity()["lammps_version"]
-        if stored != version:
-            differences.append(f"LAMMPS {stored} there, LAMMPS {version} now")
-    if differences:
-        raise ConfigError(
-            f"{directory} was made from other inputs: {'; '.join(differences[:4])}; choose another -o DIR"
-        )
-
-
-def _fixed(record, table):
-    """Return {dotted key: value} of a table without the keys that may grow."""
-    content = record.get(table, {})
-    if isinstance(content, list):
-        return {f"{table}.{i}.{key}": value for i, row in enumerate(content) for key, value in row.items()}
-    free = _MAY_CHANGE.get(table, ())
-    return {f"{table}.{key}": value for key, value in content.items() if key not in free}
-
-
-def _lattice_differences(old, new):
-    def by_temperature(md):
-        given = md.get("lattice_parameter_A")
-        values = given if isinstance(given, list) else [given] * len(md["temperatures_K"])
-        return dict(zip(md["temperatures_K"], values, strict=True))
-
-    earlier, present = by_temperature(old), by_temperature(new)
-    return [
-        f"md.lattice_parameter_A at {temperature:g} K = {_shown(earlier[temperature])} there, "
-        f"{_shown(present[temperature])} now"
-        for temperature in present
-        if temperature in earlier and earlier[temperature] != present[temperature]
-    ]
-
-
-def _shown(value):
-    return "absent" if value is None else repr(value)
 
 
 def _write_bytes(path, content):

@@ -40,7 +40,7 @@ def add_point(commands):
     point = commands.add_parser("point", help="run or continue one point of a prepared run directory")
     add = point.add_argument
     add("directory", type=Path, metavar="DIR", help="run directory")
-    add("name", metavar="NAME", help="of the point, such as 700K-r02 or 700K-volume")
+    add("name", metavar="NAME", help="of the point: 700K-r02, 700K-volume, CASE/700K-r02")
     add("--threads", type=int, default=1, metavar="N", help="threads of this point (1)")
     add(
         "--time-limit", type=float, metavar="MIN", help="stop at a checkpoint before so many minutes are over"
@@ -54,15 +54,19 @@ def slurm_settings_of(arguments, *recipes):
     """Return the `SlurmSettings` of a command line and the recipes of all cases."""
     from workflows.slurm_settings import read_slurm_settings
 
-    tables = {recipe.slurm for recipe in recipes}
-    if len(tables) > 1:
-        raise ConfigError("[slurm] differs between the cases, expected one for all; use --slurm FILE")
     return read_slurm_settings(
-        tables.pop(),
+        _common_table(recipes),
         file=arguments.slurm or None,
         max_concurrent=arguments.max_concurrent,
         mpi_ranks=max(recipe.potential.mpi_ranks or 1 for recipe in recipes),
     )
+
+
+def _common_table(recipes):
+    tables = {recipe.slurm for recipe in recipes}
+    if len(tables) > 1:
+        raise ConfigError("[slurm] differs between the cases, expected one for all of them")
+    return tables.pop()
 
 
 def refuse_slurm_options(arguments, there):
@@ -73,27 +77,49 @@ def refuse_slurm_options(arguments, there):
 
 
 def _export(arguments):
-    from workflows.campaign import open_campaign, prepare
     from workflows.export import write_slurm, write_snakemake
-    from workflows.recipe import read_recipe
 
     if arguments.snakemake:
         refuse_slurm_options(arguments, "--snakemake")
     if arguments.recipe is not None:
-        with prepare(read_recipe(arguments.recipe), arguments.directory):
-            pass
-    elif (arguments.directory / "campaign.json").exists():
-        raise ConfigError(
-            f"{arguments.directory} holds several cases, expected one: export a folder in its cases/"
-        )
-    elif not (arguments.directory / "recipe.toml").exists():
-        raise ConfigError(f"{arguments.directory}: not a run directory; give --recipe RECIPE to prepare it")
-    campaign = open_campaign(arguments.directory)
+        _prepare(arguments.recipe, arguments.directory)
+    title, campaigns = _opened(arguments.directory)
+    recipes = [campaign.recipe for campaign in campaigns]
     if arguments.snakemake:
-        print(f"{write_snakemake(campaign)}\nrun: snakemake --cores N --snakefile that file")
+        path = write_snakemake(arguments.directory, title, campaigns, _common_table(recipes))
+        print(f"{path}\nrun: snakemake --cores N --snakefile that file")
         return 0
-    print(f"{write_slurm(campaign, slurm_settings_of(arguments, campaign.recipe))}\nrun: bash that file")
+    settings = slurm_settings_of(arguments, *recipes)
+    print(f"{write_slurm(arguments.directory, title, campaigns, settings)}\nrun: bash that file")
     return 0
+
+
+def _prepare(recipe, directory):
+    """Write the run directory of a recipe, or of all its cases, and run nothing."""
+    from workflows.campaign import prepare
+    from workflows.sweep import read_cases
+    from workflows.sweep_campaign import prepare_cases
+
+    title, cases = read_cases(recipe)
+    if [case.name for case in cases] != [""]:
+        with prepare_cases(title, cases, directory):
+            return
+    with prepare(cases[0].recipe, directory):
+        return
+
+
+def _opened(directory):
+    """Return the title and the campaigns of a run directory: several where it holds cases."""
+    from workflows.campaign import open_campaign
+    from workflows.sweep_campaign import open_cases, title_of
+
+    campaigns = open_cases(directory)
+    if campaigns is not None:
+        return title_of(directory), campaigns
+    if not (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory}: not a run directory; give --recipe RECIPE to prepare it")
+    campaign = open_campaign(directory)
+    return campaign.recipe.title, [campaign]
 
 
 def _point(arguments):
@@ -108,22 +134,27 @@ def _point(arguments):
         from workflows.point import run_point
         from workflows.point_names import find_point
         from workflows.progress import progress_display
+        from workflows.sweep_campaign import CASES, open_case
 
-        job = find_point(open_campaign(arguments.directory), arguments.name)
+        if (arguments.directory / CASES).exists():
+            case, _, name = arguments.name.rpartition("/")
+            job = find_point(open_case(arguments.directory, case), name)
+        else:
+            job = find_point(open_campaign(arguments.directory), arguments.name)
         with progress_display(quiet=arguments.quiet) as display:
             outcome = run_point(
                 job,
                 should_stop=stop,
-                on_progress=lambda: display.update([(job.spec.label, job.directory)], 0, 1),
+                on_progress=lambda: display.update([(job.label, job.directory)], 0, 1),
             )
     if outcome.status == "done":
         print(job.directory)
         return 0
     if outcome.status == "failed":
-        print(f"simtools: {job.spec.label} failed: {outcome.message} (log: {outcome.log})", file=sys.stderr)
+        print(f"simtools: {job.label} failed: {outcome.message} (log: {outcome.log})", file=sys.stderr)
         return 1
     why = outcome.message or stop.reason
-    print(f"simtools: {job.spec.label} stopped ({why}); the same command continues", file=sys.stderr)
+    print(f"simtools: {job.label} stopped ({why}); the same command continues", file=sys.stderr)
     return 75
 
 

@@ -17,7 +17,7 @@ class PointCost:
     n_steps: int
     wall_s: float
     timestep_fs: float | None
-    threads: int = 1
+    cores: int = 1
 
     @property
     def ms_per_step(self):
@@ -34,7 +34,7 @@ class PointCost:
     @property
     def core_hours(self):
         """Wall time times cores, hours."""
-        return self.wall_s * self.threads / 3600.0
+        return self.wall_s * self.cores / 3600.0
 
 
 def cost_of(point):
@@ -47,8 +47,13 @@ def cost_of(point):
         n_steps=int(n_steps),
         wall_s=float(wall_s),
         timestep_fs=point.spec.get("inputs", {}).get("md", {}).get("timestep_fs"),
-        threads=int((outcome.get("engine") or {}).get("threads", 1)),
+        cores=_cores_of(outcome.get("engine") or {}),
     )
+
+
+def _cores_of(engine):
+    """Return the cores that one point had: threads of the embedded engine, MPI ranks of LAMMPS."""
+    return int(engine.get("mpi_ranks") or engine.get("threads", 1))
 
 
 def total_core_hours(run):
@@ -59,12 +64,18 @@ def total_core_hours(run):
 
 def engine_sentence(settings):
     """Return which way forces were summed and with what choices, or None for somebody else's calculator."""
-    if "path" not in settings:
+    if "mpi_ranks" in settings:
+        ranks = settings["mpi_ranks"]
+        text = f"{settings['engine']} on {ranks} MPI rank{'s' if ranks > 1 else ''}"
+        mesh = settings.get("self_check", {})
+    elif "path" in settings:
+        text, mesh = settings["path"], settings
+    else:
         return None
-    text = f"{settings['path']}"
-    if settings.get("mesh_shape"):
-        mesh = " x ".join(map(str, settings["mesh_shape"]))
-        text += f"; cutoff {settings['coulomb_cutoff_A']:g} Å, mesh {mesh}, order {settings['mesh_order']}"
+    cutoff_A = settings.get("coulomb_cutoff_A", settings.get("pair_cutoff_A"))
+    if mesh.get("mesh_shape"):
+        shape = " x ".join(map(str, mesh["mesh_shape"]))
+        text += f"; cutoff {cutoff_A:g} Å, mesh {shape}, order {mesh['mesh_order']}"
     wanted, measured = settings.get("accuracy"), settings.get("self_check", {})
     found = measured.get("relative_rms_force_error", settings.get("relative_rms_force_error"))
     if found is not None and wanted is not None:

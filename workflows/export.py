@@ -4,7 +4,6 @@ Both run ``simtools point DIR NAME`` for every point, volume stages before the r
 ``simtools report DIR`` at the end. They may be run again at any time: what is done is not done twice.
 """
 
-import json
 import os
 import shlex
 import sys
@@ -17,6 +16,7 @@ __all__ = ["write_slurm", "write_snakemake"]
 
 _LARGEST_ARRAY = 1000
 _RETRIES = 20
+_MOST_IDLE = 3
 _PROGRAM = (sys.executable, "-P", "-m", "workflows")
 
 _TASK = r"""#!/bin/bash
@@ -26,8 +26,15 @@ _TASK = r"""#!/bin/bash
 set -u
 cd {directory} || exit 2
 name=$(sed -n "$(($1 + SLURM_ARRAY_TASK_ID + 1))p" slurm/points.txt)
+mkdir -p "slurm/logs/$(dirname "$name")"
 exec >>"slurm/logs/$name.log" 2>&1
 {environment}
+
+folder=points
+case $name in */*) folder=cases/${{name%/*}}/points ;; esac
+checkpoints() {{ cat "$folder/${{name##*/}}"-*/checkpoint-*.npz 2>/dev/null | cksum; }}
+before=$(checkpoints)
+idle_file="slurm/logs/$name.idle"
 
 # Slurm's signal comes to this shell; SIGTERM (scancel, preemption) stops the point without a requeue.
 requeue=yes
@@ -44,6 +51,14 @@ done
 # 75: stopped at a checkpoint; 138: SIGUSR1 before the point had begun. The number of the array alone would
 # requeue all of its tasks.
 if [ "$requeue" = yes ] && {{ [ "$status" -eq 75 ] || [ "$status" -eq 138 ]; }}; then
+    idle=0
+    if [ "$(checkpoints)" = "$before" ]; then idle=$(($(cat "$idle_file" 2>/dev/null || echo 0) + 1)); fi
+    echo "$idle" >"$idle_file"
+    if [ "$idle" -ge {most_idle} ]; then
+        echo "simtools: {most_idle} jobs in a row came to no new checkpoint: the time limit is too short"
+        rm -f "$idle_file"
+        exit 1
+    fi
     exec scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
 exit "$status"
@@ -58,8 +73,11 @@ set -euo pipefail
 cd {directory}
 mkdir -p slurm/logs
 
+# is_done POINT or CASE/POINT
 is_done() {{
-    compgen -G "points/$1-*/done.json" >/dev/null
+    local folder=points
+    case $1 in */*) folder=cases/${{1%/*}}/points ;; esac
+    compgen -G "$folder/${{1##*/}}-*/done.json" >/dev/null
 }}
 
 # submit FIRST LAST [OPTION...]: one array of the points in these lines that are not done
@@ -107,7 +125,9 @@ PROGRAM = {program}
 AFTER = {after}
 
 wildcard_constraints:
-    name="[^/]+"
+    name="([^/]+/)?[^/]+"
+
+ruleorder: report > point
 
 rule all:
     input:
@@ -134,24 +154,27 @@ rule point:
 '''
 
 
-def write_slurm(campaign, settings):
+def write_slurm(directory, title, campaigns, settings):
     """Write ``slurm/submit.sh``, ``task.sh`` and ``points.txt`` in the run directory; return the first.
 
     Parameters
     ----------
-    campaign
-        `workflows.campaign.Campaign`.
+    directory
+        Run directory.
+    title
+        Of the whole campaign; a comment of the scripts.
+    campaigns
+        `workflows.campaign.Campaign` of every case.
     settings
         `workflows.slurm_settings.SlurmSettings`.
     """
-    directory = _checked(campaign.directory)
+    directory = _checked(directory)
     folder = directory / "slurm"
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    points = planned_points(campaign)
-    labels = [label for label, _ in points]
+    points = planned_points(campaigns)
     options = {"job-name": "simtools", "output": "/dev/null", **settings.sbatch_options()}
     task = _TASK.format(
-        title=_comment(campaign),
+        title=_comment(title),
         options="\n".join(f"#SBATCH {_flag(name, value)}" for name, value in options.items()),
         directory=shlex.quote(str(directory)),
         environment="\n".join([*thread_lines(settings.cpus_per_task), *settings.setup]),
@@ -159,12 +182,13 @@ def write_slurm(campaign, settings):
         threads=settings.cpus_per_task,
         limit=settings.time_limit_min,
         lead=settings.signal_lead_s,
+        most_idle=_MOST_IDLE,
     )
     alike = ("partition", "account", "qos", "constraint", "mem", "time")
     where = {name: options[name] for name in alike if name in options}
     report = f"cd {shlex.quote(str(directory))} && {shlex.join(_PROGRAM)} report ."
     submit = _SUBMIT.format(
-        title=_comment(campaign),
+        title=_comment(title),
         directory=shlex.quote(str(directory)),
         throttle="" if settings.max_concurrent is None else f"%{settings.max_concurrent}",
         arrays="\n".join(_arrays(points)),
@@ -177,20 +201,23 @@ def write_slurm(campaign, settings):
         report=shlex.quote(report),
         report_now=f"{shlex.join(_PROGRAM)} report .",
     )
-    _write(folder / "points.txt", "".join(f"{label}\n" for label in labels))
+    _write(folder / "points.txt", "".join(f"{name}\n" for name, _ in points))
     _write(folder / "task.sh", task)
     _write(folder / "submit.sh", submit)
     return folder / "submit.sh"
 
 
-def write_snakemake(campaign):
+def write_snakemake(directory, title, campaigns, asked):
     """Write ``Snakefile`` in the run directory; return its path.
 
-    Threads, memory and time come from the recipe's [slurm] where it has them; Snakemake's executors pass
-    them on.
+    Parameters
+    ----------
+    directory, title, campaigns
+        As for `write_slurm`.
+    asked
+        The recipe's [slurm] or None: threads, memory and time, which Snakemake's executors pass on.
     """
-    directory = _checked(campaign.directory)
-    asked = campaign.recipe.slurm
+    directory = _checked(directory)
     resources, limit = [], ""
     if asked is not None and asked.time_limit_min is not None:
         resources.append(f"        runtime={asked.time_limit_min}")
@@ -199,13 +226,15 @@ def write_snakemake(campaign):
             limit += f" --lead {asked.signal_lead_s}"
     if asked is not None and asked.memory_GB is not None:
         resources.append(f"        mem_mb={max(1, round(1024 * asked.memory_GB))}")
-    ranks = campaign.recipe.potential.mpi_ranks or 1
+    ranks = max(campaign.recipe.potential.mpi_ranks or 1 for campaign in campaigns)
     cpus = asked.cpus_per_task if asked is not None and asked.cpus_per_task else 1
     text = _SNAKEFILE.format(
-        title=_comment(campaign).replace("\\", "/").replace('"', "'"),
+        title=_comment(title).replace("\\", "/").replace('"', "'"),
         directory=repr(str(directory)),
         program=repr(shlex.join(_PROGRAM)),
-        after=json.dumps(dict(planned_points(campaign)), indent=4).replace("null", "None"),
+        after="{\n"
+        + "".join(f"    {name!r}: {needs!r},\n" for name, needs in planned_points(campaigns))
+        + "}",
         threads=ranks * cpus,
         per_rank="{threads}" if ranks == 1 else cpus,
         retries=_RETRIES if limit else 0,
@@ -235,8 +264,8 @@ def _checked(directory):
     return directory
 
 
-def _comment(campaign):
-    return "".join(letter if letter.isprintable() else " " for letter in campaign.recipe.title)
+def _comment(title):
+    return "".join(letter if letter.isprintable() else " " for letter in title)
 
 
 def _flag(name, value):

@@ -5,7 +5,9 @@ from pathlib import Path
 from workflows.campaign import Campaign
 from workflows.forces import forces_of
 from workflows.planned_cost import planned_cost
-from workflows.statepoints import needs_volume_point, read_json
+from workflows.same_inputs import check_same_inputs, refuse_cases
+from workflows.statepoints import check_owner, needs_volume_point, read_json
+from workflows.sweep_campaign import refuse_plain_run
 from workflows.system_checks import check_recipe
 from workflows.systems import describe_system, start_lattice_parameter_A
 
@@ -25,12 +27,18 @@ def plan_of(cases, directory):
     Raises
     ------
     ConfigError
-        If a case cannot be run as asked.
+        If a case cannot be run as asked, or not in this directory.
     """
+    directory = Path(directory)
+    if [case.name for case in cases] == [""]:
+        check_owner(directory, "run")
+        refuse_cases(directory)
+    else:
+        refuse_plain_run(directory)
     campaigns = []
     for case in cases:
-        folder = Path(directory) / "cases" / case.name if case.name else Path(directory)
-        campaigns.append(_campaign(case, folder, Path(directory)))
+        folder = directory / "cases" / case.name if case.name else directory
+        campaigns.append(_campaign(case, folder, directory))
     rows = [(item.case, planned_cost([item], measure=False).text()) for item in campaigns]
     return planned_cost(campaigns, measure=True), rows
 
@@ -43,6 +51,7 @@ def _campaign(case, folder, directory):
         relative_to=recipe.source.parent,
     )
     cell = check_recipe(recipe, forces)
+    check_same_inputs(recipe, forces, folder)
     system = describe_system(recipe, forces, cell)
     if needs_volume_point(recipe):
         settled = folder / "system.json"

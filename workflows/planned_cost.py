@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from potentials.external import check_first_forces
 from workflows.failures import quarantined
 from workflows.progress import PointProgress
 from workflows.systems import build_cell
 
 __all__ = ["Cost", "planned_cost"]
 
+_FORCES = "forces alone, timed now"
+_LAMMPS_FORCES = "forces alone of the embedded engine, timed now"
 _MEASURED_S = 0.3
 _MEASURED_STEPS = 20
 _BYTES_PER_CHECKPOINT_ATOM = 150  # positions, momenta, thermostat and sampler state, two files in turn
@@ -20,7 +23,7 @@ _BYTES_PER_POINT = 20_000
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left of one or several campaigns, one core to a point.
+    """What is left of one or several campaigns.
 
     Attributes
     ----------
@@ -29,11 +32,12 @@ class Cost:
     n_steps_left
         Time steps to go.
     core_hours
-        None if no time per step is known.
+        None if no time per step is known. A point keeps as many cores as it has MPI ranks.
     disk_MB
         Of what is still to be written, roughly: compression is left out.
     ms_per_step
-        ``measured`` on this machine now, or the ``rate`` of the campaign's own points; ms.
+        Of the campaign's own points, or of the forces alone on one core of this machine now: integration and
+        writing come on top. ms.
     source
         Where the time per step is from.
     """
@@ -48,6 +52,8 @@ class Cost:
 
     def text(self):
         """Return one line for the terminal."""
+        if self.n_steps_left == 0:
+            return f"planned: nothing of {self.n_points} points is left to run"
         hours = "time unknown until the first point runs"
         if self.core_hours is not None:
             hours = f"{_short(self.core_hours)} core-hours ({self.ms_per_step:.3g} ms/step, {self.source})"
@@ -69,7 +75,7 @@ def planned_cost(campaigns, *, measure):
         built and, for force fields of ours, compiled).
     """
     n_left = steps_left = 0
-    hours = disk_MB = 0.0
+    core_ms = total_ms = disk_MB = 0.0
     sources, unknown = set(), False
     for campaign in campaigns:
         steps = _steps_left(campaign)
@@ -80,20 +86,23 @@ def planned_cost(campaigns, *, measure):
         disk_MB += _disk_MB(campaign, len(steps))
         ms, source = _rate_so_far(campaign)
         if ms is None and measure:
-            ms, source = _measured_ms(campaign), "forces timed now"
+            ms, source = _measured_ms(campaign), _LAMMPS_FORCES if campaign.forces.in_lammps else _FORCES
         if ms is None:
             unknown = True
         else:
             sources.add(source)
-            hours += sum(steps) * ms / 3.6e6
+            ranks = campaign.recipe.potential.mpi_ranks or 1
+            cores = 1 if source in (_FORCES, _LAMMPS_FORCES) else ranks  # the forces are timed on one core
+            core_ms += sum(steps) * ms * cores
+            total_ms += sum(steps) * ms
     known = not unknown and steps_left > 0
     return Cost(
         n_points=sum(campaign.n_points for campaign in campaigns),
         n_left=n_left,
         n_steps_left=steps_left,
-        core_hours=hours if known else None,
+        core_hours=core_ms / 3.6e6 if known else None,
         disk_MB=disk_MB,
-        ms_per_step=hours * 3.6e6 / steps_left if known else None,
+        ms_per_step=total_ms / steps_left if known else None,
         source=" and ".join(sorted(sources)),
     )
 
@@ -131,7 +140,13 @@ def _rate_so_far(campaign):
 
 
 def _measured_ms(campaign):
-    """Return ms per evaluation of the forces on a thermally displaced cell, the median of some."""
+    """Return ms per evaluation of the forces on a thermally displaced cell, the median of some.
+
+    Raises
+    ------
+    CalculatorUnavailableError
+        If somebody else's calculator does not compute the first cell.
+    """
     recipe = campaign.recipe.to_dict()
     lattice = campaign.recipe.md.lattice_parameter_at(campaign.recipe.md.temperatures_K[0])
     cell = build_cell(
@@ -142,7 +157,10 @@ def _measured_ms(campaign):
         seed=campaign.recipe.md.seed,
     )
     cell.calc = campaign.forces.calculator()
-    cell.get_forces()
+    if campaign.forces.force_field is None:
+        check_first_forces(campaign.forces.table["calculator"], cell)
+    else:
+        cell.get_forces()
     rng = np.random.default_rng(0)
     times, began = [], time.perf_counter()
     while len(times) < 3 or (time.perf_counter() - began < _MEASURED_S and len(times) < _MEASURED_STEPS):

@@ -7,20 +7,28 @@ from workflows.values import suggestion
 __all__ = ["find_point", "planned_points"]
 
 
-def planned_points(campaign):
-    """Return [(label, label of the volume stage that it waits for, or None)], volume stages first."""
-    volumes, replicas = [], []
-    for temperature_K in campaign.recipe.md.temperatures_K:
-        volume = campaign.volume_job(temperature_K)
-        needs = None if volume is None else volume.spec.label
-        if volume is not None:
-            volumes.append((needs, None))
-        replicas += [(label, needs) for label in _labels(campaign, temperature_K)]
-    return volumes + replicas
+def planned_points(campaigns):
+    """Return [(name, name of the volume stage that it waits for, or None)], those that wait for none first.
+
+    A name is the label of the point, with ``CASE/`` before it in a campaign of cases.
+    """
+    at_once, waiting = [], []
+    for campaign in campaigns:
+        above = f"{campaign.case}/" if campaign.case else ""
+        for temperature_K in campaign.recipe.md.temperatures_K:
+            volume = campaign.volume_job(temperature_K)
+            names = [f"{above}{label}" for label in _labels(campaign, temperature_K)]
+            if volume is None:
+                at_once += [(name, None) for name in names]
+            else:
+                needs = f"{above}{volume.spec.label}"
+                at_once.append((needs, None))
+                waiting += [(name, needs) for name in names]
+    return at_once + waiting
 
 
 def find_point(campaign, name):
-    """Return the `PointJob` called `name`: its label (``700K-r02``) or the name of its folder.
+    """Return the `PointJob` of one case called `name`: its label (``700K-r02``) or its folder's name.
 
     Raises
     ------

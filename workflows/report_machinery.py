@@ -160,7 +160,7 @@ def cost_table(run):
     total = total_core_hours(run)
     caption = (
         "Cost and conservation of each finished point; temperature, volume and drift of the conserved energy "
-        "of its last stage, ± one standard error. Core-hours are wall time times threads"
+        "of its last stage, ± one standard error. Core-hours are wall time times threads or MPI ranks"
         + ("." if total is None else f": {format_number(total, digits=2)} in all.")
         + " On a machine shared with other work they include the waiting."
     )

@@ -20,6 +20,7 @@ from workflows.sweep_campaign import open_cases
 __all__ = ["Reproduction", "bits_of", "reproduce"]
 
 _MOST_SIGMA = 4.0
+_MOST_RANKS = 100_000
 _QUANTITIES = ("temperature_K", "potential_energy_eV", "volume_A3", "pressure_GPa")
 
 
@@ -40,6 +41,8 @@ class Reproduction:
         (quantity, recorded value, new value, difference in standard errors) of the mean values.
     directory
         Where the new run is.
+    earlier
+        When it was made, if not now: an earlier call of `reproduce` on a machine of the same kind.
     """
 
     point: str
@@ -47,6 +50,7 @@ class Reproduction:
     differs: tuple
     rows: tuple
     directory: Path
+    earlier: str = ""
 
     @property
     def reproduced(self):
@@ -57,6 +61,8 @@ class Reproduction:
         """Return the answer in words."""
         here = ", ".join(self.differs) or "nothing: the same processor kind, libraries and commit"
         lines = [f"{self.point}: differs here: {here}"]
+        if self.earlier:
+            lines.append(f"run again on {self.earlier}, not now ({self.directory})")
         if self.status == "stopped":
             return "\n".join([*lines, "not finished"])
         lines += [
@@ -94,7 +100,8 @@ def reproduce(directory, point, *, output=None, stop, display):
     Raises
     ------
     ConfigError
-        If there is no such point, or it is not finished.
+        If there is no such point, it is not finished, or `output` holds it as run by another version or on
+        another kind of processor.
     RunFailedError
         If the new run fails.
     """
@@ -102,11 +109,12 @@ def reproduce(directory, point, *, output=None, stop, display):
     place = Path(output) if output is not None else Path(directory) / "reproduced"
     check_directory(place)
     original = Path(job.run_directory) / FORCE_FIELD_FILE
-    again = PointJob(str(place), job.spec, job.checkpoint_every_ps)
+    again = PointJob(str(place), job.spec, job.checkpoint_every_ps, _ranks_of(job))
     with locked(place):
         copy = place / FORCE_FIELD_FILE
         if original.exists() and not (copy.exists() and copy.read_bytes() == original.read_bytes()):
             shutil.copyfile(original, copy)
+        earlier = _earlier(again)
         ended = InlineExecutor().run([again], after=lambda *_: [], stop=stop, display=display)
     result = ended.get(again.name)
     differs = _differences(job.directory)
@@ -121,7 +129,7 @@ def reproduce(directory, point, *, output=None, stop, display):
         status = "statistical"
     else:
         status = "different"
-    return Reproduction(job.name, status, differs, rows, again.directory)
+    return Reproduction(job.name, status, differs, rows, again.directory, earlier)
 
 
 def _find(directory, point):
@@ -140,9 +148,34 @@ def _find(directory, point):
     return job, finished(job)
 
 
+def _ranks_of(job):
+    """Return the number of MPI ranks that the finished point ran on."""
+    provenance = _provenance(job.directory)
+    ranks = (provenance.get("arguments") or {}).get("mpi_ranks")
+    return ranks if isinstance(ranks, int) and 1 <= ranks <= _MOST_RANKS else job.mpi_ranks
+
+
+def _earlier(again):
+    """Return when `again` was finished by an earlier call, or "" if it is still to be run."""
+    if finished(again) is None:
+        return ""
+    differs = _differences(again.directory)
+    if differs:
+        raise ConfigError(
+            f"{again.directory} was made where other things held ({', '.join(differs)}) and says nothing of "
+            "here and now; remove it or choose another -o DIR"
+        )
+    return str(_provenance(again.directory).get("time_utc", "an earlier day"))
+
+
+def _provenance(folder):
+    provenance = read_json(folder / "done.json").get("provenance")
+    return provenance if isinstance(provenance, dict) else {}
+
+
 def _differences(folder):
     """Return what differs between here and any part of the recorded run."""
-    provenance = read_json(folder / "done.json").get("provenance") or {}
+    provenance = _provenance(folder)
     arguments = provenance.get("arguments") or {}
     parts = [part for part in arguments.get("parts") or [] if isinstance(part, dict)] or [provenance]
     here = collect_provenance()

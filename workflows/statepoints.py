@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 PROTOCOL = 1
-_OWNERS = {"system.json": "run", "cells": "defects", "paths": "barrier"}
+_OWNERS = {"system.json": "run", "campaign.json": "run", "cells": "defects", "paths": "barrier"}
 _VOLUME_KEYS = ("npt_ps", "npt_equilibration_ps", "pressure_GPa", "barostat_tau_ps")
 _PRODUCTION_KEYS = (
     "ensemble",

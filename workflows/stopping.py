@@ -66,7 +66,7 @@ def seconds_left(time_limit_min, *, lead_s, environment=os.environ, now_s=None):
 
     Slurm's own word on when the job ends (``SLURM_JOB_END_TIME``) is taken where it has one; else the job
     has begun when its script noted it (``SIMTOOLS_JOB_START``), else now. A clock that puts the end further
-    away than the limit is not believed.
+    away than the limit, or in the past, is not believed: the whole limit is taken.
 
     Parameters
     ----------
@@ -87,4 +87,5 @@ def seconds_left(time_limit_min, *, lead_s, environment=os.environ, now_s=None):
         end_s = float(end)
     elif start.isdecimal():
         end_s = float(start) + limit_s
-    return max(0.0, min(end_s - now_s, limit_s) - lead_s)
+    left_s = end_s - now_s
+    return max(0.0, (left_s if 0 < left_s <= limit_s else limit_s) - lead_s)

@@ -3,7 +3,7 @@
 What a campaign's points are is in campaign.py; what a failure means in failures.py.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workflows import failures
 from workflows.index import NAME, StatusIndex, read_index
@@ -29,8 +29,6 @@ class Supervised:
         Of all.
     stopped
         Whether some are left for another reason than failure.
-    changed
-        Names of the cases of which a point ran.
     """
 
     failures: list = field(default_factory=list)
@@ -38,7 +36,6 @@ class Supervised:
     n_done: int = 0
     n_points: int = 0
     stopped: bool = False
-    changed: set = field(default_factory=set)
 
 
 class _Halt:
@@ -125,7 +122,6 @@ class _Supervision:
 
     def after(self, job, outcome):
         """Take note of how a point ended; return the points that this makes possible, or it again."""
-        self.result.changed.add(job.case)
         if outcome.status == "failed":
             return self._after_failure(job, outcome)
         self.failed.pop(job.name, None)
@@ -157,7 +153,7 @@ class _Supervision:
             self.note({"event": "quarantined", **_about(job), "message": outcome.message})
             self.display.note(f"{job.label} is set aside: {outcome.message}\n  log: {outcome.log}")
             return []
-        self.failed[job.name] = outcome
+        self.failed[job.name] = replace(outcome, name=job.name)
         self.note({"event": "failed", **_about(job), "message": outcome.message})
         self.display.note(f"{job.label} failed: {outcome.message}\n  log: {outcome.log}")
         self.halt.by_disk = self.halt.by_disk or decision == "wait"

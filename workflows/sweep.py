@@ -125,6 +125,8 @@ def _axes(lists, path):
     if not isinstance(lists, dict):
         raise ConfigError(f"{path}: sweep = {v.shown(lists)}: expected a table [sweep] of lists")
     axes = list(_flat(lists))
+    if not axes:
+        raise ConfigError(f"{path}: [sweep] is empty: expected lists, such as md.pressure_GPa = [0, 1]")
     for key, values in axes:
         if not isinstance(values, list) or not values:
             raise ConfigError(

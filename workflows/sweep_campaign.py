@@ -4,8 +4,9 @@ Each case is an ordinary run directory under ``cases/``; what its points are and
 `workflows.campaign`, so a case that is there already costs nothing.
 """
 
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from simtools import plots
@@ -13,6 +14,7 @@ from simtools.core.errors import ConfigError
 from simtools.core.provenance import collect_provenance
 from simtools.plots import format_estimate
 from simtools.runs import load_run
+from workflows.analysed import is_analysed
 from workflows.campaign import CampaignResult, collect, has_production, open_campaign, prepare
 from workflows.failures import quarantined
 from workflows.forces import forces_of
@@ -20,17 +22,72 @@ from workflows.planned_cost import planned_cost
 from workflows.report import render_page, write_page
 from workflows.report_figures import ReportFigure
 from workflows.safety import inside, refuse_links
-from workflows.statepoints import check_directory, locked, read_json, write_json
+from workflows.statepoints import check_directory, check_owner, locked, read_json, write_json
 from workflows.summary import numbers_or_null
 from workflows.supervise import RETRIES, supervise
 from workflows.system_checks import check_recipe
 from workflows.systems import warm_up
-from workflows.values import shown
+from workflows.values import shown, suggestion
 
-__all__ = ["CASES", "open_cases", "report_cases", "run_cases"]
+__all__ = [
+    "CASES",
+    "open_case",
+    "open_cases",
+    "prepare_cases",
+    "refuse_plain_run",
+    "report_cases",
+    "run_cases",
+    "title_of",
+]
 
 CASES = "campaign.json"
 _FOLDER = "cases"
+_MOST_ROWS = 60  # of one figure
+
+
+@contextmanager
+def prepare_cases(title, cases, directory):
+    """Check every case, write their folders and ``campaign.json``, and hold the directory; nothing is run.
+
+    Parameters
+    ----------
+    title, cases
+        From `workflows.sweep.read_cases`.
+    directory
+        Created if need be; cases that are there already are kept.
+
+    Yields
+    ------
+    list of workflows.campaign.Campaign
+
+    Raises
+    ------
+    ConfigError
+        If a case cannot be run as asked, or the directory holds something else or is being worked in.
+    """
+    directory = Path(directory)
+    refuse_plain_run(directory)
+    for case in cases:
+        _check(case)
+    check_directory(directory)
+    refuse_links(directory, directory, directory / _FOLDER)
+    (directory / _FOLDER).mkdir(exist_ok=True)
+    with locked(directory):
+        campaigns = [_prepared(case, directory) for case in cases]
+        _write_cases(title, cases, directory)
+        yield campaigns
+
+
+def refuse_plain_run(directory):
+    """Refuse a directory that holds something else than cases.
+
+    Raises
+    ------
+    ConfigError
+    """
+    check_owner(directory, "run")
+    if (directory / "recipe.toml").exists():
+        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
 
 
 def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRIES, lift=False):
@@ -50,16 +107,7 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
     workflows.campaign.CampaignResult
     """
     directory = Path(directory)
-    if (directory / "recipe.toml").exists():
-        raise ConfigError(f"{directory} holds a run of one recipe without lists; choose another -o DIR")
-    for case in cases:
-        _check(case)
-    check_directory(directory)
-    refuse_links(directory, directory, directory / _FOLDER)
-    (directory / _FOLDER).mkdir(exist_ok=True)
-    with locked(directory), ExitStack() as stack:
-        campaigns = [_prepared(case, directory, stack) for case in cases]
-        _write_cases(title, cases, directory)
+    with prepare_cases(title, cases, directory) as campaigns:
         done = sum(outcome is not None for campaign in campaigns for _, outcome in campaign.points())
         n_points = sum(campaign.n_points for campaign in campaigns)
         display.note(f"{title}: {len(cases)} cases, {n_points} points, {done} done; {directory}")
@@ -90,8 +138,10 @@ def run_cases(title, cases, directory, *, executor, stop, display, retries=RETRI
         )
         if not ended.stopped:
             for campaign in campaigns:
-                stale = campaign.case in ended.changed or not (campaign.directory / "summary.json").exists()
-                if stale and has_production(campaign):
+                if stop.requested and not failed:
+                    result.status = "stopped"
+                    return result
+                if has_production(campaign) and not is_analysed(campaign):
                     collect(campaign)
             result.report = report_cases(directory)
         return result
@@ -108,14 +158,34 @@ def open_cases(directory):
     directory = Path(directory)
     if not (directory / CASES).exists():
         return None
-    return [
-        replace(
-            open_campaign(inside(directory / _FOLDER, row["name"], where=f"{directory / CASES}: name")),
-            case=row["name"],
-            index_directory=directory,
-        )
-        for row in _read_cases(directory)["cases"]
-    ]
+    return [_opened(directory, row["name"]) for row in _read_cases(directory)["cases"]]
+
+
+def open_case(directory, name):
+    """Return the campaign of one case of a directory made by `run_cases`.
+
+    Raises
+    ------
+    ConfigError
+        If none is called `name`.
+    """
+    directory = Path(directory)
+    names = [row["name"] for row in _read_cases(directory)["cases"]]
+    if not name:
+        raise ConfigError(f"{directory} holds several cases: name the point CASE/POINT, {names[0]}/700K-r01")
+    if name not in names:
+        raise ConfigError(f"{directory} has no case {name!r}{suggestion(name, names)}")
+    return _opened(directory, name)
+
+
+def title_of(directory):
+    """Return the title of a campaign of cases."""
+    return _read_cases(directory)["title"]
+
+
+def _opened(directory, name):
+    folder = inside(directory / _FOLDER, name, where=f"{directory / CASES}: name")
+    return replace(open_campaign(folder), case=name, index_directory=directory)
 
 
 def report_cases(directory):
@@ -126,15 +196,18 @@ def report_cases(directory):
     runs = {
         campaign.case: load_run(campaign.directory)
         for campaign in campaigns
-        if (campaign.directory / "summary.json").exists()
+        if has_production(campaign) and (campaign.directory / "summary.json").exists()
     }
+    listed = [pair for campaign in campaigns for pair in campaign.points()]
     aside = [
         (job.name, reason)
-        for campaign in campaigns
-        for job, outcome in campaign.points()
+        for job, outcome in listed
         if outcome is None and (reason := quarantined(job.directory)) is not None
     ]
-    notes = _notes(campaigns, runs, aside)
+    n_left = sum(campaign.n_points for campaign in campaigns) - sum(
+        outcome is not None for _, outcome in listed
+    )
+    notes = _notes(campaigns, runs, aside, n_left)
     results = {name: (_mobile(run), run.arrhenius) for name, run in runs.items()}
     summary = {
         "schema": 1,
@@ -156,23 +229,15 @@ def report_cases(directory):
         "warnings": notes,
     }
     write_json(directory / "summary.json", summary)
-    drawn = {name: pair for name, pair in results.items() if pair[0]}
-    figures = []
-    if drawn:
-        caption = (
-            "One row per case: bars are 95 % intervals, triangles point from 95 % upper limits towards zero. "
-            "Cases differ in what the table below says; force fields may differ too."
-        )
-        title = "Conductivity and activation energy of the cases"
-        figures = [ReportFigure("cases", title, caption, plots.plot_cases(drawn)[0].figure)]
+    figures = _figures({name: pair for name, pair in results.items() if pair[0]})
     context = {
         "title": record["title"],
         "notes": notes,
         "figures": figures,
         "case_table": _case_table(results),
-        "settings_table": _settings_table(record["cases"]),
+        "settings_table": _settings_table(record["cases"], campaigns),
         "quarantine_table": _table(["point", "reason"], [list(row) for row in aside], None),
-        "reports": [c.case for c in campaigns if (c.directory / "report.html").exists()],
+        "reports": [(name, len(run.warnings)) for name, run in runs.items()],
     }
     return write_page(render_page("campaign.html.j2", context), figures, directory)
 
@@ -191,7 +256,7 @@ def _check(case):
         raise ConfigError(f"{error} (case {case.name})") from error
 
 
-def _prepared(case, directory, stack):
+def _prepared(case, directory):
     """Prepare a case's folder; its own lock is held only meanwhile, that of the whole directory stays."""
     folder = directory / _FOLDER / case.name
     with prepare(case.recipe, folder) as campaign:
@@ -227,11 +292,19 @@ def _of(results, row, part):
     return results[row["name"]][part] if row["name"] in results else None
 
 
-def _notes(campaigns, runs, aside):
+def _notes(campaigns, runs, aside, n_left):
     notes = []
+    if n_left > len(aside):
+        notes.append(f"{n_left - len(aside)} points are not done: averages rest on what there is")
     missing = [campaign.case for campaign in campaigns if campaign.case not in runs]
     if missing:
         notes.append(f"not analysed yet: {', '.join(missing[:10])}{' and more' if len(missing) > 10 else ''}")
+    behind = [c.case for c in campaigns if c.case in runs and not is_analysed(c)]
+    if behind:
+        notes.append(
+            f"analysed before their last points were done, or by another version: {', '.join(behind[:10])}"
+            f"{' and more' if len(behind) > 10 else ''}; simtools report does it again"
+        )
     if aside:
         notes.append(f"{len(aside)} points are set aside and missing from the averages: see the table below")
     fields = {
@@ -247,9 +320,11 @@ def _notes(campaigns, runs, aside):
 
 
 def _case_table(results):
+    charged = any(item.charge_e for transports, _ in results.values() for item in transports)
+    of, kind = ("σT", "activation_energy_eV") if charged else ("D*", "tracer_activation_energy_eV")
     rows = []
     for name, (transports, arrhenius) in results.items():
-        energy = "–" if arrhenius is None else format_estimate(arrhenius.activation_energy_eV, "eV")
+        energy = "–" if arrhenius is None else format_estimate(getattr(arrhenius, kind), "eV")
         for item in transports:
             rows.append(
                 [
@@ -262,14 +337,50 @@ def _case_table(results):
                     energy,
                 ]
             )
-    columns = ["case", "ion", "T (K)", "σ, ionic (S cm⁻¹)", "D* (cm² s⁻¹)", "H_R", "Eₐ of σT"]
+    columns = ["case", "ion", "T (K)", "σ, ionic (S cm⁻¹)", "D* (cm² s⁻¹)", "H_R", f"Eₐ of {of}"]
     return _table(columns, rows, "Values with 95 % intervals; “<” is a 95 % upper limit.")
 
 
-def _settings_table(rows):
+def _figures(drawn):
+    """Return the comparison as figures of a size that can be read and saved."""
+    caption = (
+        "One row per case: bars are 95 % intervals, triangles point from 95 % upper limits towards zero. "
+        "Cases differ in what the table below says; force fields may differ too."
+    )
+    figures = []
+    for start in range(0, len(drawn), _MOST_ROWS):
+        part = dict(islice(drawn.items(), start, start + _MOST_ROWS))
+        more = f": {start + 1} to {start + len(part)} of {len(drawn)}" if len(drawn) > _MOST_ROWS else ""
+        figures.append(
+            ReportFigure(
+                f"cases-{start + 1}" if start else "cases",
+                f"Transport and activation energy of the cases{more}",
+                caption,
+                plots.plot_cases(part)[0].figure,
+            )
+        )
+    return figures
+
+
+def _settings_table(rows, campaigns):
+    """Return what the lists set in each case; where they set nothing, what the recipe says."""
     keys = list(dict.fromkeys(key for row in rows for key in row["settings"]))
-    told = [[row["name"], *(shown(row["settings"].get(key, "–")) for key in keys)] for row in rows]
+    told = []
+    for row, campaign in zip(rows, campaigns, strict=True):
+        values = (_value(campaign.recipe.to_dict(), row["settings"], key) for key in keys)
+        told.append([row["name"], *("–" if value is None else shown(value) for value in values)])
     return _table(["case", *keys], told, None)
+
+
+def _value(record, settings, key):
+    if key in settings:
+        return settings[key]
+    for part in key.split("."):
+        if isinstance(record, list) and part.isdecimal() and int(part) < len(record):
+            record = record[int(part)]
+        else:
+            record = record.get(part) if isinstance(record, dict) else None
+    return record
 
 
 def _table(columns, rows, caption):

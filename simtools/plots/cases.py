@@ -38,6 +38,8 @@ def plot_cases(cases, *, axes=None):
         Left σ (S/cm) or D* (cm²/s), right E_a (eV); bars are 95 % intervals, triangles point from 95 % upper
         limits towards zero.
     """
+    from matplotlib.ticker import NullFormatter
+
     if axes is None:
         axes = new_row(2, width_in=10.5, height_in=1.4 + 0.34 * max(len(cases), 1))
     left, right = axes
@@ -57,6 +59,9 @@ def plot_cases(cases, *, axes=None):
             _draw(right, row, getattr(arrhenius, energy), colour=BLUE)
     if left.lines or left.containers:
         left.set_xscale("log")
+        low, high = left.get_xlim()
+        if high > 10 * low:  # within a decade the ticks between are needed; beyond, their labels overlap
+            left.xaxis.set_minor_formatter(NullFormatter())
     labels = [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in map(str, cases)]
     for ax in axes:
         ax.set_ylim(len(cases) - 0.5, -0.5)

@@ -13,8 +13,10 @@ import pytest
 
 from potentials.calculator import IonicCalculator
 from potentials.check import prototype_cell
-from potentials.lammps import evaluate_with_lammps
+from potentials.lammps import evaluate_with_lammps, write_force_field, write_lammps
 from potentials.lammps_library import LammpsUnavailableError, import_lammps
+from potentials.lammps_stage import bond_zero_eV
+from potentials.lammps_text import atom_style
 from potentials.schema import list_force_fields, load_force_field
 from tests.molecular_crystals import CRYSTALS as MOLECULAR
 from tests.reference.random_cells import CRYSTALS as RIGID
@@ -84,6 +86,29 @@ def assert_agree(name, atoms):
 @pytest.mark.parametrize("name", list_force_fields())
 def test_energy_forces_and_stress_agree(name):
     assert_agree(name, hot_crystal(name))
+
+
+@pytest.mark.parametrize("name", list_force_fields())
+def test_an_exported_force_field_gives_our_energy_for_a_data_file(name, tmp_path):
+    field, atoms = load_force_field(name), hot_crystal(name)
+    charged = not field.has_topology and not field.is_neutral(atoms.get_chemical_symbols())
+    background = {"net_charge": "background"} if charged else {}
+    data = write_lammps(field, atoms, tmp_path / "crystal", **background).data
+    included = write_force_field(field, tmp_path / "field.in")
+    text = included.read_text(encoding="utf-8")
+    assert f"atom_style {atom_style(field)}" in text
+    engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none"])
+    try:
+        engine.commands_string(
+            f"units metal\natom_style {atom_style(field)}\nread_data {data}\ninclude {included}\n"
+            "thermo_modify norm no\nrun 0"
+        )
+        found = engine.get_thermo("pe")
+    finally:
+        engine.close()
+    found += bond_zero_eV(field, atoms)
+    ours = IonicCalculator(field, accuracy=1e-6, **background).get_property("energy", atoms)
+    assert found == pytest.approx(ours, rel=5e-6)  # the mesh of the file: 1e-5 of 14.4 eV/Å
 
 
 @pytest.mark.parametrize("name", ["li3ocl_mouta_formal", "na3ocl_popoff_q067", "na3ocl_popoff_coreshell"])

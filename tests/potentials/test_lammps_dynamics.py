@@ -261,9 +261,19 @@ def test_the_error_of_the_mesh_is_measured(tmp_path):
     atoms.rattle(0.1, seed=1)
     hot_check = LammpsEngine(field, accuracy=1e-4).self_check(atoms, tmp_path)
     assert check["energy_error_eV_per_atom"] < 1e-3
-    assert hot_check["relative_rms_force_error"] < 2e-4
+    assert hot_check["relative_rms_force_error"] < 1e-4
     assert hot_check["mesh_order"] == 7
     assert len(hot_check["mesh_shape"]) == 3
+
+
+@pytest.mark.parametrize("accuracy", [1e-4, 1e-5])
+def test_small_charges_have_the_accuracy_asked_for_too(accuracy, tmp_path):
+    # with a tenth of it, of LAMMPS' 14.4 eV/Å, the error was 1.25 and 1.45 of what was asked for
+    field = load_force_field("na3ocl_popoff_q067")
+    atoms = build_supercell(build_prototype("cubic", "Na3OCl", lattice_parameter_A=4.5), (3, 3, 3))
+    atoms.rattle(0.06, seed=3)
+    check = LammpsEngine(field, accuracy=accuracy).self_check(atoms, tmp_path)
+    assert check["relative_rms_force_error"] < accuracy
 
 
 def test_shells_need_a_short_step_and_follow_their_ions(tmp_path):

@@ -4,7 +4,8 @@ from numpy.testing import assert_allclose
 from scipy.interpolate import BSpline
 
 from potentials.ewald_sum import EwaldSum
-from potentials.mesh import ORDERS, ParticleMesh, alias_sums, spline_polynomials
+from potentials.mesh import ORDERS, ParticleMesh, alias_sums, compact_basis, spline_polynomials
+from potentials.splitting import choose_splitting
 from simtools.core.errors import ConfigError, ShapeError
 from tests.reference import mesh as reference
 
@@ -115,6 +116,34 @@ def test_the_net_force_is_removed_and_reported():
     forces = mesh.compute(positions, TRICLINIC)[2]
     assert_allclose(forces.sum(axis=0), 0.0, atol=1e-13)
     assert np.abs(mesh.last_net_force).max() > 1e-4
+
+
+@pytest.mark.parametrize("skew", [(1, 0, 0), (2, -3, 1), (20, -37, 13)])
+def test_the_same_lattice_has_the_same_forces_however_its_vectors_lean(skew):
+    # with a mesh along the leaning vectors the forces of the last one were wrong by 30 %
+    positions, charges = ions(20)
+    leaning = np.array([[1, 0, 0], [skew[0], 1, 0], [skew[1], skew[2], 1]]) @ TRICLINIC
+    found = []
+    for cell in (TRICLINIC, leaning):
+        chosen = choose_splitting(cell, charges, accuracy=1e-4)
+        mesh = ParticleMesh(cell, charges, chosen.alpha, mesh_shape=chosen.mesh_shape, order=chosen.order)
+        exact = EwaldSum(cell, charges, chosen.alpha).compute(positions, cell)
+        energy, _, forces, virial = mesh.compute(positions, cell)
+        assert rms(forces - exact[2]) < 1e-4 * chosen.rms_force_eV_per_A
+        assert_allclose(virial, exact[3], atol=1e-3)
+        found.append((sorted(chosen.mesh_shape), chosen.order, energy))
+    assert found[0][:2] == found[1][:2]
+    assert found[0][2] == pytest.approx(found[1][2], abs=1e-3)
+
+
+def test_usual_cells_keep_their_vectors_for_the_mesh():
+    fcc = 3.0 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    hexagonal = np.array([[3.0, 0, 0], [-1.5, 1.5 * np.sqrt(3), 0], [0, 0, 20.0]])
+    for cell in (np.diag([4.0, 5.0, 60.0]), TRICLINIC, fcc, hexagonal):
+        assert_allclose(compact_basis(cell), np.eye(3))
+    basis = compact_basis([[4.0, 0, 0], [9.0, 4.0, 0], [0, 0, 4.0]])
+    assert abs(np.linalg.det(basis)) == pytest.approx(1.0)
+    assert_allclose(compact_basis(basis @ np.array([[4.0, 0, 0], [9.0, 4.0, 0], [0, 0, 4.0]])), np.eye(3))
 
 
 def test_a_call_remembers_nothing_of_the_calls_before():

@@ -71,7 +71,7 @@ def through_slurm(recipe, directory, *more):
     return simtools("run", recipe, "-o", directory, "--executor", "slurm", *more)
 
 
-def call(command, environment, timeout=300):
+def call(command, environment, timeout=600):
     return subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
     )

@@ -44,11 +44,14 @@ free_port() {
 }
 
 # A requeued job waits until its credential has expired (120 s by default): cred_expire makes that short.
+# Job numbers begin anywhere: MPICH names its shared memory by job and step, a killed job leaves that behind, and
+# the next of the same number on this machine hangs.
 write_configuration() {
     local node
     node=$(uname -n | cut -d . -f 1)
     cat >"$1/slurm.conf" <<CONF
 ClusterName=simtools
+FirstJobId=$((RANDOM * 1000 + RANDOM % 1000 + 1))
 SlurmctldHost=$node(127.0.0.1)
 SlurmctldPort=$(free_port)
 SlurmdPort=$(free_port)

@@ -41,6 +41,23 @@ def test_cost_of_a_point_is_its_wall_time_on_its_threads():
     assert cost_of(Point({"n_steps": 10, "wall_s": 1.0}, spec={})).ns_per_day is None
 
 
+def test_cost_of_a_point_in_lammps_counts_its_ranks_and_is_told():
+    settings = {
+        "engine": "LAMMPS 22 Jul 2025",
+        "mpi_ranks": 4,
+        "accuracy": 1e-4,
+        "pair_cutoff_A": 10.0,
+        "self_check": {"relative_rms_force_error": 2.5e-5, "mesh_shape": [15, 15, 16], "mesh_order": 7},
+    }
+    run = Run([Point({"n_steps": 1800, "wall_s": 3.6, "engine": settings})])
+    assert total_core_hours(run) == pytest.approx(4 * 3.6 / 3600)
+    engine, _ = cost_lines(run)
+    assert engine == (
+        "engine: LAMMPS 22 Jul 2025 on 4 MPI ranks; cutoff 10 Å, mesh 15 x 15 x 16, order 7; "
+        "relative RMS force error 2.5e-05 measured, 1e-04 asked for"
+    )
+
+
 def test_a_run_says_engine_and_cost_in_two_lines():
     run = Run([point(), Point(None), point(n_steps=5400, wall_s=7.2)])
     engine, cost = cost_lines(run)

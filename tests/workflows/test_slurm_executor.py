@@ -507,6 +507,4 @@ def test_cases_of_a_sweep_share_the_queue_and_run_in_their_own_folders(argon, sl
     assert [len(batch) for batch in slurm.submitted] == [4]
     assert len(list((tmp_path / "run" / "cases").glob("*/points/*/done.json"))) == 4
     assert (tmp_path / "run" / ".slurm").is_dir()
-    status, _, err = simtools("export", tmp_path / "run", "--snakemake")
-    assert status == 2
-    assert "holds several cases" in err
+    assert simtools("export", tmp_path / "run", "--snakemake")[0] == 0

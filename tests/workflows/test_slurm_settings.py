@@ -89,7 +89,9 @@ def test_time_left_is_what_slurm_says_else_counted_from_the_start_of_the_job():
     assert left() == 3500
     assert left(SIMTOOLS_JOB_START="9000") == 2500
     assert left(SIMTOOLS_JOB_START="9000", SLURM_JOB_END_TIME="10500") == 400
-    assert left(SIMTOOLS_JOB_START="0") == 0
+    assert left(SIMTOOLS_JOB_START="6500") == 0
+    assert left(SIMTOOLS_JOB_START="0") == 3500
+    assert left(SLURM_JOB_END_TIME="9990") == 3500
     assert left(SLURM_JOB_END_TIME="99999999") == 3500
 
 
