@@ -25,7 +25,6 @@ from potentials.lammps_pairs import has_tables, table_text
 from potentials.lammps_shells import images_apart, shell_number_check
 from potentials.lammps_text import (
     atom_style,
-    bond_lines,
     data_text,
     heading,
     input_text,
@@ -183,7 +182,7 @@ def write_force_field(
     path = Path(path)
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
     table = path.with_suffix(".table") if has_tables(force_field) else None
-    springs = bond_lines(force_field)
+    springs = force_field.shells or force_field.molecules
     lines = [
         *heading(force_field),
         "# include this after read_data, with units metal, these types",
