@@ -21,18 +21,17 @@ from potentials.errors import NetChargeError
 from potentials.force_field import ForceField
 from potentials.lammps_library import LammpsError, import_lammps
 from potentials.lammps_molecules import zero_of_bonds_eV
+from potentials.lammps_pairs import has_tables, table_text
+from potentials.lammps_shells import images_apart, shell_number_check
 from potentials.lammps_text import (
     atom_style,
-    bond_lines,
     data_text,
-    has_tables,
     heading,
     input_text,
     interaction_lines,
     lammps_frame,
     particles_of,
     splitting_per_A,
-    table_text,
     typed_field,
     whole_ewald_lines,
 )
@@ -110,11 +109,17 @@ def write_lammps(
         stress (`evaluate_with_lammps` adds it): do not run NPT with such a cell.
     exact_erfc
         The Coulomb term of pairs as exactly as LAMMPS can, for comparisons: its finest tables (2^16 points
-        from 0.5 Å on, relative errors of 5e-8), or with shells, which come closer than tables reach, no
-        tables (``pair_modify table 0``: a polynomial for erfc, 1e-7).
+        from 0.5 Å on, relative errors of 5e-8), or with shells the library's erfc (``lepton/coul``; its
+        polynomial for erfc in a small cell, see below).
     shell_displacements_A
         Where to put the shells, seen from their cores, Å, shape (n_atoms, 3); by default where our engine
         finds them at rest. Only for a force field with shells.
+
+    Notes
+    -----
+    With shells in a cell under 1.1 cutoffs, where ions see their own images, LAMMPS' core-shell styles
+    (``/cs``) are written. They add 1e-6 Å to the distance of a core and its own shell: 2e-6 of the energy and
+    3e-5 of the stress at worst, for a shell of -8 e. In larger cells nothing is added: lammps_shells.py.
 
     Raises
     ------
@@ -145,6 +150,7 @@ def write_lammps(
         if kspace == "ewald"
         else [],
         net_charge_e=0.0 if force_field.is_neutral(symbols) else force_field.formula_charge_e(symbols),
+        small_cell=not images_apart(frame.cell, max(force_field.cutoff_A, coulomb_cutoff_A or 0.0)),
     )
     try:
         files.data.write_text(data_text(force_field, atoms, frame, particles), encoding="utf-8")
@@ -168,14 +174,15 @@ def write_force_field(
 
     Types are numbered in the order of `ForceField.species`, then come the shells in the order of
     `ForceField.shells`, which number the bond types too: masses, charges (``set type``), springs, pair terms,
-    cutoffs and the reciprocal sum are set. Tabulated pairs go to ``path`` with suffix ``.table``. Options as
+    cutoffs and the reciprocal sum are set. With shells every ion needs a molecule number of its own, which
+    its shell shares. Tabulated pairs go to ``path`` with suffix ``.table``. Options as
     in `write_lammps`, whose extra lines for ``kspace="ewald"`` in triclinic cells need the cell and are not
     in this file.
     """
     path = Path(path)
     _check_options(force_field, kspace, accuracy, coulomb_cutoff_A, None, False)
     table = path.with_suffix(".table") if has_tables(force_field) else None
-    springs = bond_lines(force_field)
+    springs = force_field.shells or force_field.molecules
     lines = [
         *heading(force_field),
         "# include this after read_data, with units metal, these types",
@@ -188,7 +195,8 @@ def write_force_field(
         lines.append(f"mass {index} {field.masses_amu[name]!r}  # {name}")
         if force_field.is_charged:
             lines.append(f"set type {index} charge {field.charges_e[name]:.12g}")
-    lines += ["", *interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, False)]
+    lines += ["", *shell_number_check(force_field, max(field.cutoff_A, coulomb_cutoff_A or 0.0))]
+    lines += interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, False)
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         if table is not None:
@@ -212,9 +220,7 @@ def evaluate_with_lammps(
     """Return energy, forces and stress of `atoms` as LAMMPS computes them from the files of `write_lammps`.
 
     Options as in `write_lammps`; for a comparison with exact sums use ``kspace="ewald", accuracy=1e-9``.
-    In a charged cell the background's stress, which LAMMPS leaves out, is added here. With shells,
-    LAMMPS adds 1e-6 Å to the distance of a core and its own shell, which leaves forces of 1e-4 eV/Å (1e-2
-    between charges of 6 and -8 e) between the two; those on whole ions are not touched. Morse bonds are
+    In a charged cell the background's stress, which LAMMPS leaves out, is added here. Morse bonds are
     counted from free atoms, as in our engine.
 
     Raises

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 
 from potentials.force_field import ForceField
+from potentials.lammps_inertia import MOTION, alters_inertia
+from potentials.lammps_pairs import has_tables
 from potentials.lammps_rigid import HEAT, rigid_motion_lines
 from potentials.lammps_text import (
     SHELL_MASS_SHARE,
     atom_style,
-    has_tables,
     interaction_lines,
     shell_groups,
     typed_field,
@@ -133,16 +134,19 @@ def group_lines(field: ForceField, elements: list[str]) -> list[str]:
     return lines
 
 
-def start_lines(field: ForceField, data: str) -> list[str]:
-    """Return units, kind of particles and the data file to begin from."""
-    return ["units metal", f"atom_style {atom_style(field)}", "boundary p p p", f"read_data {data}"]
+def start_lines(field: ForceField, data: str, more: str = "") -> list[str]:
+    """Return units, kind of particles and the data file to begin from; `more` ends the line that reads it."""
+    return ["units metal", f"atom_style {atom_style(field)}", "boundary p p p", f"read_data {data}{more}"]
 
 
-def forces_lines(field: ForceField, kspace_accuracy: float | None) -> list[str]:
-    """Return everything that acts between the particles, and the neighbour list."""
+def forces_lines(field: ForceField, kspace_accuracy: float | None, *, small_cell: bool) -> list[str]:
+    """Return everything that acts between the particles, and the neighbour list.
+
+    `small_cell`: whether ions see their own images (`potentials.lammps_shells.images_apart`).
+    """
     table = _Named(TABLE_FILE) if has_tables(field) else None
     return [
-        *interaction_lines(field, table, None, kspace_accuracy, None, False),
+        *interaction_lines(field, table, None, kspace_accuracy, None, False, small_cell=small_cell),
         *([f"kspace_modify order {_MESH_ORDER}"] if kspace_accuracy is not None else []),
         f"neighbor {_SKIN_A!r} bin",
         "neigh_modify delay 0 every 1 check yes one 20000 page 400000",
@@ -171,10 +175,13 @@ def held_group_lines(held_n) -> list[str]:
     ]
 
 
-def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, held: bool = False) -> list[str]:
+def stage_lines(
+    field: ForceField, stage, seed: int, *, rigid=None, shapes=None, held: bool = False
+) -> list[str]:
     """Return time step, temperature and the fixes that move the particles.
 
-    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies.
+    `seed` is that of the thermostat's noise; LAMMPS takes 1 to 900000000. With `rigid` molecules are bodies
+    (`rigid` and `shapes` as in `potentials.lammps_rigid.rigid_motion_lines`).
     """
     noise = seed % _LARGEST_SEED + 1
     lines = [f"timestep {stage.timestep_fs / 1000.0!r}"]
@@ -183,7 +190,7 @@ def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, hel
     kelvin = f"{stage.temperature_K!r} {stage.temperature_K!r}"
     thermostat = _thermostat(field, stage)
     if rigid:
-        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise)]
+        return [*lines, *rigid_motion_lines(stage, thermostat, kelvin, noise, rigid=rigid, shapes=shapes)]
     who = _MOVERS if held else "all"
     if stage.ensemble == "NPT":
         bar = f"{stage.pressure_GPa * BAR_PER_GPA!r}"
@@ -205,15 +212,16 @@ def stage_lines(field: ForceField, stage, seed: int, *, rigid: bool = False, hel
     return lines
 
 
-def log_columns(field: ForceField, stage, *, rigid: bool = False) -> tuple[str, ...]:
+def log_columns(field: ForceField, stage, *, rigid=None) -> tuple[str, ...]:
     """Return the columns of the log of a stage."""
     shells = (KINETIC_OF_ALL,) if field.shells else ()
     heat = (HEAT,) if rigid and stage.ensemble == "NVT" and stage.thermostat == "bussi" else ()
-    return (*_COLUMNS, *shells, *heat, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
+    heavy = (MOTION,) if alters_inertia(rigid) and not rigid.frozen_orientation else ()
+    return (*_COLUMNS, *shells, *heat, *heavy, *((BAROSTAT_POSITION,) if stage.ensemble == "NPT" else ()))
 
 
 def sample_lines(
-    field: ForceField, stage, elements: list[str], *, rigid: bool = False, held: bool = False
+    field: ForceField, stage, elements: list[str], *, rigid=None, held: bool = False
 ) -> list[str]:
     """Return what is written on the way: the log, frames of all ions, momenta of each element and mass.
 

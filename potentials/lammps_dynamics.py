@@ -18,6 +18,7 @@ from ase import Atoms
 from potentials.calculator import IonicCalculator
 from potentials.force_field import ForceField
 from potentials.lammps_commands import check_stage, forces_lines, start_lines, thermostat_words
+from potentials.lammps_cone import check_cone
 from potentials.lammps_dump import read_dump
 from potentials.lammps_process import LammpsProcess, find_lammps
 from potentials.lammps_rigid import check_rigid_stage
@@ -164,7 +165,7 @@ class LammpsEngine:
                     "\n".join(
                         [
                             *start_lines(self.field, "start.data"),
-                            *forces_lines(self.field, self.kspace_accuracy),
+                            *forces_lines(self.field, self.kspace_accuracy, small_cell=False),
                         ]
                     )
                 )
@@ -180,7 +181,9 @@ class LammpsEngine:
         forces = snapshot.vectors("fx", "fy", "fz") @ frame.rotation.T
         return energy, forces, _mesh_of("\n".join(lines))
 
-    def begin_stage(self, atoms: Atoms, stage, folder, *, seed: int, rigid: bool = False, held_n=None):
+    def begin_stage(
+        self, atoms: Atoms, stage, folder, *, seed: int, rigid=None, held_n=None, restrained=None
+    ):
         """Return a `LammpsStage` that has not begun: nothing is started yet.
 
         Parameters
@@ -194,9 +197,12 @@ class LammpsEngine:
         seed
             Of the thermostat's noise.
         rigid
-            Whether molecules move as rigid bodies; `atoms` hold each in one piece.
+            `simtools.md.rigid_bodies.RigidMolecules` where molecules move as rigid bodies, or None; `atoms`
+            hold each in one piece.
         held_n
             Which ions never move, shape (n_atoms,), or None.
+        restrained
+            `simtools.md.restraints.RestrainedMolecules` whose turns a cone holds back, or None.
 
         Raises
         ------
@@ -205,15 +211,18 @@ class LammpsEngine:
             held ions that LAMMPS is not asked to run.
         """
         check_stage(self.field, stage.timestep_fs)
-        if rigid:
+        if rigid is not None:
             check_rigid_stage(self.field, atoms, stage)
-        if held_n is not None and (rigid or self.field.shells):
+        if held_n is not None and (rigid is not None or self.field.shells):
+            without = "shells" if rigid is None else "rigid molecules"
             raise ConfigError(
-                f"ions are held in LAMMPS without {'rigid molecules' if rigid else 'shells'} only; leave "
-                "engine out for the embedded engine"
+                f"ions are held in LAMMPS without {without} only; leave engine out for the embedded engine"
             )
+        if restrained is not None:
+            check_cone(self.field, atoms, restrained)
         field = replace(self.field, masses_amu=self._masses_of(atoms))
-        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, rigid=rigid, held_n=held_n)
+        options = {"rigid": rigid, "held_n": held_n, "restrained": restrained}
+        return LammpsStage(self, atoms, stage, Path(folder), seed, field=field, **options)
 
     def _masses_of(self, atoms):
         """Return the mass of every species as `atoms` have it, amu."""

@@ -10,10 +10,11 @@ zero.
 from __future__ import annotations
 
 from potentials.force_field import ForceField
+from potentials.lammps_inertia import BODIES_FILE, alters_inertia, heavy_bussi_lines, heavy_lines
 from potentials.topology import find_topology
 from simtools.core.errors import ConfigError
 
-__all__ = ["BODIES", "HEAT", "check_rigid_stage", "rigid_group_lines", "rigid_motion_lines"]
+__all__ = ["BODIES", "HEAT", "check_rigid_stage", "needs_noise", "rigid_group_lines", "rigid_motion_lines"]
 
 BODIES = "bodies"
 HEAT = "v_counted"
@@ -55,7 +56,16 @@ def rigid_group_lines(field: ForceField, atoms) -> list[str]:
     return [f"group {BODIES} molecule <= {n_bodies}", f"group {_FREE} subtract all {BODIES}"]
 
 
-def rigid_motion_lines(stage, thermostat: str, kelvin: str, noise: int) -> list[str]:
+def needs_noise(stage, rigid) -> bool:
+    """Return whether the thermostat's random numbers are given (`potentials.lammps_inertia.HeavyNoise`)."""
+    return _is_heavy(rigid) and stage.ensemble == "NVT" and stage.thermostat == "bussi"
+
+
+def _is_heavy(rigid):
+    return alters_inertia(rigid) and not rigid.frozen_orientation
+
+
+def rigid_motion_lines(stage, thermostat: str, kelvin: str, noise: int, *, rigid, shapes=None) -> list[str]:
     """Return the fixes that move bodies and free ions in NVE or NVT.
 
     Parameters
@@ -68,6 +78,10 @@ def rigid_motion_lines(stage, thermostat: str, kelvin: str, noise: int) -> list[
         Temperature at the start and at the end, as LAMMPS reads them.
     noise
         Seed of the thermostat.
+    rigid
+        With the attributes of `simtools.md.rigid_bodies.RigidMolecules`.
+    shapes
+        `potentials.lammps_inertia.BodyShapes`, needed where `rigid` alters how bodies turn.
 
     Notes
     -----
@@ -78,16 +92,20 @@ def rigid_motion_lines(stage, thermostat: str, kelvin: str, noise: int) -> list[
     is summed at every step. Langevin's friction and noise on the atoms of a body are friction
     and noise on its linear and angular momentum, with the same damping.
     """
+    altered = alters_inertia(rigid)
     lines = []
-    if stage.ensemble != "NVE":
+    if needs_noise(stage, rigid):
+        lines += heavy_bussi_lines(stage, rigid, BODIES, _FREE)
+    elif stage.ensemble != "NVE":
         lines += _LANGEVIN if thermostat == "langevin" else _BUSSI
         lines = [
             line.format(kelvin=kelvin, tau=repr(stage.tau_ps), noise=noise, nobody=_NOBODY) for line in lines
         ]
     return [
         *lines,
-        f"fix turn {BODIES} rigid/nve/small molecule",
+        f"fix turn {BODIES} rigid/nve/small molecule{f' infile {BODIES_FILE}' if altered else ''}",
         f"fix move {_FREE} nve",
+        *(heavy_lines(shapes, rigid, "turn") if altered else []),
     ]
 
 

@@ -31,11 +31,15 @@ from potentials.lammps_commands import (
     stage_lines,
     start_lines,
 )
+from potentials.lammps_cone import REFERENCE_FIX, cone_data_section, cone_lines
 from potentials.lammps_dump import read_dump, read_table
+from potentials.lammps_inertia import BODIES_FILE, MOTION, BodyShapes, HeavyNoise, alters_inertia
 from potentials.lammps_molecules import zero_of_bonds_eV
+from potentials.lammps_pairs import has_tables, table_text
 from potentials.lammps_process import LammpsProcess, check_ranks
-from potentials.lammps_rigid import HEAT, rigid_group_lines
-from potentials.lammps_text import data_text, has_tables, lammps_frame, particles_of, table_text
+from potentials.lammps_rigid import HEAT, needs_noise, rigid_group_lines
+from potentials.lammps_shells import images_apart
+from potentials.lammps_text import data_text, lammps_frame, particles_of
 from potentials.topology import find_topology, species_labels
 from simtools.core.units import BOLTZMANN_EV_PER_K
 
@@ -71,8 +75,10 @@ class Frame:
 class LammpsStage:
     """One stage in a LAMMPS process: begun from atoms or from a restart file, then advanced and sampled."""
 
-    def __init__(self, engine, atoms, stage, folder, seed, *, field, rigid=False, held_n=None):
-        self._field, self._rigid, self._held_n = field, rigid, held_n
+    def __init__(
+        self, engine, atoms, stage, folder, seed, *, field, rigid=None, held_n=None, restrained=None
+    ):
+        self._field, self._rigid, self._held_n, self._restrained = field, rigid, held_n, restrained
         self._engine, self._stage, self._seed = engine, stage, seed
         self._elements = sorted(set(atoms.get_chemical_symbols()))
         self._atoms = atoms.copy()
@@ -83,10 +89,13 @@ class LammpsStage:
         self._process = self._scratch = None
         frame = lammps_frame(atoms.cell[:])
         self._rotation = frame.rotation
+        self._small_cell = not images_apart(frame.cell, field.cutoff_A)
         self._change = np.rint(np.linalg.solve(atoms.cell[:].T, (frame.cell @ frame.rotation.T).T).T)
         self._lattice_nc = None
         self._offset = 0
         self._shift_eV = 0.0
+        self._shapes = BodyShapes.of(field, atoms) if alters_inertia(rigid) else None
+        self._noise = None
 
     def start(self, state=None):
         """Start LAMMPS, at the beginning of the stage or from `state`, and return the first row.
@@ -108,11 +117,21 @@ class LammpsStage:
             (self._scratch / TABLE_FILE).write_text(table_text(field), encoding="utf-8")
         if state is None:
             write_start(field, self._atoms, self._engine.net_charge, self._scratch)
-            return self._begin(start_lines(field, "start.data"), None)
+            return self._begin(self._start_lines(), None)
         (self._scratch / "old.restart").write_bytes(state["restart"].tobytes())
         self._lattice_nc = np.array(state["lattice"], dtype=float)
         self._rotation, self._change = np.array(state["rotation"]), np.array(state["change"])
+        self._small_cell = state.get("small_cell", True)
         return self._begin(["read_restart old.restart"], state)
+
+    def _start_lines(self):
+        if self._restrained is None:
+            return start_lines(self._field, "start.data")
+        section = cone_data_section(len(self._atoms), self._restrained, self._rotation)
+        with (self._scratch / "start.data").open("a", encoding="utf-8") as stream:
+            stream.write(section)
+        units, style, boundary, read = start_lines(self._field, "start.data", " fix reference NULL Reference")
+        return [units, style, boundary, REFERENCE_FIX, read]
 
     def _begin(self, read, state):
         field, stage, engine = self._field, self._stage, self._engine
@@ -121,22 +140,27 @@ class LammpsStage:
         self._offset = 0
         step = 0 if state is None else state["step"]
         held = self._held_n is not None
-        said = self._process.command(
-            "\n".join(
-                [
-                    *read,
-                    *group_lines(field, self._elements),
-                    f"group ions id <= {len(self._atoms)}",
-                    *forces_lines(field, engine.kspace_accuracy),
-                    *(rigid_group_lines(field, self._atoms) if self._rigid else []),
-                    *(held_group_lines(self._held_n) if held else []),
-                    f"variable first equal {step}",
-                    *stage_lines(field, stage, self._seed + step, rigid=self._rigid, held=held),
-                    *sample_lines(field, stage, self._elements, rigid=self._rigid, held=held),
-                ]
-            )
+        cone = [] if self._restrained is None else cone_lines(self._restrained)
+        if cone and state is not None:
+            read = [*read, REFERENCE_FIX]
+        said = self._say(
+            [
+                *read,
+                *group_lines(field, self._elements),
+                f"group ions id <= {len(self._atoms)}",
+                *forces_lines(field, engine.kspace_accuracy, small_cell=self._small_cell),
+                *(rigid_group_lines(field, self._atoms) if self._rigid else []),
+                *(held_group_lines(self._held_n) if held else []),
+            ]
         )
         check_ranks(said, engine.mpi_ranks)
+        if self._shapes is not None:
+            self._write_bodies(step)
+        motion = stage_lines(
+            field, stage, self._seed + step, rigid=self._rigid, shapes=self._shapes, held=held
+        )
+        samples = sample_lines(field, stage, self._elements, rigid=self._rigid, held=held)
+        self._say([*cone, f"variable first equal {step}", *motion, *samples])
         row = self._rows(self._process.command("run 0 post no"))[-1]
         self._conserved_eV = row.conserved_energy_eV if state is None else state["conserved_eV"]
         self._keep_count_of_heat(row)
@@ -145,6 +169,21 @@ class LammpsStage:
         if self._rigid:  # LAMMPS does not know the forces that hold bodies together before the first step
             row = replace(row, pressure_GPa=math.nan)
         return self._shifted(row)
+
+    def _say(self, lines):
+        return self._process.command("\n".join(lines))
+
+    def _write_bodies(self, step):
+        """Write what the fix of bodies reads, from the atoms as they are, and begin the noise."""
+        self._say(["write_dump all custom bodies.bin id xu yu zu vx vy vz mass"])
+        (now,), _ = read_dump(self._scratch / "bodies.bin")
+        text = self._shapes.file_text(
+            now.columns["mass"], now.vectors("xu", "yu", "zu"), now.vectors("vx", "vy", "vz"), self._rigid
+        )
+        (self._scratch / BODIES_FILE).write_text(text, encoding="utf-8")
+        if needs_noise(self._stage, self._rigid):
+            self._noise = HeavyNoise(self._shapes, self._seed, step)
+            self._say(self._noise.lines(0))
 
     def _keep_count_of_heat(self, row):
         """Join the conserved energy to its last value: some thermostats count their heat anew each run."""
@@ -169,7 +208,8 @@ class LammpsStage:
 
     def advance(self, n_steps):
         """Run `n_steps` and return their rows of the log; the last step always has one."""
-        rows = self._rows(self._process.command(f"run {n_steps} pre no post no"))
+        noise = [] if self._noise is None else self._noise.lines(n_steps)
+        rows = self._rows(self._say([*noise, f"run {n_steps} pre no post no"]))
         self._keep_count_of_heat(rows[0])
         rows = [self._shifted(row) for row in rows]
         self._conserved_eV = rows[-1].conserved_energy_eV
@@ -220,6 +260,7 @@ class LammpsStage:
             "lattice": self._lattice_nc,
             "rotation": self._rotation,
             "change": self._change,
+            "small_cell": self._small_cell,
             "conserved_eV": self._conserved_eV,
         }
         frames = self.frames()
@@ -252,7 +293,10 @@ class LammpsStage:
         return [self._row(dict(zip(names, row, strict=True))) for row in numbers if row is not None]
 
     def _row(self, row):
-        kinetic, conserved = row["ke"], row["econserve"]
+        kinetic, conserved, kelvin = row["ke"], row["econserve"], row["temp"]
+        if MOTION in row:
+            kinetic, conserved = row[MOTION], conserved - kinetic + row[MOTION]
+            kelvin *= kinetic / row["ke"]
         if KINETIC_OF_ALL in row:
             kinetic, conserved = row[KINETIC_OF_ALL], conserved - kinetic + row[KINETIC_OF_ALL]
         conserved -= row.get(HEAT, 0.0)
@@ -260,7 +304,7 @@ class LammpsStage:
             conserved -= 2.0 * BOLTZMANN_EV_PER_K * self._stage.temperature_K * row[BAROSTAT_POSITION]
         return Row(
             step=int(row["step"]),
-            temperature_K=row["temp"],
+            temperature_K=kelvin,
             potential_energy_eV=row["pe"] + self._bond_zero_eV,
             kinetic_energy_eV=kinetic,
             conserved_energy_eV=conserved + self._bond_zero_eV,

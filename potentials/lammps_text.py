@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import units
 
 from potentials.describe import weak_parameters
-from potentials.force_field import ForceField, sorted_pair
-from potentials.forms import Tabulated
+from potentials.force_field import ForceField
 from potentials.lammps_molecules import data_lists, molecule_heading, molecule_lines, type_counts
+from potentials.lammps_pairs import hybrid_lines, pair_lines
+from potentials.lammps_shells import exact_coulomb, shell_lines
 from potentials.shells import particle_field, shell_name
 from potentials.topology import find_topology
 from simtools.core.errors import ShapeError
 
 DEFAULT_ACCURACY = 1e-5
 FINE_COULOMB_TABLE = "pair_modify table 16 tabinner 0.5"
-TABLE_POINTS = 20000
 SHELL_MASS_SHARE = 0.1
 """Part of an ion's mass that LAMMPS puts on its shell, as P. J. Mitchell and D. Fincham propose: only LAMMPS'
 own dynamics feels it. J. Phys.: Condens. Matter 5, 1031 (1993). doi:10.1088/0953-8984/5/8/006
 """
-STYLES = {
-    "buckingham": "buck",
-    "born_mayer": "buck",
-    "born_mayer_huggins": "born",
-    "lennard_jones": "lj/cut",
-    "morse": "morse",
-    "tabulated": "table",
-}
 
 
 @dataclass(frozen=True)
@@ -73,11 +64,6 @@ def lammps_frame(cell) -> Frame:
         reduced[row] -= np.round(lower[row, other] / lower[other, other]) * reduced[other]
     lower = np.linalg.cholesky(reduced @ reduced.T)
     return Frame(cell=lower, rotation=np.linalg.solve(reduced, lower))
-
-
-def has_tables(force_field) -> bool:
-    """Return whether any pair term is tabulated, so that a table file is needed."""
-    return any(isinstance(term.form, Tabulated) for terms in force_field.pairs.values() for term in terms)
 
 
 def typed_field(force_field) -> ForceField:
@@ -127,34 +113,6 @@ def atom_style(force_field) -> str:
     return "charge" if force_field.is_charged else "atomic"
 
 
-def bond_lines(force_field) -> list[str]:
-    """Return the springs: LAMMPS' K is half of k, and special_bonds hides a shell from its own core.
-
-    Of a force field with molecules, their bonds and angles.
-    """
-    shells = force_field.shells
-    if not shells:
-        return molecule_lines(force_field)
-    quartic = any(shell.quartic_spring_eV_per_A4 for shell in shells.values())
-    lines = ["special_bonds lj/coul 0.0 0.0 0.0", f"bond_style {'class2' if quartic else 'harmonic'}"]
-    for index, (symbol, shell) in enumerate(shells.items(), start=1):
-        stiffness = shell.spring_eV_per_A2 / 2.0
-        numbers = (
-            f"0.0 {stiffness!r} 0.0 {shell.quartic_spring_eV_per_A4 / 24.0!r}"
-            if quartic
-            else f"{stiffness!r} 0.0"
-        )
-        lines.append(f"bond_coeff {index} {numbers}  # {symbol} core-shell")
-    return lines
-
-
-def _type_pairs(force_field):
-    """Yield (i, j, terms) with 1-based LAMMPS types, i <= j."""
-    for i, a in enumerate(force_field.species):
-        for j, b in enumerate(force_field.species[i:], start=i):
-            yield i + 1, j + 1, force_field.pairs.get(sorted_pair(a, b), ())
-
-
 def data_text(force_field, atoms, frame, particles) -> str:
     """Return the data file: cell, masses, particles, velocities and bonds."""
     field = particles.field
@@ -184,7 +142,9 @@ def data_text(force_field, atoms, frame, particles) -> str:
     lines += [f"{index} {field.masses_amu[name]!r}  # {name}" for name, index in types.items()]
     style = atom_style(force_field)
     lines += ["", f"Atoms  # {style}", ""]
-    images = (whole - whole[_first_of(particles.molecule_p)]).tolist()
+    first = _first_of(particles.molecule_p)
+    across = np.rint(scaled - scaled[first]).astype(int)  # what was given in pieces is made whole
+    images = (whole - whole[first] - across).tolist()
     rows = zip(particles.names, positions.tolist(), images, particles.molecule_p.tolist(), strict=True)
     for number, (name, (x, y, z), image, together) in enumerate(rows, start=1):
         molecule = f"{together} " if style in ("full", "molecular") else ""
@@ -221,27 +181,43 @@ def heading(force_field) -> list[str]:
     ]
     if force_field.shells:
         lines += [
-            "# Shells are bonded to their cores (bond_coeff K = k/2) and carry a tenth of the ions' masses.",
+            "# Shells are bonded to their cores and carry a tenth of the ions' masses. With bond_style",
+            "# lepton a core and its shell are not in neighbour lists, and their bond takes back what the",
+            "# reciprocal sum holds of the pair: the splitting (kspace_modify gewald) must stay as it is.",
             "# LAMMPS' own dynamics lets them vibrate, see its Howto coreshell: a time step of about 0.2 fs,",
             "# comm_modify vel yes, and compute temp/cs of the groups cores and shells.",
         ]
     return lines
 
 
-def interaction_lines(force_field, table, kspace, accuracy, coulomb_cutoff_A, exact_erfc) -> list[str]:
-    """Return springs, pair terms, cutoffs and the reciprocal sum."""
+def interaction_lines(
+    force_field, table, kspace, accuracy, coulomb_cutoff_A, exact_erfc, *, small_cell=False
+) -> list[str]:
+    """Return springs, pair terms, cutoffs and the reciprocal sum.
+
+    `small_cell`: where ions see their own images; with shells that takes other styles (lammps_shells.py).
+    """
     field = typed_field(force_field)
-    lines = bond_lines(force_field)
-    lines += _pair_lines(
-        field, table, coulomb_cutoff_A or field.cutoff_A, "/cs" if force_field.shells else ""
-    )
+    shells, charged = bool(force_field.shells), force_field.is_charged
+    alpha = splitting_per_A(force_field, accuracy, coulomb_cutoff_A) if charged else None
+    excluded = shells and not small_cell
+    cutoff = coulomb_cutoff_A or field.cutoff_A
+    lines = shell_lines(force_field, alpha, excluded=excluded) if shells else molecule_lines(force_field)
+    if exact_erfc and excluded:
+        lines += hybrid_lines(field, table, exact_coulomb(kspace or "pppm", alpha, cutoff))
+    else:
+        lines += pair_lines(field, table, cutoff, "/cs" if shells and small_cell else "")
     if force_field.cutoff_mode == "shifted":
         lines.append("pair_modify shift yes")
-    if force_field.is_charged:
-        if exact_erfc:
+        if exact_erfc and excluded:
+            lines.append("pair_modify pair lepton/coul shift no")
+    if charged:
+        if exact_erfc and not excluded:
             # the polynomial for erfc is wrong by 1e-7, tables by less, but shells are too close for those
-            lines.append("pair_modify table 0" if force_field.shells else FINE_COULOMB_TABLE)
+            lines.append("pair_modify table 0" if shells else FINE_COULOMB_TABLE)
         lines.append(f"kspace_style {kspace or 'pppm'} {accuracy or DEFAULT_ACCURACY:.3g}")
+        if excluded:
+            lines.append(f"kspace_modify gewald {alpha!r}  # the bonds of shells hold this number")
     return lines
 
 
@@ -277,7 +253,16 @@ def shell_groups(force_field) -> list[str]:
 
 
 def input_text(
-    force_field, files, *, kspace, accuracy, coulomb_cutoff_A, exact_erfc, wave_vectors, net_charge_e
+    force_field,
+    files,
+    *,
+    kspace,
+    accuracy,
+    coulomb_cutoff_A,
+    exact_erfc,
+    wave_vectors,
+    net_charge_e,
+    small_cell=False,
 ) -> str:
     """Return the input file: reads the data, sets everything that acts, and runs no step."""
     lines = heading(force_field)
@@ -294,7 +279,15 @@ def input_text(
         f"read_data {files.data.name}",
         *shell_groups(force_field),
         "",
-        *interaction_lines(force_field, files.table, kspace, accuracy, coulomb_cutoff_A, exact_erfc),
+        *interaction_lines(
+            force_field,
+            files.table,
+            kspace,
+            accuracy,
+            coulomb_cutoff_A,
+            exact_erfc,
+            small_cell=small_cell,
+        ),
         *wave_vectors,
         "",
         "neighbor 2.0 bin",
@@ -303,79 +296,4 @@ def input_text(
         "thermo_modify norm no format float %.15g",
         "run 0",
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _pair_lines(force_field, table, coulomb_cutoff_A, variant) -> list[str]:
-    cutoff = force_field.cutoff_A
-    pairs = list(_type_pairs(force_field))
-    kinds = sorted({term.kind for _, _, terms in pairs for term in terms})
-    single = all(len(terms) <= 1 for _, _, terms in pairs)
-    if force_field.is_charged and single and set(kinds) <= {"buckingham", "born_mayer"}:
-        head = f"pair_style buck/coul/long{variant} {cutoff!r} {coulomb_cutoff_A!r}"
-        return [head, *(f"pair_coeff {i} {j} {_buck(terms)}" for i, j, terms in pairs)]
-    if not force_field.is_charged and kinds == ["lennard_jones"] and all(terms for _, _, terms in pairs):
-        rows = (f"{i} {j} {_coefficients(terms[0], table, force_field)}" for i, j, terms in pairs)
-        return [f"pair_style lj/cut {cutoff!r}", *(f"pair_coeff {row}" for row in rows)]
-    return _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A, variant)
-
-
-def _hybrid_lines(force_field, table, pairs, kinds, coulomb_cutoff_A, variant) -> list[str]:
-    styles, numbers = [], Counter()
-    names = {}
-    repeated = {style for style, n in Counter(STYLES[kind] for kind in kinds).items() if n > 1}
-    for kind in kinds:
-        style = STYLES[kind]
-        numbers[style] += 1
-        names[kind] = f"{style} {numbers[style]}" if style in repeated else style
-        argument = f"spline {TABLE_POINTS}" if kind == "tabulated" else repr(force_field.cutoff_A)
-        styles.append(f"{style} {argument}")
-    if force_field.is_charged:
-        styles.insert(0, f"coul/long{variant} {coulomb_cutoff_A!r}")
-    lines = [f"pair_style hybrid/overlay {' '.join(styles)}"]
-    if force_field.is_charged:
-        lines.append(f"pair_coeff * * coul/long{variant}")
-    for i, j, terms in pairs:
-        if not terms and not force_field.is_charged:
-            lines.append(f"pair_coeff {i} {j} none")
-        for term in terms:
-            lines.append(f"pair_coeff {i} {j} {names[term.kind]} {_coefficients(term, table, force_field)}")
-    return lines
-
-
-def _buck(terms) -> str:
-    """Return A, rho and C of the only term of a pair, or of none."""
-    if not terms:
-        return "0.0 1.0 0.0"
-    form = terms[0].form
-    return f"{form.A!r} {form.rho!r} {getattr(form, 'C', 0.0)!r}"
-
-
-def _coefficients(term, table, force_field) -> str:
-    form = term.form
-    if term.kind in ("buckingham", "born_mayer"):
-        return _buck((term,))
-    if term.kind == "born_mayer_huggins":  # LAMMPS adds D/r^8
-        return f"{form.A!r} {form.rho!r} {form.sigma!r} {form.C!r} {-form.D!r}"
-    if term.kind == "lennard_jones":
-        return f"{form.epsilon!r} {form.sigma!r}"
-    if term.kind == "morse":
-        return f"{form.D!r} {form.a!r} {form.r0!r}"
-    return f"{table.name} {'-'.join(term.species)} {force_field.cutoff_A!r}"
-
-
-def table_text(force_field) -> str:
-    """Return the table file of all tabulated pairs."""
-    lines = ["# r from the first tabulated distance to the cutoff; energies shifted here, not by pair_modify"]
-    for pair, terms in sorted(force_field.pairs.items()):
-        for term in terms:
-            if not isinstance(term.form, Tabulated):
-                continue
-            first, last = term.form.r[0], force_field.cutoff_A
-            r = np.linspace(first, last, TABLE_POINTS)
-            shift = term.form.energy(last) if force_field.cutoff_mode == "shifted" else 0.0
-            energy, force = term.form.energy(r) - shift, -term.form.derivative(r)
-            lines += ["", "-".join(pair), f"N {len(r)} R {first!r} {last!r}", ""]
-            rows = zip(r.tolist(), energy.tolist(), force.tolist(), strict=True)
-            lines += [f"{k} {x!r} {v!r} {f!r}" for k, (x, v, f) in enumerate(rows, start=1)]
     return "\n".join(lines) + "\n"

@@ -162,13 +162,15 @@ def _run(job, lease, should_stop, on_progress):
     try:
         if not (directory / "spec.json").exists():
             write_json(directory / "spec.json", spec.to_dict(), fence=lease)
-        atoms, calculator = _system(job)
+        atoms, forces = _system(job)
+        calculator = forces.engine(mpi_ranks=job.mpi_ranks)
         facts = _facts(spec, calculator)
         stages = _stages(spec, job.checkpoint_every_ps)
         sentence = engine_sentence(calculator.settings(atoms) if hasattr(calculator, "settings") else facts)
         if sentence is not None:
             logger.info("%s: engine: %s", spec.label, sentence)
-        settling = _settle(job, atoms, calculator, lease)
+        at_rest = forces.calculator() if forces.in_lammps else calculator
+        settling = _settle(job, atoms, at_rest, lease)
         outcome = run_stages(
             atoms,
             calculator,
@@ -235,7 +237,7 @@ def _system(job):
         anions = [name for name in set(atoms.symbols) if forces.formal_charges_e[name] < 0]
         present = [m for m in molecules_of(forces) if set(m.elements) <= set(atoms.symbols)]
         atoms.info["framework"] = list(framework_species(anions, present))
-    return atoms, forces.engine(mpi_ranks=job.mpi_ranks)
+    return atoms, forces
 
 
 def _settle(job, atoms, calculator, lease):

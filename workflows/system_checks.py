@@ -22,8 +22,6 @@ __all__ = ["SHORTEST_HEIGHT_A", "check_recipe"]
 
 SHORTEST_HEIGHT_A = 10.0
 HEIGHT_IN_HOPS = 2.0
-_IN_LAMMPS = ("heavy_atoms", "even_mass", "frozen_framework", "rigid_reference")
-"""Kinds of altered runs that LAMMPS is asked to do."""
 
 
 def check_recipe(recipe, forces, *, lattice_parameter_A=None):
@@ -113,12 +111,10 @@ def _check_lammps(recipe, forces):
     from potentials.lammps_library import LammpsUnavailableError
 
     md = recipe.md
-    refused = ("inertia_scale", "frozen_orientation", "cone_restraint_deg")
-    given = [f"[md] {name}" for name in refused if getattr(md, name)]
-    given += [
-        f'[[counterfactual]] kind = "{item.kind}"'
+    given = [
+        f'[[counterfactual]] kind = "{item.kind}" with rigid_molecules'
         for item in variants_of(recipe)
-        if item.kind not in _IN_LAMMPS or (item.kind == "frozen_framework" and md.rigid_molecules)
+        if item.kind == "frozen_framework" and md.rigid_molecules
     ]
     if md.rigid_molecules or any(item.md.get("rigid_molecules") for item in variants_of(recipe)):
         given += ['[md] thermostat = "nose-hoover" with rigid_molecules'] * (md.thermostat == "nose-hoover")

@@ -1,10 +1,10 @@
 """The steps of a stage that another program makes, sampled, logged and checkpointed as our own are.
 
 An engine is given to `simtools.md.protocols.run_stages` where a calculator is. It has ``begin_stage(atoms,
-stage, folder, seed=, rigid=, held_n=)``, whose answer moves the ions by itself, molecules as rigid bodies and
-some ions not at all if asked. ``start(state)`` returns the first row of the log, ``advance(n_steps)`` more
-rows, ``frames()`` and ``species_momenta()`` what was sampled, ``checkpoint()`` all that a continuation needs;
-rows and frames as in `potentials.lammps_stage`.
+stage, folder, seed=, rigid=, held_n=, restrained=)``, whose answer moves the ions by itself: molecules as
+rigid bodies or held back by a cone, and some ions not at all, if asked. ``start(state)`` returns the first
+row of the log, ``advance(n_steps)`` more rows, ``frames()`` and ``species_momenta()`` what was sampled,
+``checkpoint()`` all that a continuation needs; rows and frames as in `potentials.lammps_stage`.
 """
 
 import logging
@@ -62,9 +62,13 @@ class EngineStageLoop:
         Called with the place in words to raise the exception of a run that was asked to stop.
     description
         Of the trajectory, for `TrajectoryWriter`.
+    rigid
+        The `RigidMolecules` of this stage, or None.
+    make_rotation_thermal
+        Whether the rotation that the atoms have is one of the molecules' own inertia, not of the scaled.
     """
 
-    def __init__(self, run, stage, rng, *, stop, description):
+    def __init__(self, run, stage, rng, *, stop, description, rigid=None, make_rotation_thermal=False):
         self.run_state = run
         self.stage = stage
         self.guards = Guards(stage, len(run.atoms))
@@ -87,10 +91,19 @@ class EngineStageLoop:
             if stage.write_trajectory
             else None
         )
-        if run.rigid is not None:  # whole molecules, and no motion within them
-            RigidBodies(run.atoms, run.rigid).write_momenta(run.atoms.arrays["momenta"])
+        if rigid is not None:  # whole molecules, and no motion within them
+            bodies = RigidBodies(run.atoms, rigid)
+            if make_rotation_thermal:
+                bodies.make_rotation_thermal()
+            bodies.write_momenta(run.atoms.arrays["momenta"])
         self._session = run.engine.begin_stage(
-            run.atoms, stage, run.directory, seed=self._seed, rigid=run.rigid is not None, held_n=run.held_n
+            run.atoms,
+            stage,
+            run.directory,
+            seed=self._seed,
+            rigid=rigid,
+            held_n=run.held_n,
+            restrained=run.restrained,
         )
 
     def begin(self):

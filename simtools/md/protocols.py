@@ -39,9 +39,8 @@ from simtools.md.record import (
     refuse_lost_checkpoints,
     write_inputs,
 )
-from simtools.md.restraints import RestrainedCalculator
+from simtools.md.restraints import RestrainedCalculator, RestrainedMolecules
 from simtools.md.rigid import build_rigid_dynamics
-from simtools.md.rigid_bodies import RigidMolecules
 from simtools.md.stage_loop import StageLoop, StoppedInTime, describe_trajectory, stop_in
 from simtools.md.stages import Stage
 from simtools.md.thermo import ThermoLog
@@ -170,13 +169,6 @@ class _Run:
         if restraint is not None and rigid is not None and rigid.frozen_orientation:
             raise ConfigError("a restraint has no effect with frozen_orientation; leave one of them out")
         self.engine = calculator if is_engine(calculator) else None
-        if self.engine is not None and restraint is not None:
-            raise ConfigError("a restraint has no effect on dynamics that another program runs; leave it out")
-        if self.engine is not None and rigid is not None and rigid != RigidMolecules():
-            raise ConfigError(
-                "inertia_scale and frozen_orientation have no effect on dynamics that another program runs; "
-                "leave them out"
-            )
         if held is not None and any(stage.ensemble == "NPT" for stage in self.stages):
             raise ConfigError("NPT with held atoms is refused: what is held cannot follow the cell")
         self.rigid = rigid
@@ -190,7 +182,10 @@ class _Run:
         if hasattr(calculator, "name_molecules"):  # they keep their names, so none changes partners unseen
             calculator.name_molecules(self.atoms)
         self.inputs = describe_inputs(atoms, calculator, self.stages, info, momenta, rigid, restraint, held)
-        if restraint is not None:
+        self.restrained = None
+        if restraint is not None and self.engine is not None:
+            self.restrained = RestrainedMolecules(self.atoms, restraint)
+        elif restraint is not None:
             calculator = RestrainedCalculator(calculator, self.atoms, restraint)
         self.evaluator = EngineMemory() if self.engine else ForceEvaluator(self.atoms, calculator)
         self.inputs_sha256 = digest_of(self.inputs)
@@ -270,17 +265,18 @@ class _Run:
         stage = self.stages[number]
         logger.info("%s: stage %s, %d steps", self.directory, stage.name, stage.n_steps)
         rigid = self._rigid_in(number)
-        loop = self._loop(stage, np.random.default_rng([stage.seed, 1, number]), rigid)
+        drawn = number == 0 and self.momenta == "draw"
+        before = self._rigid_in(number - 1) if number else None
+        begins = state is None or state["stage"] != stage.name
+        thermal = begins and (drawn or (before is not None and before != rigid))
+        loop = self._loop(stage, np.random.default_rng([stage.seed, 1, number]), rigid, thermal)
         loop.n_before = sum(earlier.n_steps for earlier in self.stages[:number])
-        if state is not None and state["stage"] == stage.name:
-            loop.set_state(state["loop"])
-        else:
-            before = self._rigid_in(number - 1) if number else None
-            drawn = number == 0 and self.momenta == "draw"
-            changed = before is not None and before != rigid
-            if rigid is not None and self.engine is None and (drawn or changed):
+        if begins:
+            if rigid is not None and self.engine is None and thermal:
                 loop.dynamics.make_rotation_thermal()
             loop.begin()
+        else:
+            loop.set_state(state["loop"])
         try:
             loop.run(progress, should_stop)
         except (StoppedInTime, LeaseLostError):
@@ -300,11 +296,19 @@ class _Run:
         self.finished.append(stage_outcome(stage, self.directory, self.atoms, self.host, loop.guards))
         self._save(stage, loop, finished=True)
 
-    def _loop(self, stage, rng, rigid):
+    def _loop(self, stage, rng, rigid, thermal):
         if self.engine is None:
             return StageLoop(self, stage, self._dynamics(stage, rng, rigid))
         names = sorted(set(self.atoms.get_chemical_symbols()))
-        return EngineStageLoop(self, stage, rng, stop=stop_in, description=describe_trajectory(self, names))
+        return EngineStageLoop(
+            self,
+            stage,
+            rng,
+            stop=stop_in,
+            description=describe_trajectory(self, names),
+            rigid=rigid,
+            make_rotation_thermal=thermal,
+        )
 
     def _rigid_in(self, number):
         return self.rigid and self.rigid.in_stage(number, [stage.name for stage in self.stages])

@@ -113,6 +113,7 @@ class RestrainedMolecules:
             if len(group) < 2:
                 raise ConfigError(f"molecule {identity[group[0]]} has one atom, which has no orientation")
         self.restraint = restraint
+        self.groups = groups
         self.members = np.concatenate(groups)
         sizes = np.array([len(group) for group in groups])
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -144,6 +145,17 @@ class RestrainedMolecules:
         axis_bc = axes[:, :, 2]
         self._along_a1 = np.sum(self.reference_ac * axis_bc[self._body_a], axis=1, keepdims=True)
         self._axis_bc = axis_bc
+
+    def reference_by_atom(self):
+        """Return what fixes the angle by atom, in the order of `members`: vectors (n, 3) and weights (n,).
+
+        Of a linear molecule the axis of the reference, and mass times place along it (amu Å); of any other
+        mass times place seen from the centre of mass (amu Å), and 0.
+        """
+        linear_a1 = self.linear[self._body_a, None]
+        weights_a1 = self._masses_a1 * self._along_a1
+        vectors_ac = np.where(linear_a1, self._axis_bc[self._body_a], self._masses_a1 * self.reference_ac)
+        return vectors_ac, np.where(linear_a1, weights_a1, 0.0)[:, 0]
 
     def angles_deg(self, positions_nc, cell):
         """Return by how much every molecule has turned from its reference, degrees, shape (n_molecules,)."""

@@ -148,13 +148,37 @@ def test_exported_force_field_is_read_by_lammps(name, tmp_path):
     n_bonds = len(field.shells) + sum(len(molecule.bonds) for molecule in kinds)
     bonds = f" bond/types {n_bonds} extra/bond/per/atom 1" if n_bonds else ""
     bonds += f" angle/types {sum(len(molecule.angles) for molecule in kinds)}" if kinds else ""
+    numbered = "set atom 1 mol 1\nset atom 2 mol 2\n" if field.shells else ""
     try:
         engine.commands_string(
             f"units metal\natom_style {style}\nregion box block 0 20 0 20 0 20\n"
             f"create_box {n_types} box{bonds}\ncreate_atoms 1 single 1 1 1\n"
-            f"create_atoms {n_types} single 4 4 4\ninclude {path}\nrun 0"
+            f"create_atoms {n_types} single 4 4 4\n{numbered}include {path}\nrun 0"
         )
         assert np.isfinite(engine.get_thermo("pe"))
+    finally:
+        engine.close()
+
+
+@needs_lammps
+@pytest.mark.parametrize(
+    ("length", "numbers", "message"),
+    [
+        (20, "set atom 1 mol 1", "every_ion_needs_its_own_molecule_number"),
+        (20, "set atom * mol 1", "every_ion_needs_its_own_molecule_number"),
+        (10.5, "set atom 1 mol 1", "lx_must_exceed_the_cutoff_by_a_tenth"),
+    ],
+)
+def test_exported_shells_stop_where_they_would_be_wrong(length, numbers, message, tmp_path):
+    path = write_force_field(load_force_field("na3ocl_popoff_coreshell"), tmp_path / "field.in")
+    engine = import_lammps().lammps(cmdargs=["-screen", "none", "-log", "none"])
+    atoms = "\n".join(f"create_atoms {k} single {k} 4 4" for k in (1, 2, 3, 4, 5))
+    try:
+        with pytest.raises(Exception, match=message):
+            engine.commands_string(
+                f"units metal\natom_style full\nregion box block 0 {length} 0 20 0 20\n"
+                f"create_box 5 box bond/types 2 extra/bond/per/atom 1\n{atoms}\n{numbers}\ninclude {path}"
+            )
     finally:
         engine.close()
 
@@ -178,7 +202,7 @@ def test_lammps_is_found_without_any_environment_variable():
 
 @needs_lammps
 def test_lammps_own_complaint_is_passed_on(monkeypatch):
-    monkeypatch.setattr("potentials.lammps_text._pair_lines", lambda *_: ["pair_style nonsense"])
+    monkeypatch.setattr("potentials.lammps_text.pair_lines", lambda *_: ["pair_style nonsense"])
     with pytest.raises(LammpsError, match="nonsense"):
         evaluate_with_lammps(load_force_field("lennard_jones"), prototype_cell("fcc", "Ar", 5.3))
 

@@ -15,7 +15,6 @@ from simtools.md.dynamics import ASE_TIME_PER_PS, draw_momenta
 from simtools.md.h5md import read_trajectory
 from simtools.md.held import HeldAtoms
 from simtools.md.protocols import run_stages
-from simtools.md.restraints import ConeRestraint
 from simtools.md.rigid_bodies import RigidBodies, RigidMolecules
 from simtools.md.stages import Stage
 from simtools.md.thermo import read_thermo
@@ -208,14 +207,25 @@ def test_one_thermostat_keeps_momentum_energy_and_shape_and_goes_on_after_a_kill
     )
 
 
+@pytest.mark.parametrize("name", ["na3no3_esp"])
+def test_two_ranks_take_the_path_of_one_and_keep_the_energy(name, tmp_path):
+    """Bodies cross from one process to the other; 0.1 ps in which paths have not parted yet."""
+    field, atoms = rigid_crystal(name)
+    stage = Stage(ensemble="NVE", duration_ps=0.1, **{**PRODUCTION, "timestep_fs": 1.0}, **SAMPLES)
+    for ranks in (1, 2):
+        engine = LammpsEngine(field, mpi_ranks=ranks, accuracy=1e-6, net_charge="background")
+        run(atoms, engine, (stage,), tmp_path / str(ranks), field, rigid=RigidMolecules())
+    one, two = (read_trajectory(tmp_path / ranks) for ranks in "12")
+    assert_allclose(two.positions_A, one.positions_A, atol=5e-6, rtol=0)
+    assert np.ptp(read_thermo(tmp_path / "2")["conserved_energy_eV"]) < 0.02
+
+
 @pytest.mark.parametrize(
     ("stage", "options", "message"),
     [
         ({"ensemble": "NPT", "write_trajectory": False}, {}, "NPT of rigid molecules beside free ions"),
         ({"ensemble": "NVT", "thermostat": "nose-hoover"}, {}, "do not keep the total momentum"),
-        ({"ensemble": "NVT"}, {"rigid": RigidMolecules(inertia_scale=4.0)}, "inertia_scale and frozen_or"),
         ({"ensemble": "NVT"}, {"held": HeldAtoms(indices=(0,))}, "held in LAMMPS without rigid molecules"),
-        ({"ensemble": "NVT"}, {"restraint": ConeRestraint(angle_deg=20.0)}, "a restraint has no effect"),
     ],
 )
 def test_what_lammps_is_not_asked_to_do_is_refused(stage, options, message, tmp_path):

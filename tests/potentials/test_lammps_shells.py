@@ -1,4 +1,4 @@
-"""LAMMPS' core-shell styles give the energies, forces and stress of our relaxed shells."""
+"""LAMMPS gives the energies, forces and stress of our relaxed shells, in small cells by its own styles."""
 
 from dataclasses import replace
 
@@ -82,6 +82,35 @@ def test_perfect_crystal_has_shells_on_their_cores_in_lammps_too():
     energy = IonicCalculator("na3ocl_popoff_q067", coulomb="ewald").get_property("energy", atoms)
     assert found.energy_eV == pytest.approx(energy, rel=1e-6)
     assert_allclose(found.forces_eV_per_A, 0.0, atol=1e-5)
+
+
+@needs_lammps
+def test_a_large_cell_needs_no_core_shell_styles_and_is_exact():
+    """A perfect crystal, shells at distance 0 from their cores, and a hot one whose shells feel no force."""
+    name = "na3ocl_popoff_coreshell"
+    field, large = load_force_field(name), {**TIGHT, "coulomb_cutoff_A": 10.0}
+    atoms = prototype_cell("antiperovskite", "Na3OCl", 4.45) * (3, 3, 3)
+    found = evaluate_with_lammps(field, atoms, shell_displacements_A=np.zeros((len(atoms), 3)), **large)
+    energy = IonicCalculator("na3ocl_popoff_q067", coulomb="ewald").get_property("energy", atoms)
+    assert found.energy_eV == pytest.approx(energy, rel=1e-7)
+    assert_allclose(found.forces_eV_per_A, 0.0, atol=1e-7)
+    assert_allclose(found.shell_forces_eV_per_A, 0.0, atol=1e-7)
+    atoms.rattle(0.08, seed=7)
+    found = evaluate_with_lammps(field, atoms, **large)
+    ours = IonicCalculator(field, coulomb="ewald")
+    assert found.energy_eV == pytest.approx(ours.get_property("energy", atoms), rel=1e-7)
+    assert_allclose(found.forces_eV_per_A, ours.get_property("forces", atoms), atol=1e-6)
+    assert_allclose(found.stress_eV_per_A3, ours.get_property("stress", atoms), atol=1e-8)
+    assert_allclose(found.shell_forces_eV_per_A, 0.0, atol=1e-5)
+
+
+def test_a_large_cell_is_written_without_core_shell_styles(tmp_path):
+    name = "na3ocl_popoff_coreshell"
+    files = write_lammps(load_force_field(name), shaken(name, (3, 3, 3)), tmp_path / "cell")
+    text = files.input.read_text()
+    assert "/cs" not in text.replace("temp/cs", "")
+    assert "neigh_modify exclude molecule/intra all" in text
+    assert "bond_style lepton no_offset" in text
 
 
 @needs_lammps

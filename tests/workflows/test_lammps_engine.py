@@ -192,6 +192,28 @@ def test_killed_in_a_fresh_shell_it_continues_to_one_trajectory(recipe, tmp_path
 
 
 @needs_lammps
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("mpi_ranks", [1, pytest.param(2, marks=pytest.mark.physics)])
+def test_rigid_bodies_killed_at_any_moment_take_the_path_of_a_whole_run(recipe, tmp_path, mpi_ranks):
+    head, tail = RECIPE.split("[[defects]]")
+    text = (head + tail[tail.index("[potential]") :]).replace('mobile = "Li"', 'mobile = "Na"')
+    recipe.write_text(text, encoding="utf-8")
+    settings = (*NITRITE, f"potential.mpi_ranks={mpi_ranks}", "md.temperatures_K=[600]")
+    inline = ("--executor", "inline", *(part for row in settings for part in ("--set", row)))
+    driver = start(recipe, tmp_path / "killed", *inline)
+    wait_for_segments(tmp_path / "killed", 2, driver)
+    driver.kill()
+    driver.communicate()
+    for name in ("killed", "whole"):
+        driver = start(recipe, tmp_path / name, *inline)
+        _, said = driver.communicate(timeout=300)
+        assert driver.returncode == 0, said
+    killed, whole = (read_trajectory(point_of(tmp_path / name)) for name in ("killed", "whole"))
+    np.testing.assert_array_equal(killed.positions_A, whole.positions_A)
+    assert_whole(point_of(tmp_path / "killed"))
+
+
+@needs_lammps
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(
     ("settings", "variants"),
@@ -200,6 +222,16 @@ def test_killed_in_a_fresh_shell_it_continues_to_one_trajectory(recipe, tmp_path
             [*NITRITE, 'counterfactual=[{ kind = "heavy_atoms", masses_amu = { O = 30.0 } }]'],
             2,
             marks=pytest.mark.physics,  # three runs with their reports
+        ),
+        pytest.param(
+            [
+                *NITRITE,
+                "counterfactual=["
+                '{ kind = "cone_restraint", angle_deg = 10 }, { kind = "heavy_rotor", inertia_scale = 4 }, '
+                '{ kind = "frozen_orientation" }, { kind = "quenched_orientations" }]',
+            ],
+            4,
+            marks=pytest.mark.physics,  # five runs with their reports
         ),
         (['counterfactual=[{ kind = "frozen_framework" }]', "md.masses_amu={ Li = 9.0 }"], 1),
     ],
@@ -221,12 +253,23 @@ def test_altered_runs_go_through(recipe, tmp_path, settings, variants):
         trajectory = read_trajectory(path.parent)
         moved = np.abs(trajectory.positions_A[-1] - trajectory.positions_A[0]).max(axis=1)
         framework = np.array(trajectory.species) != "Li"
+        if "quenched" in path.parent.name or "frozen" in path.parent.name:
+            assert _turned_deg(trajectory) < 0.01
         if held and "framework" in path.parent.name:
             assert moved[framework].max() < 1e-5 < moved.max()
         else:
             assert moved.min() > 1e-3
         if held:
             assert np.unique(trajectory.masses_amu[~framework]).tolist() == [9.0]
+
+
+def _turned_deg(trajectory):
+    """Return by how much the first bond of a nitrite turns on the way, degrees."""
+    identity = np.asarray(trajectory.molecule_id)
+    i, j = np.flatnonzero(identity == 0)[:2]
+    bonds = trajectory.positions_A[[0, -1], j] - trajectory.positions_A[[0, -1], i]
+    unit = bonds / np.linalg.norm(bonds, axis=1, keepdims=True)
+    return np.degrees(np.arccos(np.clip(unit[0] @ unit[1], -1.0, 1.0)))
 
 
 def changed(**tables):
@@ -282,30 +325,9 @@ def test_keys_that_do_not_fit_are_refused(recipe, tmp_path, capsys, setting, mes
             [*NITRITE, "md.thermostat=nose-hoover"],
             '[md] thermostat = "nose-hoover" with rigid_molecules: not',
         ),
-        ([*NITRITE, "md.inertia_scale=4"], "[md] inertia_scale: not available with engine"),
-        ([*NITRITE, "md.frozen_orientation=true"], "[md] frozen_orientation: not available with engine"),
-        *(
-            (
-                [*NITRITE, f"counterfactual=[{{ {row} }}]"],
-                f'[[counterfactual]] kind = "{kind}": not available',
-            )
-            for kind, row in (
-                ("frozen_orientation", 'kind = "frozen_orientation"'),
-                ("heavy_rotor", 'kind = "heavy_rotor", inertia_scale = 4'),
-                ("cone_restraint", 'kind = "cone_restraint", angle_deg = 30'),
-                ("frozen_framework", 'kind = "frozen_framework"'),
-                ("quenched_orientations", 'kind = "quenched_orientations"'),
-            )
-        ),
         (
-            [
-                "potential.name=na3obh4_esp",
-                "structure.formula=Na3OBH4",
-                "md.lattice_parameter_A=4.6",
-                "md.cone_restraint_deg=20",
-                "md.timestep_fs=0.5",
-            ],
-            "cone_restraint_deg: not available with engine",
+            [*NITRITE, 'counterfactual=[{ kind = "frozen_framework" }]'],
+            '[[counterfactual]] kind = "frozen_framework" with rigid_molecules: not available',
         ),
     ],
 )
