@@ -29,7 +29,7 @@ from potentials.molecule_schema import check_elements, read_elements, read_molec
 from potentials.molecules import Molecule
 from potentials.pair_schema import check_every_pair, read_no_interaction, read_pairs
 from potentials.table_reader import TableReader, suggestion
-from simtools.core.files import read_regular
+from simtools.core.files import UnusualFileError, read_regular
 
 __all__ = [
     "CONFIDENCE_MARKS",
@@ -108,6 +108,8 @@ def load_force_field(name_or_path) -> ForceField:
         content = read_regular(path)
     except OSError as error:
         raise ForceFieldError(f"{path}: cannot read this force field ({error.strerror})") from error
+    except UnusualFileError as error:
+        raise ForceFieldError(f"cannot read this force field: {error}") from error
     return parse_force_field(content, path=str(path))
 
 

@@ -103,4 +103,4 @@ def open_lock_file(path):
 def _check(path, status):
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
-        raise UnusualFileError(f"{Path(path)}: expected a file, found {kind}; remove it")
+        raise UnusualFileError(f"{Path(path)}: expected a file, found {kind}")
