@@ -114,10 +114,10 @@ def run_by_hand(folder, specs):
     """Run the points of a list of specifications one after the other."""
     for record in json.loads(Path(specs).read_text(encoding="utf-8")):
         job = PointJob(folder, PointSpec.from_dict(record), CHECKPOINT_PS)
-        atoms, calculator = point._system(job)
+        atoms, forces = point._system(job)
         metered_stages(
             atoms,
-            calculator,
+            forces.calculator(),
             point._stages(job.spec, CHECKPOINT_PS),
             job.directory,
             info=point._trajectory_info(job, atoms),
