@@ -13,6 +13,7 @@ class CPUNEP(Calculator):
     """Truncated Lennard-Jones in an orthorhombic cell, nearest images only; the model file is not read."""
 
     implemented_properties = ("energy", "forces")
+    supported_species = ("Ar",)
 
     def __init__(self, model):
         super().__init__()
