@@ -28,6 +28,10 @@ class LammpsError(SimtoolsError, RuntimeError):
     """LAMMPS stopped with an error of its own."""
 
 
+class LammpsEndedError(LammpsError):
+    """LAMMPS ended and did not say why: killed, or out of memory. It may well run the next time."""
+
+
 def import_lammps():
     """Return the ``lammps`` module, its MPI library loaded first; the user sets no LD_LIBRARY_PATH.
 

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from potentials.lammps_library import MPI_LIBRARY, MPI_WHEELS, LammpsError, LammpsUnavailableError
+from potentials.lammps_library import (
+    MPI_LIBRARY,
+    MPI_WHEELS,
+    LammpsEndedError,
+    LammpsError,
+    LammpsUnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +238,7 @@ class LammpsProcess:
         if said:
             return LammpsError(f"LAMMPS: {said[0]}; its log is {self._log}")
         killed = "; it was killed or ran out of memory" if status < 0 or status in (9, 15, 137, 143) else ""
-        return LammpsError(
+        return LammpsEndedError(
             f"LAMMPS ended without a message (exit status {status}{killed}); its log is {self._log}"
         )
 

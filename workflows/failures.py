@@ -8,6 +8,7 @@ import errno
 import os
 from pathlib import Path
 
+from potentials.lammps_library import LammpsEndedError
 from simtools.core.errors import ConfigError, RunFailedError, SimtoolsError
 from simtools.core.provenance import collect_provenance
 from simtools.md.checkpoint import CHECKPOINT_NAMES
@@ -49,6 +50,8 @@ def kind_of(error):
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in DISK_ERRORS:
             return "disk"
+        if isinstance(seen, LammpsEndedError):
+            return "error"
         seen = seen.__cause__ or seen.__context__
     if isinstance(error, (ConfigError, DamagedFileError)):
         return "input"

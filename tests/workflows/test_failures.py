@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ase.calculators.calculator import Calculator
 
+from potentials.lammps_library import LammpsEndedError, LammpsError
 from simtools.core.errors import ConfigError, RunFailedError
 from workflows import point
 from workflows.failures import kind_of
@@ -65,6 +66,8 @@ def caused(error, cause):
         (OSError(errno.EROFS, "read-only"), "disk"),
         (caused(RunFailedError("cannot write"), OSError(errno.ENOSPC, "full")), "disk"),
         (caused(RunFailedError("cannot write"), OSError(errno.EIO, "gone")), "error"),
+        (caused(RunFailedError("stage"), LammpsEndedError("killed")), "error"),
+        (caused(RunFailedError("stage"), LammpsError("ERROR: Lost atoms")), "physics"),
         (RunFailedError("blew up"), "physics"),
         (ConfigError("wrong"), "input"),
         (DamagedFileError("torn"), "input"),

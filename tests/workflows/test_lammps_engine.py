@@ -174,13 +174,8 @@ def test_killed_in_a_fresh_shell_it_continues_to_one_trajectory(recipe, tmp_path
         wait_for_segments(directory, 3, driver)
         for pid in lammps_processes(directory):
             os.kill(pid, signal.SIGKILL)
-        _, said = driver.communicate(timeout=60)
-        assert driver.returncode == 1
-        assert "LAMMPS ended without a message" in said
-        assert "lammps.log" in said
-
-        driver = start(recipe, directory, *inline)
-        wait_for_segments(directory, 5, driver)
+        wait_for_segments(directory, 5, driver)  # tried again by the same command
+        assert "LAMMPS ended without a message" in (point_of(directory) / "log.txt").read_text()
         driver.send_signal(signal.SIGTERM)
         _, said = driver.communicate(timeout=60)
         assert driver.returncode == 75, said
